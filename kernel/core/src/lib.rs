@@ -1,2 +1,14 @@
-//! (skeleton)
+//! What SOS decides: instances, scheduling, virtual Ethernet, host calls, images and the shell.
+//!
+//! No unsafe code, no I/O, no clock and no randomness but what a [`machine::Machine`] passes in, so
+//! that the same code runs on bare metal and in the simulator (D1). Modules, each using only those
+//! before it: `limits`, `machine`, `log`, `image`; `net`; `instance`; `host`; `sched`; `shell`,
+//! `control`; `kernel`.
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod limits;
+pub mod machine;
+pub mod net;

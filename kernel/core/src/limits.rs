@@ -1,0 +1,74 @@
+//! Every bound of core, in one place (D9). Reaching one is a typed error and a counter.
+
+/// Instances on one node.
+pub const INSTANCES: usize = 1024;
+/// Bytes of an instance's name (also of ports, links and switches).
+pub const NAME_BYTES: usize = 48;
+/// Ports of one instance.
+pub const PORTS_PER_INSTANCE: usize = 8;
+/// Switches and links of one node.
+pub const SEGMENTS: usize = 1024;
+/// Ports of one switch.
+pub const PORTS_PER_SWITCH: usize = 1024;
+/// Frames that wait in one port towards its instance.
+pub const PORT_QUEUE_FRAMES: usize = 512;
+/// Frames that wait for the NIC while its ring is full.
+pub const UPLINK_QUEUE_FRAMES: usize = 1024;
+/// Largest frame on any segment: 14 bytes of Ethernet and a full IP packet.
+pub const FRAME_BYTES: usize = 14 + 65_535;
+/// Learned addresses of one switch.
+pub const SWITCH_ADDRESSES: usize = 4096;
+/// Seconds after which an address that was not seen is forgotten (IEEE 802.1D's default).
+pub const SWITCH_AGEING_SECONDS: u64 = 300;
+
+/// Default sockets of one instance.
+pub const SOCKETS: u32 = 256;
+/// Default receive and transmit buffer of a TCP socket, bytes each.
+pub const TCP_BUFFER_BYTES: usize = 64 * 1024;
+/// Sockets that listen for one port at once (connections between two polls of the stack).
+pub const LISTEN_POOL: usize = 16;
+/// Datagrams that wait in a UDP socket, each way.
+pub const UDP_DATAGRAMS: usize = 32;
+/// Bytes that wait in a UDP socket, each way.
+pub const UDP_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Bytes moved by one host call before it returns (D4: bounded pieces).
+pub const HOST_CALL_BYTES: usize = 64 * 1024;
+/// Default log ring of an instance.
+pub const LOG_BYTES: u64 = 64 * 1024;
+/// Bytes of one log line; longer ones are split.
+pub const LOG_LINE_BYTES: usize = 1024;
+/// Console bytes that wait for an instance to read them.
+pub const CONSOLE_INPUT_BYTES: usize = 4096;
+/// Sockets that one `poll` call may name.
+pub const POLL_ENTRIES: usize = 1024;
+
+/// Lines of the kernel log (`dmesg`).
+pub const KERNEL_LOG_LINES: usize = 1024;
+/// Events kept (`events`).
+pub const EVENTS: usize = 1024;
+
+/// Bytes of a shell line.
+pub const SHELL_LINE_BYTES: usize = 1024;
+/// Lines of shell history.
+pub const SHELL_HISTORY: usize = 100;
+/// Bytes of shell output that wait for the console.
+pub const SHELL_OUTPUT_BYTES: usize = 256 * 1024;
+
+/// Bytes of a boot image.
+pub const IMAGE_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes of one module.
+pub const MODULE_BYTES: usize = 64 * 1024 * 1024;
+/// Modules of an image.
+pub const IMAGE_MODULES: usize = 256;
+
+/// Default most memory of an instance, bytes.
+pub const MEMORY_BYTES: u64 = 256 * 1024 * 1024;
+/// Default elements of all tables of an instance.
+pub const TABLE_ELEMENTS: u64 = 100_000;
+/// Default value-stack bytes of an instance.
+pub const STACK_BYTES: u64 = 1024 * 1024;
+/// Default nesting of calls.
+pub const CALL_DEPTH: u64 = 10_000;
+/// Default CPU shares.
+pub const CPU_SHARES: u32 = 100;
