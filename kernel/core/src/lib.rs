@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+pub mod image;
 pub mod limits;
 pub mod machine;
 pub mod net;

@@ -61,6 +61,18 @@ pub const IMAGE_BYTES: usize = 256 * 1024 * 1024;
 pub const MODULE_BYTES: usize = 64 * 1024 * 1024;
 /// Modules of an image.
 pub const IMAGE_MODULES: usize = 256;
+/// Bytes of an image's manifest in its binary form.
+pub const MANIFEST_BYTES: usize = 1024 * 1024;
+/// Arguments of an instance.
+pub const ARGUMENTS: usize = 64;
+/// Bytes of one argument, configuration key or configuration value.
+pub const TEXT_BYTES: usize = 4096;
+/// Configuration entries of an instance.
+pub const CONFIG_ENTRIES: usize = 256;
+/// Addresses, gateways or DNS servers of one port.
+pub const PORT_ADDRESSES: usize = 8;
+/// Host ports that the LAN's gateway forwards.
+pub const FORWARDS: usize = 256;
 
 /// Default most memory of an instance, bytes.
 pub const MEMORY_BYTES: u64 = 256 * 1024 * 1024;
