@@ -9,7 +9,13 @@
 
 extern crate alloc;
 
+pub mod control;
+pub mod host;
 pub mod image;
+pub mod instance;
 pub mod limits;
+pub mod log;
 pub mod machine;
 pub mod net;
+pub mod sched;
+pub mod shell;

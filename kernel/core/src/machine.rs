@@ -6,11 +6,13 @@
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::{Add, Sub};
+use serde::Serialize;
 
 pub use sos_engine::GuestMemory;
 
 /// Nanoseconds since the node started. Monotonic, never negative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(transparent)]
 pub struct Time(u64);
 
 impl Time {
@@ -101,7 +103,7 @@ impl fmt::Display for ReserveError {
 }
 
 /// Physical memory of the node, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct MemoryStats {
     /// All memory that the firmware gave to the node.
     pub total_bytes: u64,

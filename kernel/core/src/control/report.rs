@@ -1,0 +1,258 @@
+//! The answers: plain data, serialisable for `--json`.
+
+use crate::log::{Event, LogEntry};
+use crate::machine::MemoryStats;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use serde::Serialize;
+
+/// What came of a [`super::Request`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Report {
+    /// Done; there is nothing to show.
+    Done,
+    /// All instances, by name.
+    Instances(Vec<InstanceRow>),
+    /// One instance.
+    Instance(InstanceDetail),
+    /// Log entries of an instance.
+    Logs(Numbered<GuestLogRow>),
+    /// Console output of an instance.
+    Console(ConsoleOutput),
+    /// Switches and links.
+    Segments(Vec<SegmentRow>),
+    /// Interfaces and sockets.
+    Network(Vec<NetworkDetail>),
+    /// A ping was set up.
+    PingStarted {
+        /// Names it in the following requests.
+        ping: u32,
+    },
+    /// Answers that came.
+    PingReplies(Vec<PingReply>),
+    /// Events.
+    Events(Numbered<Event>),
+    /// Lines of the kernel log.
+    KernelLog(Numbered<LogEntry>),
+    /// The node.
+    Node(NodeDetail),
+}
+
+/// Entries with the number to ask for next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Numbered<T> {
+    /// The entries, oldest first.
+    pub entries: Vec<T>,
+    /// What to give as `since` to get only what comes later.
+    pub next: u64,
+}
+
+/// One line of `ls` and `top`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InstanceRow {
+    /// Name.
+    pub name: String,
+    /// `running`, `waiting`, `paused`, `stopped`, `exited`, `trapped`, `failed`.
+    pub state: String,
+    /// What it waits for, how it ended, or empty.
+    pub detail: String,
+    /// The module's name in the manifest.
+    pub module: String,
+    /// CPU time used since it started, nanoseconds.
+    pub cpu_nanos: u64,
+    /// Touched bytes of its memories.
+    pub resident_bytes: u64,
+    /// Declared bytes of its memories.
+    pub memory_bytes: u64,
+    /// Frames in and out of its ports.
+    pub received_frames: u64,
+    /// Frames out of its ports.
+    pub sent_frames: u64,
+    /// Nanoseconds since it was started; zero when it does not run.
+    pub uptime_nanos: u64,
+    /// How often its restart policy started it again.
+    pub restarts: u64,
+    /// First address of each port.
+    pub addresses: Vec<String>,
+}
+
+/// `info NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InstanceDetail {
+    /// What `ls` shows.
+    #[serde(flatten)]
+    pub row: InstanceRow,
+    /// SHA-256 of the module, hexadecimal.
+    pub module_hash: String,
+    /// Bytes of the module file.
+    pub module_bytes: u64,
+    /// Nanoseconds that its translation took.
+    pub translate_nanos: u64,
+    /// Nanoseconds from `start` to the first instruction, the last time.
+    pub start_nanos: u64,
+    /// Restart policy.
+    pub restart: String,
+    /// Arguments.
+    pub arguments: Vec<String>,
+    /// Configuration.
+    pub config: Vec<(String, String)>,
+    /// Most bytes of memory.
+    pub memory_limit_bytes: u64,
+    /// CPU shares.
+    pub cpu_shares: u32,
+    /// Most sockets.
+    pub socket_limit: u32,
+    /// Fuel used since it started.
+    pub fuel: u64,
+    /// Slices run since it started.
+    pub slices: u64,
+    /// Log bytes dropped because the ring was full.
+    pub log_dropped: u64,
+    /// Its interfaces and sockets.
+    pub network: NetworkDetail,
+}
+
+/// One line of `logs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GuestLogRow {
+    /// Nanoseconds since the node started.
+    pub time_nanos: u64,
+    /// `error`, `warn`, `info`, `debug`, `trace`.
+    pub level: String,
+    /// The line.
+    pub text: String,
+}
+
+/// Console output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConsoleOutput {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Number of the byte after the last.
+    pub next: u64,
+    /// Whether the instance still runs.
+    pub live: bool,
+}
+
+/// One switch or link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SegmentRow {
+    /// Name.
+    pub name: String,
+    /// `switch` or `link`.
+    pub kind: String,
+    /// `up` or `down`.
+    pub state: String,
+    /// `nic0` and the like, or empty.
+    pub uplink: String,
+    /// Largest IP packet, bytes.
+    pub mtu: usize,
+    /// Its ports.
+    pub ports: Vec<PortRow>,
+}
+
+/// One port of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PortRow {
+    /// `instance.port`.
+    pub name: String,
+    /// Station address, text.
+    pub mac: String,
+    /// Frames towards the instance.
+    pub received_frames: u64,
+    /// Bytes towards the instance.
+    pub received_bytes: u64,
+    /// Frames towards the instance that did not fit.
+    pub received_drops: u64,
+    /// Frames from the instance.
+    pub sent_frames: u64,
+    /// Bytes from the instance.
+    pub sent_bytes: u64,
+    /// Frames from the instance that went nowhere.
+    pub sent_drops: u64,
+}
+
+/// Interfaces and sockets of one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NetworkDetail {
+    /// The instance.
+    pub instance: String,
+    /// Its interfaces.
+    pub interfaces: Vec<InterfaceRow>,
+    /// Its sockets.
+    pub sockets: Vec<SocketRow>,
+}
+
+/// One interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InterfaceRow {
+    /// Port name in the manifest.
+    pub name: String,
+    /// The switch or link it is on.
+    pub segment: String,
+    /// Station address, text.
+    pub mac: String,
+    /// Largest IP packet, bytes.
+    pub mtu: usize,
+    /// Addresses with prefix lengths.
+    pub addresses: Vec<String>,
+    /// Default gateways.
+    pub gateways: Vec<String>,
+    /// Name servers.
+    pub name_servers: Vec<String>,
+    /// State of the DHCP client, or empty.
+    pub dhcp: String,
+}
+
+/// One socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SocketRow {
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// State as in RFC 9293, or empty.
+    pub state: String,
+    /// Own end.
+    pub local: String,
+    /// Other end, or empty.
+    pub peer: String,
+    /// Bytes that the guest has not read.
+    pub receive_queue: usize,
+    /// Bytes that the peer has not acknowledged.
+    pub send_queue: usize,
+}
+
+/// One echo reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PingReply {
+    /// Number of the request.
+    pub sequence: u16,
+    /// Who answered.
+    pub from: IpAddr,
+    /// Nanoseconds from request to reply.
+    pub round_trip_nanos: u64,
+}
+
+/// `uptime` and the head of `top`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeDetail {
+    /// Name.
+    pub name: String,
+    /// Version of the kernel.
+    pub version: String,
+    /// Nanoseconds since it started.
+    pub uptime_nanos: u64,
+    /// Wall time, nanoseconds since 1970.
+    pub wall_nanos: u64,
+    /// Nanoseconds in which the CPU ran instances.
+    pub busy_nanos: u64,
+    /// Memory.
+    pub memory: MemoryStats,
+    /// Instances, and those that run.
+    pub instances: usize,
+    /// Those that run or wait.
+    pub running: usize,
+    /// NICs: station addresses.
+    pub nics: Vec<String>,
+}

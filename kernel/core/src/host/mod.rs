@@ -1,0 +1,1 @@
+//! Host calls: what a guest may ask of the kernel.

@@ -1,0 +1,1 @@
+//! Instances: lifecycle and the engine seam.
