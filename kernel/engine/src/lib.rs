@@ -1,6 +1,69 @@
-//! wasmi with SOS's additions (being assembled).
+//! The WebAssembly engine: wasmi 2.0.0 as published, with what SOS needs added at build (D2, D3).
+//!
+//! # How it is assembled
+//!
+//! wasmi's source is not in this repository. It is a *build dependency*, so that Cargo downloads
+//! and verifies it; `build.rs` copies it to `OUT_DIR`, applies the edits that `build/edits.rs`
+//! lists with their reasons, and this file includes the result at the root of the crate. wasmi's
+//! own dependencies are ours, with the features that `build.rs` names. An edit whose anchor is
+//! not there exactly once stops the build. Our additions are ordinary files beside this one:
+//!
+//! - `guest_memory`: [`GuestMemory`] and [`RangeOwner`], the bytes that the kernel supplies;
+//! - `linear_memory`: takes the place of wasmi's memory type: no fill, no move, no copy;
+//! - `additions`: instantiation without effects ([`Store::instantiate`]), host functions over raw
+//!   cells ([`Func::from_cells`]), and what a store's memories hold.
+//!
+//! # Memories: a hook, not a rewrite
+//!
+//! Every memory that a module defines takes the next [`GuestMemory`] that the caller supplied with
+//! the instantiation. The alternative, a rewrite of the module that turns its memory section into
+//! imports, would shift memory indices in every instruction, data segment and export, would need a
+//! second validation, and would make snapshots speak of a module that nobody wrote. The hook is
+//! one changed expression.
+//!
+//! A memory is never filled or moved: its bytes are zero when they are supplied, growing only moves
+//! the bound, and the bound can never exceed the range. So `memory.grow` costs no fuel for bytes
+//! either, and cannot run out in the middle of itself. The store owns the range through its memory
+//! entity and nothing hands it out again: it goes when the store goes, and a suspended call holds
+//! no pointer into it.
+//!
+//! # Dispatch
+//!
+//! Optimised builds dispatch by tail calls, which is an optimisation of LLVM and not a promise of
+//! Rust: the profiles of the workspace optimise this crate always, and a test runs long loops on a
+//! small native stack. The feature `portable` selects wasmi's loop dispatcher instead.
+//!
+//! # Licence and end
+//!
+//! wasmi is by Robin Freyler and contributors, licensed MIT or Apache-2.0; its notice is in its
+//! package, which Cargo keeps beside the source. This crate goes the day that wasmi itself offers
+//! kernel-supplied memory and the capture of suspended calls (wasmi issue 968).
 #![no_std]
+#![recursion_limit = "1000"]
+// wasmi's code is under wasmi's lints; our own modules turn the workspace's back on.
+#![allow(
+    missing_docs,
+    unused,
+    unfulfilled_lint_expectations,
+    unreachable_pub,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    rustdoc::all
+)]
 
-/// The bytes of one linear memory, supplied by the kernel (D3).
-#[derive(Debug)]
-pub struct GuestMemory(());
+include!(concat!(env!("OUT_DIR"), "/wasmi/src/lib.rs"));
+
+#[warn(missing_docs, unused, clippy::all)]
+#[deny(clippy::undocumented_unsafe_blocks)]
+mod additions;
+#[warn(missing_docs, unused, clippy::all)]
+#[deny(clippy::undocumented_unsafe_blocks)]
+mod guest_memory;
+#[warn(missing_docs, unused, clippy::all)]
+#[deny(clippy::undocumented_unsafe_blocks)]
+mod linear_memory;
+
+pub use self::{
+    additions::{Segments, StackLimits},
+    guest_memory::{GuestMemory, RangeOwner},
+};

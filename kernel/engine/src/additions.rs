@@ -1,0 +1,196 @@
+//! What SOS adds to wasmi's interface: instantiation without effects, host functions over raw
+//! cells, stack limits per store, and the figures of a store's memories.
+
+use crate::engine::executor::{CellError, CellsReader, LiftFromCells};
+use crate::func::{HostFuncEntity, TrampolineEntity};
+use crate::store::AsStoreId;
+use crate::{
+    Caller, Engine, Error, Extern, Func, FuncType, GuestMemory, Instance, MemoryType, Module,
+    StackConfig, Store,
+};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use wasmi_core::MemoryError;
+
+/// Most parameters of a function made by [`Func::from_cells`].
+const MAXIMUM_PARAMETERS: usize = 16;
+
+/// Whether instantiation applies the active data and element segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Segments {
+    /// As WebAssembly says: at the first start.
+    #[default]
+    Applied,
+    /// Left out: memories and tables get their contents from a snapshot, and are not touched.
+    Skipped,
+}
+
+impl Segments {
+    pub(crate) fn are_applied(self) -> bool {
+        matches!(self, Segments::Applied)
+    }
+}
+
+/// How deep one store's calls may go. Beyond, the call traps with a stack overflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StackLimits {
+    /// Bytes of locals and operands of all frames.
+    pub value_bytes: usize,
+    /// Calls inside calls.
+    pub call_depth: usize,
+}
+
+/// Our part of a store.
+#[derive(Debug, Default)]
+pub struct StoreAdditions {
+    supplied: VecDeque<GuestMemory>,
+    pub(crate) start: Option<Func>,
+    pub(crate) segments: Segments,
+    pub(crate) stack: Option<StackConfig>,
+}
+
+impl StoreAdditions {
+    /// The bytes for the memory that is being created.
+    pub(crate) fn next_memory(&mut self) -> Result<GuestMemory, MemoryError> {
+        self.supplied
+            .pop_front()
+            .ok_or(MemoryError::OutOfSystemMemory)
+    }
+}
+
+impl Module {
+    /// The memories that the module defines itself, in order: each wants bytes from the kernel.
+    pub fn defined_memories(&self) -> impl ExactSizeIterator<Item = MemoryType> + '_ {
+        self.internal_memories().copied()
+    }
+}
+
+impl<T> Store<T> {
+    /// Makes an instance of `module`, and returns its start function without running it.
+    ///
+    /// `memories` are the bytes of [`Module::defined_memories`], in order.
+    ///
+    /// # Errors
+    /// When an import has the wrong type, a memory is missing or too short, a table is refused by
+    /// the limiter, or an active segment does not fit.
+    pub fn instantiate(
+        &mut self,
+        module: &Module,
+        imports: Vec<Extern>,
+        memories: Vec<GuestMemory>,
+        segments: Segments,
+    ) -> Result<(Instance, Option<Func>), Error> {
+        assert!(
+            Engine::same(self.engine(), module.engine()),
+            "module of another engine"
+        );
+        self.inner.additions.supplied = memories.into();
+        self.inner.additions.segments = segments;
+        let instance = module.instantiate(&mut *self, imports);
+        let left = core::mem::take(&mut self.inner.additions.supplied);
+        let start = self.inner.additions.start.take();
+        let instance = instance?;
+        debug_assert!(
+            left.is_empty(),
+            "more memories were supplied than the module defines"
+        );
+        Ok((instance, start))
+    }
+
+    /// Bounds the calls that begin from now on.
+    pub fn set_stack_limits(&mut self, limits: StackLimits) {
+        let mut config = StackConfig::default();
+        config.set_max_recursion_depth(limits.call_depth);
+        let minimum = config.min_stack_height().min(limits.value_bytes);
+        // The order keeps minimum <= maximum at each step, which is all that is checked.
+        let _ = config.set_min_stack_height(minimum);
+        let _ = config.set_max_stack_height(limits.value_bytes);
+        self.inner.additions.stack = Some(config);
+    }
+
+    /// Declared (current) bytes of all memories.
+    pub fn memory_bytes(&self) -> usize {
+        self.inner
+            .memories
+            .iter()
+            .map(|(_, memory)| memory.data_size())
+            .sum()
+    }
+
+    /// Bytes of the pages of all memories that were touched.
+    pub fn resident_bytes(&self) -> usize {
+        self.inner
+            .memories
+            .iter()
+            .map(|(_, memory)| memory.guest().resident_bytes())
+            .sum()
+    }
+
+    /// Whether a touch of some memory found no page since this was last asked.
+    pub fn take_exhausted(&self) -> bool {
+        // Every flag is cleared, so no short-circuit.
+        self.inner
+            .memories
+            .iter()
+            .fold(false, |exhausted, (_, memory)| {
+                memory.guest().take_exhausted() | exhausted
+            })
+    }
+}
+
+impl Func {
+    /// A host function that gets its parameters as the raw bits that the stack holds (an `i32` or
+    /// `f32` in the low half) and returns its result the same way; ignored when it has none.
+    ///
+    /// Faster than [`Func::new`], which allocates at each call, and able to serve any signature of
+    /// scalar parameters at run time, which [`Func::wrap`] cannot.
+    ///
+    /// # Panics
+    /// When `signature` has more than 16 parameters, more than one result, or vectors.
+    pub fn from_cells<T: 'static>(
+        store: &mut Store<T>,
+        signature: &FuncType,
+        function: impl Fn(Caller<'_, T>, &[u64]) -> Result<u64, Error> + Send + Sync + 'static,
+    ) -> Func {
+        let parameters = signature.params().len();
+        let results = signature.results().len();
+        assert!(
+            parameters <= MAXIMUM_PARAMETERS && results <= 1,
+            "signature: {signature:?}"
+        );
+        let trampoline = TrampolineEntity::new(move |caller: Caller<'_, T>, inout| {
+            let id = crate::AsContext::as_context(&caller).store.inner.id();
+            let mut cells = [0; MAXIMUM_PARAMETERS];
+            let decoded = inout.decode_params_into(id, RawCells(&mut cells[..parameters]));
+            debug_assert!(decoded.is_ok());
+            let result = function(caller, &cells[..parameters])?;
+            let encoded = match results {
+                0 => inout.encode_results(id, ()),
+                _ => inout.encode_results(id, result),
+            };
+            // The number of cells was fixed from the signature above.
+            encoded.map_err(|_| Error::new("host function result does not fit its signature"))
+        });
+        let trampoline = store.alloc_trampoline(trampoline);
+        let entity = HostFuncEntity::new(store.engine(), signature, trampoline);
+        store.inner.alloc_func(entity.into())
+    }
+}
+
+/// Parameter cells, taken as they are.
+struct RawCells<'a>(&'a mut [u64]);
+
+impl LiftFromCells for RawCells<'_> {
+    type Value = ();
+
+    fn lift_from_cells(
+        self,
+        _store: impl AsStoreId,
+        cells: &mut impl CellsReader,
+    ) -> Result<(), CellError> {
+        for value in self.0 {
+            *value = cells.next()?.into();
+        }
+        Ok(())
+    }
+}
