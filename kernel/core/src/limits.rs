@@ -84,3 +84,18 @@ pub const STACK_BYTES: u64 = 1024 * 1024;
 pub const CALL_DEPTH: u64 = 10_000;
 /// Default CPU shares.
 pub const CPU_SHARES: u32 = 100;
+
+/// Most memory that a manifest may grant one instance, bytes: what 32-bit WebAssembly can address.
+pub const MEMORY_BYTES_MOST: u64 = 4 * 1024 * 1024 * 1024;
+/// Most table elements that a manifest may grant one instance.
+pub const TABLE_ELEMENTS_MOST: u64 = 10_000_000;
+/// Most value-stack bytes that a manifest may grant one instance.
+pub const STACK_BYTES_MOST: u64 = 64 * 1024 * 1024;
+/// Deepest nesting of calls that a manifest may grant one instance.
+pub const CALL_DEPTH_MOST: u64 = 1_000_000;
+/// Most CPU shares that a manifest may grant one instance.
+pub const CPU_SHARES_MOST: u32 = 10_000;
+/// Most sockets that a manifest may grant one instance.
+pub const SOCKETS_MOST: u32 = 16_384;
+/// Most bytes of log that a manifest may grant one instance.
+pub const LOG_BYTES_MOST: u64 = 16 * 1024 * 1024;

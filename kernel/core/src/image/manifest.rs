@@ -170,7 +170,7 @@ pub struct ForwardSpec {
 }
 
 /// A transport that the gateway forwards.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ForwardProtocol {
     /// TCP.
     #[default]

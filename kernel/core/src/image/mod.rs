@@ -3,8 +3,16 @@
 //! `manifest` holds the plain data, `validate` says which manifests are sound, `codec` reads and
 //! writes the file. The tool encodes, the kernel parses; both run the same code.
 
+mod codec;
+mod error;
 mod manifest;
+mod validate;
 
+#[cfg(test)]
+mod tests;
+
+pub use codec::{FORMAT_VERSION, HEADER_BYTES, Image, MAGIC, encode, module_hash};
+pub use error::{ImageError, ImagePart, Item, ManifestError};
 pub use manifest::{
     AddressSpec, Attachment, Autostart, ForwardProtocol, ForwardSpec, InstanceLimits, InstanceSpec,
     LinkSpec, Manifest, ModuleHash, PortSpec, RestartPolicy, SwitchSpec,
