@@ -12,10 +12,23 @@ pub const SEGMENTS: usize = 1024;
 pub const PORTS_PER_SWITCH: usize = 1024;
 /// Frames that wait in one port towards its instance.
 pub const PORT_QUEUE_FRAMES: usize = 512;
+/// Bytes that wait in one port towards its instance.
+pub const PORT_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// Frames that wait for the NIC while its ring is full.
 pub const UPLINK_QUEUE_FRAMES: usize = 1024;
 /// Largest frame on any segment: 14 bytes of Ethernet and a full IP packet.
 pub const FRAME_BYTES: usize = 14 + 65_535;
+/// Largest IP packet on a segment without a NIC. Smaller than the format's 65 535, so that several
+/// segments fit a 64 KiB TCP window and a sender need not stop and wait for each.
+pub const PRIVATE_MTU: usize = 16 * 1024;
+/// Largest IP packet on a switch that is joined to a NIC (Ethernet's).
+pub const UPLINK_MTU: usize = 1500;
+/// Small frame buffers kept for reuse, of 1536 bytes each.
+pub const POOL_SMALL_FRAMES: usize = 1024;
+/// Large frame buffers kept for reuse.
+pub const POOL_LARGE_FRAMES: usize = 64;
+/// NICs of one node.
+pub const NICS: usize = 16;
 /// Learned addresses of one switch.
 pub const SWITCH_ADDRESSES: usize = 4096;
 /// Seconds after which an address that was not seen is forgotten (IEEE 802.1D's default).

@@ -1,7 +1,12 @@
-//! The virtual Ethernet of one node: ports, links, learning switches and uplinks.
+//! The fabric's plain types: names, counters, properties, errors.
 
-use super::frame::Frame;
+use super::port::PortState;
+use super::switch::Location;
+use crate::limits;
+use crate::machine::Duration;
+use crate::net::frame::MacAddress;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// Names a port for its lifetime; numbers are not reused within one boot.
@@ -56,6 +61,8 @@ pub enum FabricError {
     InUse(String),
     /// The NIC is joined to another switch already.
     UplinkTaken(usize),
+    /// The segment is a link, which has no uplink.
+    NotASwitch(String),
 }
 
 impl fmt::Display for FabricError {
@@ -83,9 +90,87 @@ impl fmt::Display for FabricError {
             FabricError::UplinkTaken(nic) => {
                 write!(f, "nic{nic} is the uplink of another switch already")
             }
+            FabricError::NotASwitch(name) => {
+                write!(f, "'{name}' is a link; only a switch can have an uplink")
+            }
         }
     }
 }
 
-/// Carries a frame out of a NIC.
-pub type UplinkFrame = (usize, Frame);
+/// Who computes and checks checksums of frames on a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksums {
+    /// Senders compute them, receivers check them: the frames may leave the node.
+    Computed,
+    /// Nobody does: both ends are this kernel's, and memory does not flip bits unnoticed.
+    Omitted,
+}
+
+/// What an interface must know of the segment it is on. Fixed while the segment has ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkProperties {
+    /// Largest IP packet, bytes.
+    pub mtu: usize,
+    /// Whether checksums are computed and checked.
+    pub checksums: Checksums,
+}
+
+impl LinkProperties {
+    /// Of a segment from which frames may reach a NIC.
+    pub const UPLINKED: LinkProperties = LinkProperties {
+        mtu: limits::UPLINK_MTU,
+        checksums: Checksums::Computed,
+    };
+    /// Of a segment that ends within the node (D12).
+    pub const PRIVATE: LinkProperties = LinkProperties {
+        mtu: limits::PRIVATE_MTU,
+        checksums: Checksums::Omitted,
+    };
+}
+
+/// One port, for listings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortInfo {
+    /// Its number.
+    pub id: PortId,
+    /// Its name.
+    pub name: String,
+    /// Its station address.
+    pub mac: MacAddress,
+    /// Whether its cable is plugged in.
+    pub state: PortState,
+    /// What passed it.
+    pub counters: PortCounters,
+    /// Frames that wait for the instance.
+    pub queued: usize,
+}
+
+/// A station that a switch has learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LearnedAddress {
+    /// The station.
+    pub mac: MacAddress,
+    /// Where it was last heard.
+    pub location: Location,
+    /// How long ago.
+    pub age: Duration,
+}
+
+/// One switch or link, for listings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Its number.
+    pub id: SegmentId,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: SegmentKind,
+    /// Whether it carries frames.
+    pub state: PortState,
+    /// Its ports, in the order of their attachment.
+    pub ports: Vec<PortInfo>,
+    /// What a switch has learned, in order of address.
+    pub learned: Vec<LearnedAddress>,
+    /// Frames that no port and no NIC took.
+    pub drops: u64,
+}

@@ -1,0 +1,228 @@
+//! How a frame finds its way: links, learning switches, uplinks.
+
+use super::switch::Location;
+use super::{Fabric, Port, PortId, PortState, Segment, SegmentKind};
+use crate::limits;
+use crate::machine::Time;
+use crate::net::frame::{self, Frame, is_group};
+use alloc::vec::Vec;
+
+/// Who takes a frame.
+enum Destination {
+    One(Location),
+    /// Every port and the uplink, but not where it came from.
+    All,
+    Nobody,
+}
+
+impl Fabric {
+    /// Sends a frame out of a port: to the other end of its link, or through its switch.
+    pub fn transmit(&mut self, from: PortId, frame: Frame, now: Time) {
+        let Some((destination, source)) = frame.addresses() else {
+            return self.drop_sent(from, frame);
+        };
+        let Some(port) = self.ports.get_mut(&from) else {
+            return self.pool.recycle(frame);
+        };
+        let segment_id = port.segment;
+        let Some(segment) = self.segments.get_mut(&segment_id) else {
+            return self.pool.recycle(frame);
+        };
+        if port.state == PortState::Down
+            || segment.state == PortState::Down
+            || frame.bytes().len() > limits::FRAME_BYTES
+        {
+            return self.drop_sent(from, frame);
+        }
+        port.counters.sent_frames += 1;
+        port.counters.sent_bytes += frame.bytes().len() as u64;
+        if let SegmentKind::Link = segment.kind {
+            let other = segment.ports.iter().copied().find(|port| *port != from);
+            return match other {
+                Some(other) => self.deliver(Location::Port(other), frame, segment_id),
+                None => self.drop_sent(from, frame),
+            };
+        }
+        let origin = Location::Port(from);
+        match route(segment, origin, destination, source, now) {
+            Destination::One(location) => self.deliver(location, frame, segment_id),
+            Destination::All => self.flood(segment_id, origin, frame),
+            Destination::Nobody => self.drop_sent(from, frame),
+        }
+    }
+
+    /// Takes a frame that the NIC received to the ports that want it; each gets a copy.
+    pub fn receive_from_uplink(&mut self, nic: usize, bytes: &[u8], now: Time) {
+        let Some(segment_id) = self.uplinks.get(nic).and_then(|uplink| uplink.switch) else {
+            return;
+        };
+        let Some(segment) = self.segments.get_mut(&segment_id) else {
+            return;
+        };
+        let Some((destination, source)) = frame::addresses(bytes) else {
+            segment.drops += 1;
+            return;
+        };
+        if segment.state == PortState::Down || bytes.len() > limits::FRAME_BYTES {
+            segment.drops += 1;
+            return;
+        }
+        let origin = Location::Uplink;
+        match route(segment, origin, destination, source, now) {
+            Destination::One(location) => {
+                let frame = self.pool.copy(bytes);
+                self.deliver(location, frame, segment_id);
+            }
+            Destination::All => {
+                let frame = self.pool.copy(bytes);
+                self.flood(segment_id, origin, frame);
+            }
+            Destination::Nobody => {}
+        }
+    }
+
+    /// Takes the oldest frame that waits for the owner of a port.
+    pub fn take_received(&mut self, port: PortId) -> Option<Frame> {
+        self.ports.get_mut(&port)?.take()
+    }
+
+    /// Whether a frame waits for the owner of a port.
+    pub fn has_received(&self, port: PortId) -> bool {
+        self.ports.get(&port).is_some_and(|port| port.queued() > 0)
+    }
+
+    /// Moves the ports that got frames since they were last asked for into `ready`, each once, in
+    /// the order in which they became ready.
+    pub fn take_ready_ports(&mut self, ready: &mut Vec<PortId>) {
+        ready.clear();
+        core::mem::swap(ready, &mut self.ready);
+        for port in ready.iter() {
+            if let Some(port) = self.ports.get_mut(port) {
+                port.announced = false;
+            }
+        }
+    }
+
+    /// The oldest frame that waits for a NIC; it stays until [`Fabric::pop_uplink_frame`].
+    pub fn next_uplink_frame(&mut self, nic: usize) -> Option<&Frame> {
+        self.uplinks.get(nic)?.front()
+    }
+
+    /// Drops the oldest frame that waits for a NIC: it was taken.
+    pub fn pop_uplink_frame(&mut self, nic: usize) {
+        if let Some(frame) = self.uplinks.get_mut(nic).and_then(|uplink| uplink.pop()) {
+            self.pool.recycle(frame);
+        }
+    }
+
+    /// Frames for a NIC that found its queue full.
+    pub fn uplink_drops(&self, nic: usize) -> u64 {
+        self.uplinks.get(nic).map_or(0, |uplink| uplink.drops)
+    }
+
+    /// Frames that a port can send before its uplink's queue is full; no bound without an uplink.
+    ///
+    /// A stack holds back what does not fit: TCP has no faster way to learn of a full NIC.
+    pub fn transmit_room(&self, port: PortId) -> usize {
+        let segment = self
+            .ports
+            .get(&port)
+            .and_then(|port| self.segments.get(&port.segment));
+        match segment.map(|segment| segment.kind) {
+            Some(SegmentKind::Switch { uplink: Some(nic) }) => self.uplinks[nic].room(),
+            Some(SegmentKind::Switch { uplink: None } | SegmentKind::Link) | None => usize::MAX,
+        }
+    }
+
+    fn deliver(&mut self, to: Location, frame: Frame, segment: super::SegmentId) {
+        let result = match to {
+            Location::Port(id) => match self.ports.get_mut(&id) {
+                Some(port) => deliver_to_port(port, frame, &mut self.ready),
+                None => Err(frame),
+            },
+            Location::Uplink => self.push_uplink(segment, frame),
+        };
+        if let Err(frame) = result {
+            if let Some(segment) = self.segments.get_mut(&segment) {
+                segment.drops += 1;
+            }
+            self.pool.recycle(frame);
+        }
+    }
+
+    fn push_uplink(&mut self, segment: super::SegmentId, frame: Frame) -> Result<(), Frame> {
+        let kind = self.segments.get(&segment).map(|segment| segment.kind);
+        let Some(SegmentKind::Switch { uplink: Some(nic) }) = kind else {
+            return Err(frame);
+        };
+        self.uplinks[nic].push(frame)
+    }
+
+    /// Gives a copy to each port and to the uplink, except where the frame came from.
+    fn flood(&mut self, segment_id: super::SegmentId, origin: Location, frame: Frame) {
+        let Some(segment) = self.segments.get_mut(&segment_id) else {
+            return self.pool.recycle(frame);
+        };
+        for id in &segment.ports {
+            if origin == Location::Port(*id) {
+                continue;
+            }
+            let Some(port) = self.ports.get_mut(id) else {
+                continue;
+            };
+            let copy = self.pool.copy(frame.bytes());
+            if let Err(copy) = deliver_to_port(port, copy, &mut self.ready) {
+                segment.drops += 1;
+                self.pool.recycle(copy);
+            }
+        }
+        match segment.kind {
+            SegmentKind::Switch { uplink: Some(nic) } if origin != Location::Uplink => {
+                if let Err(frame) = self.uplinks[nic].push(frame) {
+                    segment.drops += 1;
+                    self.pool.recycle(frame);
+                }
+            }
+            SegmentKind::Switch { .. } | SegmentKind::Link => self.pool.recycle(frame),
+        }
+    }
+
+    fn drop_sent(&mut self, from: PortId, frame: Frame) {
+        if let Some(port) = self.ports.get_mut(&from) {
+            port.counters.sent_drops += 1;
+        }
+        self.pool.recycle(frame);
+    }
+}
+
+/// Learns from the source address and looks the destination up. A group address as source is
+/// invalid and is not learned.
+fn route(
+    segment: &mut Segment,
+    origin: Location,
+    destination: frame::MacAddress,
+    source: frame::MacAddress,
+    now: Time,
+) -> Destination {
+    if !is_group(source) {
+        segment.addresses.learn(source, origin, now);
+    }
+    if is_group(destination) {
+        return Destination::All;
+    }
+    match segment.addresses.find(destination, now) {
+        Some(location) if location == origin => Destination::Nobody,
+        Some(location) => Destination::One(location),
+        None => Destination::All,
+    }
+}
+
+/// Queues a frame in a port and announces the port once.
+fn deliver_to_port(port: &mut Port, frame: Frame, ready: &mut Vec<PortId>) -> Result<(), Frame> {
+    port.deliver(frame)?;
+    if !port.announced {
+        port.announced = true;
+        ready.push(port.id);
+    }
+    Ok(())
+}

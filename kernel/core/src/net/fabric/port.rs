@@ -1,0 +1,84 @@
+//! One end of an instance's cable: its queue and its counters.
+
+use super::{LinkProperties, PortCounters, PortId, SegmentId};
+use crate::limits;
+use crate::net::frame::{Frame, MacAddress};
+use alloc::collections::VecDeque;
+use alloc::string::String;
+
+/// Whether a cable is plugged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortState {
+    /// Frames pass.
+    Up,
+    /// Frames are dropped and counted.
+    Down,
+}
+
+#[derive(Debug)]
+pub(super) struct Port {
+    pub(super) id: PortId,
+    pub(super) name: String,
+    pub(super) mac: MacAddress,
+    pub(super) segment: SegmentId,
+    pub(super) state: PortState,
+    pub(super) properties: LinkProperties,
+    pub(super) counters: PortCounters,
+    queue: VecDeque<Frame>,
+    queued_bytes: usize,
+    /// Named in the list of ready ports already.
+    pub(super) announced: bool,
+}
+
+impl Port {
+    pub(super) fn new(
+        id: PortId,
+        name: &str,
+        mac: MacAddress,
+        segment: SegmentId,
+        properties: LinkProperties,
+    ) -> Port {
+        Port {
+            id,
+            name: String::from(name),
+            mac,
+            segment,
+            state: PortState::Up,
+            properties,
+            counters: PortCounters::default(),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            announced: false,
+        }
+    }
+
+    /// Queues a frame towards the instance, or gives it back when it is not to be had.
+    pub(super) fn deliver(&mut self, frame: Frame) -> Result<(), Frame> {
+        let bytes = frame.bytes().len();
+        if self.state == PortState::Down || !self.has_room(bytes) {
+            self.counters.received_drops += 1;
+            return Err(frame);
+        }
+        self.counters.received_frames += 1;
+        self.counters.received_bytes += bytes as u64;
+        self.queued_bytes += bytes;
+        self.queue.push_back(frame);
+        Ok(())
+    }
+
+    /// Whether a frame of `bytes` fits: counted in frames and in bytes, since large frames are long.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.queue.len() < limits::PORT_QUEUE_FRAMES
+            && self.queued_bytes + bytes <= limits::PORT_QUEUE_BYTES
+    }
+
+    pub(super) fn take(&mut self) -> Option<Frame> {
+        let frame = self.queue.pop_front()?;
+        self.queued_bytes -= frame.bytes().len();
+        Some(frame)
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+}

@@ -1,0 +1,1 @@
+//! The fabric as a whole: wiring, switching, bounds.
