@@ -1,0 +1,484 @@
+//! Reports as text for people: aligned columns, units, one line per fact.
+
+use crate::control::{
+    InstanceDetail, InstanceRow, InterfaceRow, NetworkDetail, NodeDetail, SegmentRow, SocketRow,
+};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+/// Columns of text, each as wide as its widest cell.
+pub struct Table {
+    rows: Vec<Vec<String>>,
+    aligned_right: Vec<usize>,
+}
+
+impl Table {
+    /// A table with these headings.
+    pub fn new(headings: &[&str]) -> Table {
+        Table {
+            rows: alloc::vec![headings.iter().map(|text| text.to_string()).collect()],
+            aligned_right: Vec::new(),
+        }
+    }
+
+    /// Aligns these columns to the right, as numbers are.
+    pub fn right(mut self, columns: &[usize]) -> Table {
+        self.aligned_right.extend_from_slice(columns);
+        self
+    }
+
+    /// Adds a row; it has as many cells as there are headings.
+    pub fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// The lines.
+    pub fn render(&self) -> String {
+        let columns = self.rows[0].len();
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (column, cell) in row.iter().enumerate() {
+                let pad = widths[column].saturating_sub(cell.chars().count());
+                let pad = " ".repeat(pad);
+                match self.aligned_right.contains(&column) {
+                    true => line.extend([pad.as_str(), cell, "  "]),
+                    false => line.extend([cell.as_str(), &pad, "  "]),
+                }
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Bytes in the largest binary unit that keeps at least one digit: `512 B`, `1.5 MiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut tenths = u128::from(count) * 10;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths = (tenths + 512) / 1024;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{count} B"),
+        _ => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
+    }
+}
+
+/// A span of time: `421ns`, `35us`, `12.3ms`, `5.4s`, `3m20s`, `2h05m`, `4d03h`.
+pub fn span(nanos: u64) -> String {
+    let seconds = nanos / 1_000_000_000;
+    match nanos {
+        0..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => format!("{}us", nanos / 1_000),
+        1_000_000..1_000_000_000 => {
+            format!("{}.{}ms", nanos / 1_000_000, nanos / 100_000 % 10)
+        }
+        1_000_000_000..60_000_000_000 => format!("{}.{}s", seconds, nanos / 100_000_000 % 10),
+        _ => match seconds {
+            0..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+            3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+            _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+        },
+    }
+}
+
+/// Seconds since the node started, as `dmesg` prefixes them.
+pub fn stamp(nanos: u64) -> String {
+    format!(
+        "[{:>5}.{:06}]",
+        nanos / 1_000_000_000,
+        nanos / 1_000 % 1_000_000
+    )
+}
+
+/// Wall time as `2026-11-22 16:05:09 UTC`.
+pub fn wall(nanos: u64) -> String {
+    let seconds = nanos / 1_000_000_000;
+    let (year, month, day) = civil_from_days(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// Gregorian date of a day counted from 1970-01-01, by walking years and months.
+fn civil_from_days(mut days: u64) -> (u64, u64, u64) {
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let mut year = 1970;
+    loop {
+        let length = if leap(year) { 366 } else { 365 };
+        if days < length {
+            break;
+        }
+        days -= length;
+        year += 1;
+    }
+    let february = if leap(year) { 29 } else { 28 };
+    for (month, length) in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+        .into_iter()
+        .enumerate()
+    {
+        if days < length {
+            return (year, month as u64 + 1, days + 1);
+        }
+        days -= length;
+    }
+    (year, 12, 31)
+}
+
+/// `ls`.
+pub fn instances(rows: &[InstanceRow]) -> String {
+    let mut table = Table::new(&[
+        "NAME",
+        "STATE",
+        "CPU",
+        "MEMORY",
+        "UPTIME",
+        "RESTARTS",
+        "ADDRESSES",
+        "DETAIL",
+    ])
+    .right(&[2, 3, 4, 5]);
+    for row in rows {
+        table.row(alloc::vec![
+            row.name.clone(),
+            row.state.clone(),
+            span(row.cpu_nanos),
+            bytes(row.resident_bytes),
+            if row.uptime_nanos == 0 {
+                "-".into()
+            } else {
+                span(row.uptime_nanos)
+            },
+            row.restarts.to_string(),
+            if row.addresses.is_empty() {
+                "-".into()
+            } else {
+                row.addresses.join(",")
+            },
+            row.detail.clone(),
+        ]);
+    }
+    table.render()
+}
+
+/// `top`: `before` are the rows of the last reading, `elapsed_nanos` ago.
+pub fn top(
+    node: &NodeDetail,
+    rows: &[InstanceRow],
+    before: &[InstanceRow],
+    busy: u64,
+    elapsed_nanos: u64,
+) -> String {
+    let mut text = String::new();
+    let permille = |part: u64| (u128::from(part) * 1000 / u128::from(elapsed_nanos.max(1))) as u64;
+    let percent = |part: u64| format!("{}.{}", permille(part) / 10, permille(part) % 10);
+    let _ = writeln!(
+        text,
+        "{}  up {}  cpu {}%  instances {}/{}  free {} of {}",
+        node.name,
+        span(node.uptime_nanos),
+        percent(busy),
+        node.running,
+        node.instances,
+        bytes(node.memory.free_bytes),
+        bytes(node.memory.total_bytes),
+    );
+    let mut table = Table::new(&[
+        "NAME",
+        "STATE",
+        "%CPU",
+        "CPU",
+        "MEMORY",
+        "FRAMES IN/s",
+        "FRAMES OUT/s",
+        "DETAIL",
+    ])
+    .right(&[2, 3, 4, 5, 6]);
+    let per_second = |count: u64| {
+        (u128::from(count) * 1_000_000_000 / u128::from(elapsed_nanos.max(1))).to_string()
+    };
+    let mut shown: Vec<(u64, Vec<String>)> = Vec::new();
+    for row in rows {
+        let old = before.iter().find(|old| old.name == row.name);
+        let since =
+            |now: u64, then: fn(&InstanceRow) -> u64| now.saturating_sub(old.map_or(0, then));
+        let used = since(row.cpu_nanos, |old| old.cpu_nanos);
+        shown.push((
+            used,
+            alloc::vec![
+                row.name.clone(),
+                row.state.clone(),
+                percent(used),
+                span(row.cpu_nanos),
+                bytes(row.resident_bytes),
+                per_second(since(row.received_frames, |old| old.received_frames)),
+                per_second(since(row.sent_frames, |old| old.sent_frames)),
+                row.detail.clone(),
+            ],
+        ));
+    }
+    shown.sort_by(|left, right| right.0.cmp(&left.0));
+    for (_, cells) in shown {
+        table.row(cells);
+    }
+    text.push_str(&table.render());
+    text
+}
+
+/// `info`.
+pub fn instance(detail: &InstanceDetail) -> String {
+    let row = &detail.row;
+    let state = match row.detail.is_empty() {
+        true => row.state.clone(),
+        false => format!("{} ({})", row.state, row.detail),
+    };
+    let mut text = String::new();
+    let mut fact = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    fact("name", row.name.clone());
+    fact("state", state);
+    fact(
+        "module",
+        format!(
+            "{} ({}, sha256 {})",
+            row.module,
+            bytes(detail.module_bytes),
+            detail.module_hash
+        ),
+    );
+    fact("translated", format!("in {}", span(detail.translate_nanos)));
+    fact(
+        "started",
+        format!(
+            "in {} from `start` to the first instruction",
+            span(detail.start_nanos)
+        ),
+    );
+    fact("uptime", span(row.uptime_nanos));
+    fact(
+        "restart",
+        format!("{} ({} so far)", detail.restart, row.restarts),
+    );
+    fact(
+        "cpu",
+        format!(
+            "{}, {} slices, {} fuel, {} shares",
+            span(row.cpu_nanos),
+            detail.slices,
+            detail.fuel,
+            detail.cpu_shares
+        ),
+    );
+    fact(
+        "memory",
+        format!(
+            "{} touched, {} declared, {} at most",
+            bytes(row.resident_bytes),
+            bytes(row.memory_bytes),
+            bytes(detail.memory_limit_bytes)
+        ),
+    );
+    fact(
+        "sockets",
+        format!(
+            "{} open, {} at most",
+            detail.network.sockets.len(),
+            detail.socket_limit
+        ),
+    );
+    fact("log", format!("{} bytes dropped", detail.log_dropped));
+    if !detail.arguments.is_empty() {
+        fact("arguments", detail.arguments.join(" "));
+    }
+    for (key, value) in &detail.config {
+        fact("config", format!("{key} = {value}"));
+    }
+    text.push_str(&network(core::slice::from_ref(&detail.network)));
+    text
+}
+
+/// `net`.
+pub fn network(details: &[NetworkDetail]) -> String {
+    let mut interfaces = Table::new(&[
+        "INTERFACE",
+        "ON",
+        "MAC",
+        "MTU",
+        "ADDRESSES",
+        "GATEWAY",
+        "DNS",
+        "DHCP",
+    ])
+    .right(&[3]);
+    let mut sockets = Table::new(&[
+        "INSTANCE", "PROTOCOL", "STATE", "LOCAL", "PEER", "RECV-Q", "SEND-Q",
+    ])
+    .right(&[5, 6]);
+    let (mut any_interface, mut any_socket) = (false, false);
+    for detail in details {
+        for row in &detail.interfaces {
+            any_interface = true;
+            interfaces.row(interface_cells(&detail.instance, row));
+        }
+        for row in &detail.sockets {
+            any_socket = true;
+            sockets.row(socket_cells(&detail.instance, row));
+        }
+    }
+    match (any_interface, any_socket) {
+        (false, false) => "no interfaces\n".into(),
+        (true, false) => interfaces.render(),
+        (false, true) => sockets.render(),
+        (true, true) => format!("{}\n{}", interfaces.render(), sockets.render()),
+    }
+}
+
+fn or_dash(text: String) -> String {
+    if text.is_empty() { "-".into() } else { text }
+}
+
+fn interface_cells(instance: &str, row: &InterfaceRow) -> Vec<String> {
+    alloc::vec![
+        format!("{instance}.{}", row.name),
+        row.segment.clone(),
+        row.mac.clone(),
+        row.mtu.to_string(),
+        or_dash(row.addresses.join(",")),
+        or_dash(row.gateways.join(",")),
+        or_dash(row.name_servers.join(",")),
+        or_dash(row.dhcp.clone()),
+    ]
+}
+
+fn socket_cells(instance: &str, row: &SocketRow) -> Vec<String> {
+    alloc::vec![
+        instance.into(),
+        row.protocol.clone(),
+        or_dash(row.state.clone()),
+        row.local.clone(),
+        or_dash(row.peer.clone()),
+        row.receive_queue.to_string(),
+        row.send_queue.to_string(),
+    ]
+}
+
+/// `switch` and `link`.
+pub fn segments(rows: &[SegmentRow]) -> String {
+    if rows.is_empty() {
+        return "none\n".into();
+    }
+    let mut table = Table::new(&[
+        "NAME",
+        "STATE",
+        "UPLINK",
+        "MTU",
+        "PORT",
+        "MAC",
+        "IN FRAMES",
+        "IN BYTES",
+        "IN DROPS",
+        "OUT FRAMES",
+        "OUT BYTES",
+        "OUT DROPS",
+    ])
+    .right(&[3, 6, 7, 8, 9, 10, 11]);
+    for row in rows {
+        let head = |first: bool| match first {
+            true => alloc::vec![
+                row.name.clone(),
+                row.state.clone(),
+                or_dash(row.uplink.clone()),
+                row.mtu.to_string()
+            ],
+            false => alloc::vec![String::new(); 4],
+        };
+        if row.ports.is_empty() {
+            let mut cells = head(true);
+            cells.push("-".into());
+            cells.resize(12, String::new());
+            table.row(cells);
+        }
+        for (index, port) in row.ports.iter().enumerate() {
+            let mut cells = head(index == 0);
+            cells.extend([port.name.clone(), port.mac.clone()]);
+            let counts = [
+                port.received_frames,
+                port.received_bytes,
+                port.received_drops,
+                port.sent_frames,
+                port.sent_bytes,
+                port.sent_drops,
+            ];
+            cells.extend(counts.iter().map(u64::to_string));
+            table.row(cells);
+        }
+    }
+    table.render()
+}
+
+/// `uptime`.
+pub fn node(node: &NodeDetail) -> String {
+    format!(
+        "{} (SOS {}) up {}, {}\nmemory       {} free of {}; kernel heap {} of {}; guests {}\ninstances    {} of {} run\nnics         {}\n",
+        node.name,
+        node.version,
+        span(node.uptime_nanos),
+        wall(node.wall_nanos),
+        bytes(node.memory.free_bytes),
+        bytes(node.memory.total_bytes),
+        bytes(node.memory.heap_used_bytes),
+        bytes(node.memory.heap_bytes),
+        bytes(node.memory.guest_bytes),
+        node.running,
+        node.instances,
+        or_dash(node.nics.join(", ")),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_carry_their_unit() {
+        assert_eq!(bytes(512), "512 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(16 << 20), "16.0 MiB");
+        assert_eq!(span(950), "950ns");
+        assert_eq!(span(12_345_678), "12.3ms");
+        assert_eq!(span(200_000_000_000), "3m20s");
+        assert_eq!(span(7_500_000_000_000), "2h05m");
+        assert_eq!(stamp(1_234_567_000), "[    1.234567]");
+    }
+
+    #[test]
+    fn dates_are_gregorian() {
+        assert_eq!(wall(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(wall(951_782_400_000_000_000), "2000-02-29 00:00:00 UTC");
+        assert_eq!(wall(1_795_363_509_000_000_000), "2026-11-22 16:05:09 UTC");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let mut table = Table::new(&["NAME", "N"]).right(&[1]);
+        table.row(alloc::vec!["long-name".into(), "1".into()]);
+        table.row(alloc::vec!["x".into(), "100".into()]);
+        assert_eq!(
+            table.render(),
+            "NAME         N\nlong-name    1\nx          100\n"
+        );
+    }
+}

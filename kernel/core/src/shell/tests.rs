@@ -1,0 +1,253 @@
+//! The shell typed at, over a stand-in for the kernel.
+
+use super::*;
+use crate::control::{ConsoleOutput, GuestLogRow, InstanceRow, NodeDetail, Numbered, PingReply};
+use crate::machine::Duration;
+use alloc::string::ToString;
+use alloc::vec;
+
+#[derive(Default)]
+struct FakeControl {
+    requests: Vec<Request>,
+    logs: Vec<GuestLogRow>,
+    console: Vec<u8>,
+    pings: Vec<u16>,
+}
+
+impl Control for FakeControl {
+    fn execute(&mut self, request: Request) -> Result<Report, ControlError> {
+        self.requests.push(request.clone());
+        Ok(match request {
+            Request::Instances => Report::Instances(vec![row("web"), row("store")]),
+            Request::Start { name } if name == "ghost" => {
+                return Err(ControlError::NoSuchInstance(name));
+            }
+            Request::Logs { since, .. } => Report::Logs(Numbered {
+                entries: self.logs[since as usize..].to_vec(),
+                next: self.logs.len() as u64,
+            }),
+            Request::ConsoleRead { since, .. } => Report::Console(ConsoleOutput {
+                bytes: self.console[since as usize..].to_vec(),
+                next: self.console.len() as u64,
+                live: true,
+            }),
+            Request::ConsoleWrite { bytes, .. } => {
+                self.console.extend(bytes);
+                Report::Done
+            }
+            Request::PingStart { .. } => Report::PingStarted { ping: 7 },
+            Request::PingSend { sequence, .. } => {
+                self.pings.push(sequence);
+                Report::Done
+            }
+            Request::PingPoll { .. } => {
+                let reply = |sequence| PingReply {
+                    sequence,
+                    from: "10.1.0.2".parse().unwrap(),
+                    round_trip_nanos: 250_000,
+                };
+                Report::PingReplies(self.pings.drain(..).map(reply).collect())
+            }
+            Request::Node => Report::Node(NodeDetail {
+                name: "test".into(),
+                version: "0".into(),
+                uptime_nanos: 1,
+                wall_nanos: 0,
+                busy_nanos: 0,
+                memory: Default::default(),
+                instances: 2,
+                running: 2,
+                nics: vec![],
+            }),
+            _ => Report::Done,
+        })
+    }
+
+    fn instance_names(&self) -> Vec<String> {
+        vec!["store".into(), "web".into(), "web2".into()]
+    }
+
+    fn segment_names(&self) -> Vec<String> {
+        vec!["lan".into()]
+    }
+}
+
+fn row(name: &str) -> InstanceRow {
+    InstanceRow {
+        name: name.into(),
+        state: "waiting".into(),
+        detail: String::new(),
+        module: name.into(),
+        cpu_nanos: 0,
+        resident_bytes: 65_536,
+        memory_bytes: 65_536,
+        received_frames: 0,
+        sent_frames: 0,
+        uptime_nanos: 1,
+        restarts: 0,
+        addresses: vec![],
+    }
+}
+
+struct Session {
+    shell: Shell,
+    control: FakeControl,
+    now: Time,
+}
+
+impl Session {
+    fn new() -> Session {
+        Session {
+            shell: Shell::new("sos"),
+            control: FakeControl::default(),
+            now: Time::ZERO,
+        }
+    }
+
+    fn type_text(&mut self, text: &str) -> String {
+        self.shell
+            .input(text.as_bytes(), self.now, &mut self.control);
+        self.take()
+    }
+
+    fn wait(&mut self, duration: Duration) -> String {
+        let end = self.now + duration;
+        while let Some(due) = self.shell.next_tick().filter(|&due| due <= end) {
+            self.now = due;
+            self.shell.tick(due, &mut self.control);
+        }
+        self.now = end;
+        self.take()
+    }
+
+    fn take(&mut self) -> String {
+        let text = String::from_utf8_lossy(self.shell.output()).into_owned();
+        self.shell.consume(usize::MAX);
+        text
+    }
+}
+
+#[test]
+fn listing_is_aligned_and_the_prompt_returns() {
+    let text = Session::new().type_text("ls\r");
+    assert!(text.contains("NAME   STATE"), "{text}");
+    assert!(text.contains("\nstore  waiting"), "{text}");
+    assert!(text.ends_with("sos> \x1b[K"), "{text}");
+}
+
+#[test]
+fn json_is_one_line_that_parses() {
+    let text = Session::new().type_text("ls --json\r");
+    let line = text
+        .lines()
+        .find(|line| line.starts_with('['))
+        .expect("a JSON line");
+    let value: serde_json::Value = serde_json::from_str(line).expect("valid JSON");
+    assert_eq!(value[0]["name"], "web");
+}
+
+#[test]
+fn one_failing_name_does_not_keep_the_others() {
+    let mut session = Session::new();
+    let text = session.type_text("start ghost web\r");
+    assert!(text.contains("error: no instance named 'ghost'"), "{text}");
+    assert_eq!(
+        session.control.requests.last(),
+        Some(&Request::Start { name: "web".into() })
+    );
+}
+
+#[test]
+fn tab_completes_verbs_and_names() {
+    let mut session = Session::new();
+    session.type_text("sta\tst\t\r");
+    assert_eq!(
+        session.control.requests,
+        [Request::Start {
+            name: "store".into()
+        }]
+    );
+    let text = session.type_text("info w\t");
+    assert!(text.ends_with("web"), "the common part only: {text:?}");
+    let text = session.type_text("\t");
+    assert!(text.contains("web  web2"), "{text}");
+}
+
+#[test]
+fn logs_are_followed_until_interrupted() {
+    let mut session = Session::new();
+    let entry = |text: &str| GuestLogRow {
+        time_nanos: 0,
+        level: "info".into(),
+        text: text.to_string(),
+    };
+    session.control.logs.extend([entry("one"), entry("two")]);
+    let text = session.type_text("logs web -f -n 1\r");
+    assert!(text.contains("two") && !text.contains("one"), "{text}");
+    session.control.logs.push(entry("three"));
+    let text = session.wait(Duration::from_secs(1));
+    assert_eq!(text.matches("three").count(), 1, "{text}");
+    assert!(session.type_text("\x03").contains("sos> "));
+    assert_eq!(session.shell.next_tick(), None);
+}
+
+#[test]
+fn console_passes_bytes_and_is_left_by_its_key() {
+    let mut session = Session::new();
+    session.type_text("console web\r");
+    session.type_text("hi\r");
+    assert_eq!(session.control.console, b"hi\n");
+    assert!(session.type_text("\x1d").contains("sos> "));
+}
+
+#[test]
+fn ping_counts_and_sums_up() {
+    let mut session = Session::new();
+    session.type_text("ping web 10.1.0.2 -c 2\r");
+    let text = session.wait(Duration::from_secs(5));
+    assert!(text.contains("seq=1 time=250us"), "{text}");
+    assert!(text.contains("2 sent, 2 received, 0% lost"), "{text}");
+    assert!(matches!(
+        session.control.requests.last(),
+        Some(Request::PingStop { ping: 7, .. })
+    ));
+}
+
+#[test]
+fn top_prints_as_often_as_asked() {
+    let mut session = Session::new();
+    session.type_text("top -n 2\r");
+    let text = session.wait(Duration::from_secs(5));
+    assert!(text.contains("%CPU"), "{text}");
+    assert!(text.ends_with("sos> \x1b[K"), "{text}");
+}
+
+#[test]
+fn errors_say_what_is_wrong_and_the_shell_goes_on() {
+    let mut session = Session::new();
+    assert!(
+        session
+            .type_text("frobnicate\r")
+            .contains("error: unknown verb 'frobnicate'")
+    );
+    let long = "x".repeat(10_000) + "\r";
+    assert!(
+        session
+            .type_text(&long)
+            .contains("error: the line has more than")
+    );
+    assert!(session.type_text("help\r").contains("poweroff"));
+}
+
+#[test]
+fn output_is_bounded_and_the_loss_is_said() {
+    let mut session = Session::new();
+    for _ in 0..2000 {
+        session
+            .shell
+            .input(b"help\r", Time::ZERO, &mut session.control);
+    }
+    assert!(session.shell.output().len() <= limits::SHELL_OUTPUT_BYTES);
+    session.shell.consume(usize::MAX);
+    assert!(session.take().contains("bytes of output dropped"));
+}
