@@ -2,6 +2,7 @@
 
 use crate::log::{Event, LogEntry};
 use crate::machine::MemoryStats;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -16,7 +17,7 @@ pub enum Report {
     /// All instances, by name.
     Instances(Vec<InstanceRow>),
     /// One instance.
-    Instance(InstanceDetail),
+    Instance(Box<InstanceDetail>),
     /// Log entries of an instance.
     Logs(Numbered<GuestLogRow>),
     /// Console output of an instance.

@@ -229,7 +229,7 @@ pub fn top(
             ],
         ));
     }
-    shown.sort_by(|left, right| right.0.cmp(&left.0));
+    shown.sort_by_key(|row| core::cmp::Reverse(row.0));
     for (_, cells) in shown {
         table.row(cells);
     }
