@@ -65,15 +65,23 @@ fn apply(root: &Path, edit: &edits::Edit) {
         edit.why,
         edit.file,
     );
+    let start = text.find(edit.anchor).expect("the anchor was counted");
+    let end = start + edit.anchor.len();
+    let (before, after) = (&text[..start], &text[end..]);
     let edited = match edit.change {
-        edits::Change::Replace(new) => text.replacen(edit.anchor, new, 1),
-        edits::Change::InsertAfter(new) => {
-            text.replacen(edit.anchor, &format!("{}{new}", edit.anchor), 1)
+        edits::Change::Replace(new) => format!("{before}{new}{after}"),
+        edits::Change::ReplaceThrough(last, new) => {
+            let (_, after) = after.split_once(last).unwrap_or_else(|| {
+                panic!(
+                    "the end of the edit \"{}\" is not in {}",
+                    edit.why, edit.file
+                )
+            });
+            format!("{before}{new}{after}")
         }
-        edits::Change::DropBefore => {
-            let at = text.find(edit.anchor).expect("the anchor was counted");
-            text[at..].to_string()
-        }
+        edits::Change::InsertBefore(new) => format!("{before}{new}{}", &text[start..]),
+        edits::Change::InsertAfter(new) => format!("{}{new}{after}", &text[..end]),
+        edits::Change::DropBefore => text[start..].to_string(),
     };
     fs::write(&path, edited).expect("write an edited file below OUT_DIR");
 }

@@ -16,13 +16,17 @@ pub struct Edit {
 pub enum Change {
     /// The anchor becomes this text.
     Replace(&'static str),
+    /// All from the anchor through the first text that follows becomes the second.
+    ReplaceThrough(&'static str, &'static str),
+    /// This text precedes the anchor.
+    InsertBefore(&'static str),
     /// This text follows the anchor.
     InsertAfter(&'static str),
     /// Everything before the anchor goes.
     DropBefore,
 }
 
-use Change::{DropBefore, InsertAfter, Replace};
+use Change::{DropBefore, InsertAfter, InsertBefore, Replace, ReplaceThrough};
 
 /// All edits, in the order in which they are applied.
 pub const EDITS: &[Edit] = &[
@@ -140,10 +144,85 @@ pub const EDITS: &[Edit] = &[
     },
     Edit {
         file: "src/engine/executor/handler/exec.rs",
-        why: "a `table.grow` that ran out of fuel resumed at a stale position, for ever",
-        anchor: "                done!(store, DoneReason::out_of_fuel(required_fuel));\n            }\n            Err(StoreError::External(TableError::ResourceLimiterDeniedAllocation)) => {\n",
+        why: "a handle or an error on the native stack whose address is passed on prevents the \
+              tail call, so that each `memory.grow` would take native stack for ever",
+        anchor: "        let memref = unsafe { instance.load_handle(memory) };\n",
+        change: ReplaceThrough(
+            "`memory.grow`: internal interpreter error: {error}\")\n            }\n        };\n",
+            "        let return_value = match grow_memory(store, instance, memory, delta) {
+            (Grown::Result, value) => {
+                if utils::is_default_memory(instance, memory) {
+                    args.reload_mem0();
+                }
+                value
+            }
+            (Grown::OutOfFuel, required_fuel) => {
+                args.set_ip(ip);
+                out_of_fuel!(store, args, required_fuel)
+            }
+            (Grown::Denied, _) => trap!(TrapCode::GrowthOperationLimited),
+        };
+",
+        ),
+    },
+    Edit {
+        file: "src/engine/executor/handler/exec.rs",
+        why: "the same for `table.grow`, which moreover resumed at a stale position, for ever, \
+              when it had run out of fuel",
+        anchor: "        let table_ref = unsafe { instance.load_handle(table) };\n",
+        change: ReplaceThrough(
+            "`table.grow`: internal interpreter error: {error}\")\n            }\n        };\n",
+            "        let delta = args.get(delta);
+        let value = args.get(value);
+        let return_value = match grow_table(store, instance, table, delta, value) {
+            (Grown::Result, value) => value,
+            (Grown::OutOfFuel, required_fuel) => {
+                args.set_ip(ip);
+                out_of_fuel!(store, args, required_fuel)
+            }
+            (Grown::Denied, _) => trap!(TrapCode::GrowthOperationLimited),
+        };
+",
+        ),
+    },
+    Edit {
+        file: "src/engine/executor/handler/exec.rs",
+        why: "the same for `table.init`",
+        anchor: "table.init(element.as_ref(), dst, src, len, Some(fuel))",
+        change: Replace("init_table(table, element, dst, src, len, fuel)"),
+    },
+    Edit {
+        file: "src/engine/executor/handler/exec.rs",
+        why: "the parts of those handlers that use the native stack",
+        anchor: "fn memory_copy_within(\n",
+        change: InsertBefore(include_str!("out_of_line.rs")),
+    },
+    Edit {
+        file: "src/engine/executor/handler/utils.rs",
+        why: "the result of a suspended tail call to the host belongs where the callee's frame was",
+        anchor: "            Control::Continue(_) => DoneReason::host_error(error, func, params.span()),\n",
         change: Replace(
-            "                args.set_ip(ip);\n                out_of_fuel!(store, args, required_fuel)\n            }\n            Err(StoreError::External(TableError::ResourceLimiterDeniedAllocation)) => {\n",
+            "            Control::Continue(_) => DoneReason::host_error(error, func, results),\n",
+        ),
+    },
+    Edit {
+        file: "src/engine/executor/handler/utils.rs",
+        why: "the result of a suspended tail call to the host belongs where the callee's frame was",
+        anchor: "    // Note: the parameters have already been moved into place by `return_prepare_host_frame`,\n",
+        change: InsertAfter("    let results = store.stack_mut().tail_call_results(frame);\n"),
+    },
+    Edit {
+        file: "src/engine/executor/handler/state.rs",
+        why: "the result of a suspended tail call to the host belongs where the callee's frame was",
+        anchor: "impl Stack {\n",
+        change: InsertAfter(
+            "    /// Where the caller, now the top frame, expects the results of `frame`.
+    pub fn tail_call_results(&self, frame: HostFrame) -> crate::ir::SlotSpan {
+        let offset = frame.start.0.saturating_sub(self.frames.top_start().0);
+        crate::ir::SlotSpan::new(Slot::from(u16::try_from(offset).unwrap_or(0)))
+    }
+
+",
         ),
     },
 ];
