@@ -17,7 +17,7 @@ macro_rules! host_calls {
         $callback! {
             { 0, log, Log, (level: i32, text: i32, length: i32), i32,
               [BadPointer, InvalidArgument],
-              "Appends `length` bytes of text at `text` to the instance's log; 0 = error, 1 = warning, 2 = information, 3 = debug." }
+              "Appends at most 65 536 bytes of text to the instance's log, a line for each line end, and returns how many were taken; levels: 0 = error, 1 = warning, 2 = information, 3 = debug." }
             { 1, console_write, ConsoleWrite, (bytes: i32, length: i32), i32,
               [BadPointer],
               "Writes to the instance's console and returns how many bytes were taken; never waits: an unread console forgets its oldest bytes." }

@@ -51,6 +51,8 @@ pub const HOST_CALL_BYTES: usize = 64 * 1024;
 pub const LOG_BYTES: u64 = 64 * 1024;
 /// Bytes of one log line; longer ones are split.
 pub const LOG_LINE_BYTES: usize = 1024;
+/// Console bytes of an instance that are kept for an operator to read.
+pub const CONSOLE_OUTPUT_BYTES: usize = 16 * 1024;
 /// Console bytes that wait for an instance to read them.
 pub const CONSOLE_INPUT_BYTES: usize = 4096;
 /// Sockets that one `poll` call may name.

@@ -1,0 +1,57 @@
+//! A host call that waits, as plain data (D4), and the steps of a call.
+
+use sos_abi::{CallId, ErrorCode};
+
+use super::handles::Handle;
+use crate::machine::Time;
+use crate::net::stack::SocketId;
+
+/// Most arguments of a call in the table.
+pub const ARGUMENTS: usize = 5;
+
+/// A blocked call: all that is needed to go on with it, on this node or another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    /// The call.
+    pub call: CallId,
+    /// Its arguments, raw; those that it does not have are 0.
+    pub arguments: [u64; ARGUMENTS],
+    /// How far it came.
+    pub wait: Wait,
+}
+
+/// What a call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// The socket or the console that its arguments name.
+    Event,
+    /// The others' turn.
+    Turn,
+    /// A moment of guest time, or what its arguments name if that comes first.
+    Until(Time),
+    /// The handshake of this new connection.
+    Connection(Handle),
+    /// The answer to this query.
+    Lookup(SocketId),
+}
+
+/// What one attempt at a call came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It is over with an `i32`.
+    Done(i32),
+    /// It is over with an `i64`.
+    DoneLong(i64),
+    /// It waits.
+    Wait(Wait),
+    /// The guest ends with this status.
+    Exit(i32),
+}
+
+/// The outcome of one attempt.
+pub type StepResult = Result<Step, ErrorCode>;
+
+/// Counts bytes that a call bounded by [`crate::limits::HOST_CALL_BYTES`] has moved.
+pub fn done_bytes(bytes: usize) -> Step {
+    Step::Done(i32::try_from(bytes).unwrap_or(i32::MAX))
+}
