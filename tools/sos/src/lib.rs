@@ -1,1 +1,10 @@
-//! (skeleton)
+//! Everything that `cargo sos` does, as a library, so that tests and benches do the same.
+//!
+//! [`setup`] finds or installs what is missing, [`build`] makes the kernel and the guests. The rest
+//! serves these: [`paths`], [`lock`], [`process`].
+
+pub mod build;
+pub mod lock;
+pub mod paths;
+pub mod process;
+pub mod setup;

@@ -4,7 +4,7 @@
 //! reference resolves and every count is bounded by [`crate::limits`].
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use core::net::IpAddr;
 
 use super::error::Item;
@@ -422,7 +422,7 @@ fn require_name(name: &str, item: impl FnOnce() -> Item) -> Result<(), ManifestE
 }
 
 fn require_text(
-    text: &String,
+    text: &str,
     what: &'static str,
     item: impl FnOnce() -> Item,
 ) -> Result<(), ManifestError> {

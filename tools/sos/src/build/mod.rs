@@ -1,0 +1,28 @@
+//! Builds the kernel and the guests, each for its own target in its own folder (D13).
+//!
+//! [`kernel`] and [`guests`] call cargo, which finds out by itself what is stale, and return the
+//! files. [`Workspace`] is the Rust workspace around a manifest: that of SOS or a user's project.
+
+mod guests;
+mod kernel;
+mod workspace;
+
+pub use guests::{guest_in, guests};
+pub use kernel::kernel;
+pub use workspace::Workspace;
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::process;
+
+/// Runs cargo with its progress on standard error.
+fn run_cargo(command: &mut Command) -> Result<()> {
+    // Cargo reports on standard error; nothing of it may reach a pipe on standard output.
+    process::run(
+        command
+            .stdin(std::process::Stdio::null())
+            .stdout(std::io::stderr()),
+    )
+}
