@@ -74,6 +74,16 @@ pub const SHELL_OUTPUT_BYTES: usize = 256 * 1024;
 pub const IMAGE_BYTES: usize = 256 * 1024 * 1024;
 /// Bytes of one module.
 pub const MODULE_BYTES: usize = 64 * 1024 * 1024;
+/// Functions that one module defines.
+pub const MODULE_FUNCTIONS: u32 = 100_000;
+/// Globals that one module defines.
+pub const MODULE_GLOBALS: u32 = 10_000;
+/// Tables that one module defines.
+pub const MODULE_TABLES: u32 = 64;
+/// Memories that one module defines.
+pub const MODULE_MEMORIES: u32 = 8;
+/// Data segments of one module, and element segments.
+pub const MODULE_SEGMENTS: u32 = 100_000;
 /// Modules of an image.
 pub const IMAGE_MODULES: usize = 256;
 /// Bytes of an image's manifest in its binary form.

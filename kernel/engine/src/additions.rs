@@ -5,8 +5,8 @@ use crate::engine::executor::{CellError, CellsReader, LiftFromCells};
 use crate::func::{HostFuncEntity, TrampolineEntity};
 use crate::store::AsStoreId;
 use crate::{
-    Caller, Engine, Error, Extern, Func, FuncType, GuestMemory, Instance, MemoryType, Module,
-    StackConfig, Store,
+    Caller, EnforcedLimits, Engine, Error, Extern, Func, FuncType, GuestMemory, Instance, Memory,
+    MemoryType, Module, StackConfig, Store,
 };
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -63,6 +63,40 @@ impl Module {
     pub fn defined_memories(&self) -> impl ExactSizeIterator<Item = MemoryType> + '_ {
         self.internal_memories().copied()
     }
+}
+
+impl Instance {
+    /// The instance's memory `index`, exported or not.
+    pub fn memory<T>(&self, store: &Store<T>, index: u32) -> Option<Memory> {
+        let entity = store.inner.resolve_instance(self);
+        entity.get_memory(entity.layout().memory_addr(index)?)
+    }
+}
+
+impl EnforcedLimits {
+    /// The most of each kind of item that a module may have.
+    pub fn new(counts: ItemCounts) -> EnforcedLimits {
+        EnforcedLimits {
+            max_functions: Some(counts.functions),
+            max_globals: Some(counts.globals),
+            max_tables: Some(counts.tables),
+            max_memories: Some(counts.memories),
+            max_element_segments: Some(counts.segments),
+            max_data_segments: Some(counts.segments),
+            ..EnforcedLimits::default()
+        }
+    }
+}
+
+/// How many items of each kind a module may have. Segments: of each of the two kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the fields are the kinds
+pub struct ItemCounts {
+    pub functions: u32,
+    pub globals: u32,
+    pub tables: u32,
+    pub memories: u32,
+    pub segments: u32,
 }
 
 impl<T> Store<T> {

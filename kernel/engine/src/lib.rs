@@ -64,6 +64,8 @@ mod guest_memory;
 mod linear_memory;
 
 pub use self::{
-    additions::{Segments, StackLimits},
+    additions::{ItemCounts, Segments, StackLimits},
     guest_memory::{GuestMemory, RangeOwner},
 };
+/// What a limiter answers to end the call; wasmi keeps the name to itself.
+pub use wasmi_core::LimiterError;

@@ -1,0 +1,175 @@
+//! What one execution may use, and the engine's side of keeping to it.
+
+use crate::limits;
+use crate::machine::ReserveError;
+use alloc::boxed::Box;
+use core::fmt;
+use sos_engine::errors::TableError;
+use sos_engine::{LimiterError, ResourceLimiter, StackLimits};
+
+/// What one execution may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// Most bytes of all memories together.
+    pub memory_bytes: u64,
+    /// Most elements of all tables together.
+    pub table_elements: u64,
+    /// Bytes of locals and operands of all frames.
+    pub stack_bytes: u64,
+    /// Calls inside calls.
+    pub call_depth: u64,
+}
+
+impl Default for EngineLimits {
+    fn default() -> EngineLimits {
+        EngineLimits {
+            memory_bytes: limits::MEMORY_BYTES,
+            table_elements: limits::TABLE_ELEMENTS,
+            stack_bytes: limits::STACK_BYTES,
+            call_depth: limits::CALL_DEPTH,
+        }
+    }
+}
+
+impl EngineLimits {
+    pub(super) fn stack(&self) -> StackLimits {
+        StackLimits {
+            value_bytes: usize::try_from(self.stack_bytes).unwrap_or(usize::MAX),
+            call_depth: usize::try_from(self.call_depth).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// What a module wants for one of its memories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryRequest {
+    /// Bytes that it begins with.
+    pub minimum_bytes: u64,
+    /// Bytes that it can grow to within the limits: the range to reserve.
+    pub maximum_bytes: u64,
+}
+
+/// Why an instance did not come to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartError {
+    /// Its memories begin above the limit.
+    Memory {
+        /// Bytes of all memories together.
+        wanted_bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The machine did not reserve a memory.
+    Reserve(ReserveError),
+    /// Its tables begin above the limit.
+    Tables {
+        /// The limit, in elements of all tables together.
+        limit_elements: u64,
+    },
+    /// An active segment lies outside its memory or table.
+    Segment,
+    /// Anything else that the engine refuses.
+    Engine {
+        /// What it says.
+        reason: Box<str>,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Memory {
+                wanted_bytes,
+                limit_bytes,
+            } => write!(
+                f,
+                "instance begins with {wanted_bytes} bytes of memory, more than its limit of \
+                 {limit_bytes}; raise `memory` in its manifest"
+            ),
+            StartError::Reserve(error) => error.fmt(f),
+            StartError::Tables { limit_elements } => write!(
+                f,
+                "instance begins with more table elements than its limit of {limit_elements}; \
+                 raise `table_elements` in its manifest"
+            ),
+            StartError::Segment => f.write_str(
+                "a data or element segment lies outside its memory or table; build the module \
+                 again",
+            ),
+            StartError::Engine { reason } => write!(f, "instance cannot start: {reason}"),
+        }
+    }
+}
+
+/// Counts what an execution has, and refuses growth beyond the limits: `grow` then returns -1.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    memory_bytes: u64,
+    memory_limit: u64,
+    table_elements: u64,
+    /// `table_elements` before the last growth: it may yet fail for its maximum or for fuel.
+    table_elements_before: u64,
+    table_limit: u64,
+}
+
+impl Bounds {
+    pub(super) fn new(limits: &EngineLimits) -> Bounds {
+        Bounds {
+            memory_bytes: 0,
+            memory_limit: limits.memory_bytes,
+            table_elements: 0,
+            table_elements_before: 0,
+            table_limit: limits.table_elements,
+        }
+    }
+}
+
+/// `total` with `current` replaced by `desired`, unless that exceeds `limit`.
+fn replaced(total: u64, current: usize, desired: usize, limit: u64) -> Option<u64> {
+    let sum = total
+        .saturating_sub(current as u64)
+        .checked_add(desired as u64)?;
+    (sum <= limit).then_some(sum)
+}
+
+impl ResourceLimiter for Bounds {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool, LimiterError> {
+        let total = replaced(self.memory_bytes, current, desired, self.memory_limit);
+        self.memory_bytes = total.unwrap_or(self.memory_bytes);
+        Ok(total.is_some())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool, LimiterError> {
+        let total = replaced(self.table_elements, current, desired, self.table_limit);
+        self.table_elements_before = self.table_elements;
+        self.table_elements = total.unwrap_or(self.table_elements);
+        Ok(total.is_some())
+    }
+
+    fn table_grow_failed(&mut self, _error: &TableError) -> Result<(), LimiterError> {
+        self.table_elements = self.table_elements_before;
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        1
+    }
+
+    fn tables(&self) -> usize {
+        limits::MODULE_TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        limits::MODULE_MEMORIES as usize
+    }
+}

@@ -1,0 +1,16 @@
+//! The engine seam: the only part of core that knows wasmi (`sos_engine`).
+//!
+//! [`Engine::compile`] checks a module and translates it once; [`Execution`] is one instance of it
+//! with its memories and its guest state, run in slices of fuel and suspended by blocking host
+//! calls. Host calls arrive at [`HostState`](super::HostState) by their number in `sos_abi`.
+//!
+//! One fuel is about one operator. A slice is exceeded only by what is indivisible: a basic block,
+//! or a bulk operation, which gets the fuel that it asks for (64 bytes each) in one piece.
+
+mod bounds;
+mod execution;
+mod load;
+
+pub use bounds::{EngineLimits, MemoryRequest, StartError};
+pub use execution::{Execution, Retry, Stop, Trap, TrapReason};
+pub use load::{Engine, Item, LoadError, Module};
