@@ -20,37 +20,87 @@ extern crate alloc;
 #[cfg(not(panic = "abort"))]
 extern crate std;
 
+mod acpi;
 mod boot;
 mod console;
 mod cpu;
 mod mem;
 mod panic;
+mod self_test;
+mod sync;
 
-use boot::pvh;
+use acpi::Platform;
+use boot::options::Options;
+use boot::pvh::{self, BootInfo};
 
-/// Where the entry code ends: the boot CPU in long mode, on the main stack.
+/// Where the entry code ends: the boot CPU in long mode, on the main stack, interrupts off.
 extern "C" fn kernel_main(start_info: u64) -> ! {
     console::init();
+    // SAFETY: called once, on the boot CPU.
+    unsafe { cpu::descriptors::init() };
     // SAFETY: `start_info` is what the loader gave, and nothing was written since.
-    let info = match unsafe { pvh::read(start_info) } {
-        Ok(info) => info,
-        Err(error) => panic!("{error}"),
+    let info = unsafe { pvh::read(start_info) }.unwrap_or_else(|error| panic!("{error}"));
+    panic::configure(Options::read(info.command_line()).after_panic);
+    start_memory(&info);
+    let platform = info
+        .root_pointer
+        .map(|at| Platform::read(&mem::firmware::FirmwareMemory, at));
+    let platform = match platform {
+        Some(Ok(platform)) => platform,
+        Some(Err(error)) => {
+            log!("sos: {error}");
+            Platform::default()
+        }
+        None => Platform::default(),
     };
-    panic::configure(boot::options::Options::read(info.command_line()).after_panic);
+    let clocks = start_interrupts(&platform);
+    log!(
+        "sos: {} KiB of memory, {} KiB free; tsc {} kHz, timer {} kHz by the {}",
+        mem::frames::total_bytes() / 1024,
+        mem::frames::free_bytes() / 1024,
+        clocks.tsc_hz / 1000,
+        clocks.timer_hz / 1000,
+        clocks.reference,
+    );
+    self_test::run(info.command_line());
+    loop {
+        cpu::idle(Some(cpu::clock::now_ns() + 1_000_000_000));
+        cpu::clock::recheck();
+    }
+}
+
+/// Frames, page tables, heap, guest memories.
+fn start_memory(info: &BootInfo) {
     let image = mem::paging::image();
     let module = info.module.unwrap_or_default();
-    mem::frames::init(&info, &[(image.text.0, image.data.1), module]);
+    mem::frames::init(info, &[(image.text.0, image.data.1), module]);
     // SAFETY: called once, on the boot tables.
-    unsafe { mem::paging::init(&info) }.expect("memory for page tables");
+    unsafe { mem::paging::init(info) }.expect("memory for page tables");
     mem::heap::init().expect("memory for the heap");
-    log!(
-        "sos: {} KiB of memory, {} KiB free",
-        mem::frames::total_bytes() / 1024,
-        mem::frames::free_bytes() / 1024
-    );
-    log!("hello");
-    cpu::halt_forever()
+    mem::guest::init().expect("memory for the emergency reserve");
 }
+
+/// Interrupt controllers, clocks, the console's line.
+fn start_interrupts(platform: &Platform) -> cpu::clock::Calibration {
+    let listed = platform
+        .io_apics
+        .iter()
+        .map(|io_apic| (io_apic.address, io_apic.first_gsi));
+    // SAFETY: called once, on the boot CPU, interrupts off, the gates loaded.
+    unsafe { cpu::lapic::init() }.expect("memory for the local apic's page");
+    cpu::ioapic::init(listed).expect("memory for the i/o apics' pages");
+    let clocks = cpu::clock::init(platform);
+    let (gsi, polarity, trigger) = cpu::ioapic::legacy_line(CONSOLE_LINE, &platform.overrides);
+    if let Err(error) = cpu::irq::route(gsi, cpu::irq::CONSOLE, polarity, trigger) {
+        log!("sos: the console takes no input: {error}");
+    }
+    console::enable_input();
+    x86_64::instructions::interrupts::enable();
+    clocks
+}
+
+/// The legacy interrupt of COM1.
+const CONSOLE_LINE: u8 = 4;
 
 /// Host builds only check types; the kernel starts at `boot::entry`.
 #[cfg(not(panic = "abort"))]

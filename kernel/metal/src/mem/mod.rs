@@ -13,9 +13,11 @@
 //!
 //! Everything else, page 0 included, is unmapped.
 
+pub mod firmware;
 pub mod frames;
 #[cfg(panic = "abort")]
 pub mod functions;
+pub mod guest;
 pub mod heap;
 pub mod paging;
 
