@@ -124,3 +124,7 @@ pub const CPU_SHARES_MOST: u32 = 10_000;
 pub const SOCKETS_MOST: u32 = 16_384;
 /// Most bytes of log that a manifest may grant one instance.
 pub const LOG_BYTES_MOST: u64 = 16 * 1024 * 1024;
+/// Pings that operators may have open at once.
+pub const PINGS: usize = 16;
+/// Echo requests of one ping that wait for an answer.
+pub const PINGS_UNANSWERED: usize = 64;

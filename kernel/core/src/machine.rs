@@ -157,6 +157,10 @@ pub trait Machine {
     /// Tells `nic` that frames were queued (one notification for many frames).
     fn flush_frames(&mut self, nic: usize);
 
+    /// Accounts for fuel that a slice used. Hardware's clock runs by itself; the simulated machine
+    /// advances its clock here, by a constant time for each unit (D7).
+    fn charge_fuel(&mut self, _fuel: u64) {}
+
     /// Whether something arrived since it was last looked at (frames, console bytes), so that a
     /// slice loop can stop early. Cheap: a flag set by interrupt handlers.
     fn has_events(&self) -> bool;

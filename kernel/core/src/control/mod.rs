@@ -115,8 +115,6 @@ pub enum Request {
     },
     /// Sends the next request.
     PingSend {
-        /// The instance that sends.
-        from: String,
         /// From [`Report::PingStarted`].
         ping: u32,
         /// Number of the request.
@@ -124,15 +122,11 @@ pub enum Request {
     },
     /// Takes the answers that came: [`Report::PingReplies`].
     PingPoll {
-        /// The instance that sends.
-        from: String,
         /// From [`Report::PingStarted`].
         ping: u32,
     },
     /// Ends a ping.
     PingStop {
-        /// The instance that sends.
-        from: String,
         /// From [`Report::PingStarted`].
         ping: u32,
     },

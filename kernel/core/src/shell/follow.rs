@@ -394,10 +394,7 @@ impl Ping {
         out: &mut Vec<u8>,
     ) -> Result<Progress, ControlError> {
         self.due = now + PING_POLL;
-        let request = Request::PingPoll {
-            from: self.from.clone(),
-            ping: self.ping,
-        };
+        let request = Request::PingPoll { ping: self.ping };
         if let Report::PingReplies(replies) = control.execute(request)? {
             for reply in replies {
                 self.received += 1;
@@ -413,12 +410,8 @@ impl Ping {
             return Ok(self.finish(control, out));
         }
         if self.sent < self.count && now >= self.next_send {
-            let (from, ping, sequence) = (self.from.clone(), self.ping, self.sent);
-            control.execute(Request::PingSend {
-                from,
-                ping,
-                sequence,
-            })?;
+            let (ping, sequence) = (self.ping, self.sent);
+            control.execute(Request::PingSend { ping, sequence })?;
             self.sent += 1;
             self.next_send = now
                 + if self.sent < self.count {
@@ -431,10 +424,7 @@ impl Ping {
     }
 
     fn finish(&mut self, control: &mut dyn Control, out: &mut Vec<u8>) -> Progress {
-        let request = Request::PingStop {
-            from: self.from.clone(),
-            ping: self.ping,
-        };
+        let request = Request::PingStop { ping: self.ping };
         if let Err(error) = control.execute(request) {
             return failed(&error, out);
         }

@@ -17,7 +17,11 @@ enum Destination {
 
 impl Fabric {
     /// Sends a frame out of a port: to the other end of its link, or through its switch.
+    ///
+    /// `now` may be the instance's own time, which is never ahead of the node's.
     pub fn transmit(&mut self, from: PortId, frame: Frame, now: Time) {
+        self.now = self.now.max(now);
+        let now = self.now;
         let Some((destination, source)) = frame.addresses() else {
             return self.drop_sent(from, frame);
         };
@@ -53,6 +57,8 @@ impl Fabric {
 
     /// Takes a frame that the NIC received to the ports that want it; each gets a copy.
     pub fn receive_from_uplink(&mut self, nic: usize, bytes: &[u8], now: Time) {
+        self.now = self.now.max(now);
+        let now = self.now;
         let Some(segment_id) = self.uplinks.get(nic).and_then(|uplink| uplink.switch) else {
             return;
         };
@@ -89,6 +95,11 @@ impl Fabric {
     /// Whether a frame waits for the owner of a port.
     pub fn has_received(&self, port: PortId) -> bool {
         self.ports.get(&port).is_some_and(|port| port.queued() > 0)
+    }
+
+    /// Whether some port got frames since [`Fabric::take_ready_ports`].
+    pub fn has_ready_ports(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// Moves the ports that got frames since they were last asked for into `ready`, each once, in

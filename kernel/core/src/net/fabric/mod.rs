@@ -36,6 +36,8 @@ use uplink::Uplink;
 struct Segment {
     name: String,
     kind: SegmentKind,
+    /// Set by an operator; otherwise what the kind gives.
+    mtu: Option<usize>,
     state: PortState,
     ports: Vec<PortId>,
     addresses: AddressTable,
@@ -44,9 +46,13 @@ struct Segment {
 
 impl Segment {
     fn properties(&self) -> LinkProperties {
-        match self.kind {
+        let natural = match self.kind {
             SegmentKind::Switch { uplink: Some(_) } => LinkProperties::UPLINKED,
             SegmentKind::Switch { uplink: None } | SegmentKind::Link => LinkProperties::PRIVATE,
+        };
+        LinkProperties {
+            mtu: self.mtu.map_or(natural.mtu, |mtu| mtu.min(natural.mtu)),
+            ..natural
         }
     }
 }
@@ -59,6 +65,8 @@ pub struct Fabric {
     uplinks: Vec<Uplink>,
     pool: Pool,
     ready: Vec<PortId>,
+    /// The latest time heard of: ages what switches have learned.
+    now: Time,
     next_segment: u32,
     next_port: u32,
 }
@@ -187,6 +195,19 @@ impl Fabric {
         Ok(())
     }
 
+    /// Bounds the IP packets of a segment; a larger value than its kind allows has no effect, and
+    /// ports that are attached keep theirs.
+    ///
+    /// # Errors
+    /// [`FabricError::NoSuchSegment`].
+    pub fn set_mtu(&mut self, name: &str, mtu: usize) -> Result<(), FabricError> {
+        let id = self.expect(name)?;
+        if let Some(segment) = self.segments.get_mut(&id) {
+            segment.mtu = Some(mtu);
+        }
+        Ok(())
+    }
+
     /// Joins a switch to a NIC, or parts it. Interfaces fix MTU and checksums when they are made,
     /// so the first uplink comes, and the last goes, only while no port is attached.
     ///
@@ -240,6 +261,7 @@ impl Fabric {
             id: *id,
             name: segment.name.clone(),
             kind: segment.kind,
+            properties: segment.properties(),
             state: segment.state,
             ports: segment
                 .ports
@@ -280,6 +302,7 @@ impl Fabric {
         let segment = Segment {
             name: String::from(name),
             kind,
+            mtu: None,
             state: PortState::Up,
             ports: Vec::new(),
             addresses: AddressTable::default(),

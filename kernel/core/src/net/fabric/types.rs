@@ -165,6 +165,8 @@ pub struct SegmentInfo {
     pub name: String,
     /// What it is.
     pub kind: SegmentKind,
+    /// What its interfaces must know.
+    pub properties: LinkProperties,
     /// Whether it carries frames.
     pub state: PortState,
     /// Its ports, in the order of their attachment.
