@@ -4,7 +4,9 @@
 //! serves these: [`paths`], [`lock`], [`process`].
 
 pub mod build;
+pub mod image;
 pub mod lock;
+pub mod manifest;
 pub mod paths;
 pub mod process;
 pub mod setup;

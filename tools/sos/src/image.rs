@@ -1,0 +1,243 @@
+//! From a manifest to a boot image: builds or reads the modules, names them by hash, packs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sos_core::image::{self, Image, Manifest, module_hash};
+
+use crate::build::{self, Workspace};
+use crate::manifest::{self, Draft};
+
+/// A boot image and what it runs.
+#[derive(Clone, Debug)]
+pub struct BootImage {
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+    /// The manifest inside.
+    pub manifest: Manifest,
+}
+
+impl BootImage {
+    /// Writes the image to `path`, at once or not at all.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("make the folder {}", folder.display()))?;
+        let context = || format!("write the image {}", path.display());
+        let mut file = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
+        std::io::Write::write_all(&mut file, &self.bytes).with_context(context)?;
+        file.persist(path).with_context(context)?;
+        Ok(())
+    }
+
+    /// Reads an image file and checks all of it.
+    pub fn read(path: &Path) -> Result<BootImage> {
+        let context = || format!("read the image {}", path.display());
+        let bytes = std::fs::read(path).with_context(context)?;
+        let image = Image::parse(&bytes).with_context(context)?;
+        for (hash, _) in image.modules() {
+            image.module(&hash).with_context(context)?;
+        }
+        let manifest = image.manifest().clone();
+        Ok(BootImage { bytes, manifest })
+    }
+}
+
+/// Makes the image of a manifest file, building the guests that it names.
+pub fn from_manifest(path: &Path) -> Result<BootImage> {
+    from_draft(manifest::read(path)?)
+}
+
+/// Makes the image of a manifest given as text; its relative paths start at `folder`.
+pub fn from_text(text: &str, folder: &Path) -> Result<BootImage> {
+    from_draft(manifest::parse(text, "manifest", folder)?)
+}
+
+/// Makes the image of a manifest and modules given by the names that it uses, as tests do.
+pub fn from_modules(mut manifest: Manifest, modules: &BTreeMap<&str, &[u8]>) -> Result<BootImage> {
+    for instance in &mut manifest.instances {
+        let Some(bytes) = modules.get(instance.module_name.as_str()) else {
+            bail!(
+                "no module `{}` for instance `{}`",
+                instance.module_name,
+                instance.name
+            );
+        };
+        instance.module = module_hash(bytes);
+    }
+    let files: Vec<&[u8]> = modules.values().copied().collect();
+    let bytes = image::encode(&manifest, &files).context("pack the image")?;
+    Ok(BootImage { bytes, manifest })
+}
+
+fn from_draft(draft: Draft) -> Result<BootImage> {
+    let files = module_files(&draft)?;
+    let mut modules = BTreeMap::new();
+    for (name, file) in &files {
+        modules.insert(*name, read_module(file)?);
+    }
+    let modules = modules
+        .iter()
+        .map(|(name, bytes)| (*name, bytes.as_slice()))
+        .collect();
+    from_modules(draft.manifest.clone(), &modules)
+}
+
+/// Where the file of each module lies, once the guests among them are built.
+fn module_files(draft: &Draft) -> Result<BTreeMap<&str, PathBuf>> {
+    let mut files = BTreeMap::new();
+    let mut own = Vec::new();
+    let mut of_sos = Vec::new();
+    let mut workspace = None;
+    for instance in &draft.manifest.instances {
+        let name = instance.module_name.as_str();
+        if is_path(name) {
+            files.insert(name, draft.folder.join(name));
+            continue;
+        }
+        if workspace.is_none() {
+            workspace = Some(Workspace::around(&draft.folder)?);
+        }
+        let around = workspace.as_ref().and_then(Option::as_ref);
+        let list = match around {
+            Some(project) if !project.is_sos() && project.guest(name).is_some() => &mut own,
+            _ => &mut of_sos,
+        };
+        if !list.contains(&name) {
+            list.push(name);
+        }
+    }
+    if let Some(project) = workspace.flatten() {
+        files.extend(own.iter().copied().zip(build::guest_in(&project, &own)?));
+    }
+    files.extend(of_sos.iter().copied().zip(build::guests(&of_sos)?));
+    Ok(files)
+}
+
+fn is_path(module: &str) -> bool {
+    module.contains('/') || module.ends_with(".wasm") || module.ends_with(".wat")
+}
+
+/// Reads a module file; text is turned into the binary form.
+fn read_module(path: &Path) -> Result<Vec<u8>> {
+    let bytes = std::fs::read(path).with_context(|| format!("read module {}", path.display()))?;
+    let bytes = wat::parse_bytes(&bytes)
+        .with_context(|| format!("translate module {}", path.display()))?
+        .into_owned();
+    if !bytes.starts_with(b"\0asm\x01\0\0\0") {
+        bail!(
+            "{} is no WebAssembly module: compile it for wasm32",
+            path.display()
+        );
+    }
+    Ok(bytes)
+}
+
+/// What an image holds, for people.
+pub fn describe(image: &BootImage) -> Result<String> {
+    let parsed = Image::parse(&image.bytes)?;
+    let manifest = parsed.manifest();
+    let mut text = String::new();
+    writeln!(
+        text,
+        "image    {} ({} bytes)",
+        manifest.name,
+        image.bytes.len()
+    )?;
+    for (hash, bytes) in parsed.modules() {
+        let users = manifest
+            .instances
+            .iter()
+            .filter(|instance| instance.module == hash);
+        let users: Vec<_> = users.map(|instance| instance.name.as_str()).collect();
+        writeln!(
+            text,
+            "module   {hash:#}… {bytes:>9} bytes, run by {}",
+            users.join(", ")
+        )?;
+    }
+    for switch in &manifest.switches {
+        let uplink = switch.uplink.as_deref().unwrap_or("none");
+        writeln!(text, "switch   {:<12} uplink {uplink}", switch.name)?;
+    }
+    for link in &manifest.links {
+        writeln!(text, "link     {}", link.name)?;
+    }
+    for instance in &manifest.instances {
+        writeln!(
+            text,
+            "instance {:<12} module {}, memory {} KiB, restart {}",
+            instance.name,
+            instance.module_name,
+            instance.limits.memory_bytes / 1024,
+            instance.restart
+        )?;
+        for port in &instance.ports {
+            writeln!(
+                text,
+                "  port   {:<12} on {}",
+                port.name,
+                port.attach.segment()
+            )?;
+        }
+    }
+    for forward in &manifest.forwards {
+        let (instance, port) = (&forward.instance, forward.instance_port);
+        let (host, protocol) = (forward.host_port, forward.protocol);
+        writeln!(text, "forward  {host}/{protocol} to {instance}:{port}")?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_in_text_form_is_packed_and_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("nothing.wat"), "(module)").unwrap();
+        let text = "name = \"one\"\n[instance.a]\nmodule = \"nothing.wat\"\n";
+        let image = from_text(text, folder.path()).unwrap();
+        let file = folder.path().join("sub/one.sosimg");
+        image.write(&file).unwrap();
+        let read = BootImage::read(&file).unwrap();
+        assert_eq!(
+            (&read.bytes, &read.manifest),
+            (&image.bytes, &image.manifest)
+        );
+        assert!(describe(&read).unwrap().contains("run by a"));
+    }
+
+    #[test]
+    fn a_corrupt_module_in_an_image_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("nothing.wat"), "(module)").unwrap();
+        let text = "name = \"one\"\n[instance.a]\nmodule = \"nothing.wat\"\n";
+        let mut image = from_text(text, folder.path()).unwrap();
+        *image.bytes.last_mut().unwrap() ^= 1;
+        let file = folder.path().join("one.sosimg");
+        image.write(&file).unwrap();
+        let error = format!("{:#}", BootImage::read(&file).unwrap_err());
+        assert!(
+            error.contains("one.sosimg") && error.contains("corrupt"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn missing_and_foreign_modules_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("foreign.wasm"), b"\x7fELF").unwrap();
+        for (module, words) in [("gone.wasm", "gone.wasm"), ("foreign.wasm", "foreign.wasm")] {
+            let text = format!("name = \"one\"\n[instance.a]\nmodule = \"{module}\"\n");
+            let error = format!("{:#}", from_text(&text, folder.path()).unwrap_err());
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Manifests as people write them, in TOML; [`Draft`] is what one says once it is understood.
+//!
+//! ```toml
+//! name = "demo"
+//!
+//! [switch.lan]                    # a learning Ethernet switch
+//! uplink = "nic0"                 # joined to the machine's first NIC; optional
+//! mtu = 1500                      # optional
+//!
+//! [link.backend]                  # a private Ethernet between two ports
+//!
+//! [instance.web]
+//! module = "web"                  # a guest crate of the workspace, or the path of a .wasm or .wat file
+//! args = ["--verbose"]
+//! autostart = true
+//! restart = "on-failure"          # or "never", "always"
+//!
+//! [instance.web.limits]           # each is optional
+//! memory = "16MiB"
+//! cpu_shares = 100
+//! sockets = 64
+//! log = "64KiB"
+//! tables = 10000
+//! stack = "1MiB"
+//! call_depth = 10000
+//!
+//! [instance.web.port.eth0]
+//! switch = "lan"                  # or: link = "backend"
+//! address = "dhcp"                # or "10.0.2.15/24", or a list of such
+//! gateway = "10.0.2.2"            # one of each address family, as a list
+//! dns = ["10.0.2.3"]
+//! mac = "02:00:00:00:00:01"       # better left out: then it is drawn
+//!
+//! [instance.web.config]           # text that the guest reads by key
+//! store = "10.1.0.2:7000"
+//!
+//! [[forward]]
+//! host = 8080                     # a port of this host on the loopback address
+//! to = "web:80"
+//! protocol = "tcp"                # or "udp"
+//! ```
+//!
+//! `file` mirrors that form, `values` reads single values, `locate` finds the line of an error.
+
+mod file;
+mod locate;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use sos_core::image::Manifest;
+
+use file::ManifestFile;
+
+/// A manifest that is sound but for its modules, which are not built yet.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// What it asks for; every module hash is still zero, and every module name is as written.
+    pub manifest: Manifest,
+    /// The folder that relative paths start from.
+    pub folder: PathBuf,
+}
+
+/// Reads a manifest file.
+pub fn read(path: &Path) -> Result<Draft> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("read the manifest {}", path.display()))?;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    parse(
+        &text,
+        &path.display().to_string(),
+        folder.unwrap_or(Path::new(".")),
+    )
+}
+
+/// Reads a manifest's text; `name` stands for its file in errors.
+pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Draft> {
+    let file: ManifestFile = toml::from_str(text).map_err(|error| {
+        let line = error.span().map(|span| locate::line_at(text, span.start));
+        fault(name, line, text, error.message())
+    })?;
+    let manifest = file.into_manifest().map_err(|error| {
+        fault(
+            name,
+            locate::line_of(text, &error.path, None),
+            text,
+            &error.message,
+        )
+    })?;
+    manifest.validate().map_err(|error| {
+        let (path, element) = error.path();
+        fault(
+            name,
+            locate::line_of(text, &path, element),
+            text,
+            &error.to_string(),
+        )
+    })?;
+    Ok(Draft {
+        manifest,
+        folder: folder.to_path_buf(),
+    })
+}
+
+/// One line that names the place and the fault, and the line of the file it is about.
+fn fault(name: &str, line: Option<usize>, text: &str, message: &str) -> anyhow::Error {
+    let message = message.trim().replace('\n', ", ");
+    match line {
+        None => anyhow!("{name}: {message}"),
+        Some(line) => {
+            let shown = text.lines().nth(line - 1).unwrap_or_default().trim();
+            anyhow!("{name}:{line}: {message} (here: `{shown}`)")
+        }
+    }
+}
