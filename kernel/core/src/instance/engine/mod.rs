@@ -10,6 +10,8 @@
 mod bounds;
 mod execution;
 mod load;
+#[cfg(test)]
+mod tests;
 
 pub use bounds::{EngineLimits, MemoryRequest, StartError};
 pub use execution::{Execution, Retry, Stop, Trap, TrapReason};
