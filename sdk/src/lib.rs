@@ -1,2 +1,57 @@
-//! (skeleton)
+//! What an author of an SOS service uses.
+//!
+//! A service is an ordinary program for `wasm32-unknown-unknown` with one entry point:
+//!
+//! ```no_run
+//! use sos_sdk::net::TcpListener;
+//!
+//! fn serve() -> sos_sdk::Result<()> {
+//!     let listener = TcpListener::bind("0.0.0.0:7")?;
+//!     sos_sdk::info!("echoing on {}", listener.local_addr()?);
+//!     loop {
+//!         let (stream, peer) = listener.accept()?;
+//!         let mut buffer = [0; 4096];
+//!         while let Ok(count @ 1..) = stream.read(&mut buffer) {
+//!             stream.write_all(&buffer[..count])?;
+//!         }
+//!         sos_sdk::info!("{peer} has left");
+//!     }
+//! }
+//!
+//! sos_sdk::main!(serve);
+//! ```
+//!
+//! [`net`], [`time`], [`log`], [`console`], [`config`], [`random`] and [`identity`] are shaped like
+//! `std`'s; [`poll`] serves many sockets at once, and [`http`] is a small HTTP/1.1 server over it
+//! (feature `http`). Calls wait unless a socket was set to non-blocking.
+//!
+//! With the feature `std` (default) sockets implement `std::io::Read` and `Write`. Without it the
+//! SDK needs `alloc` only: the service then is `#![no_std] #![no_main]` and names a global
+//! allocator; the SDK brings the panic handler.
+//!
+//! On other targets than `wasm32` everything compiles, so that a service's own logic can be tested
+//! on the developer's machine, and every host call fails with `UNSUPPORTED`.
 #![no_std]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+pub mod config;
+pub mod console;
+mod error;
+#[cfg(feature = "http")]
+pub mod http;
+pub mod identity;
+pub mod log;
+pub mod net;
+pub mod poll;
+pub mod random;
+pub mod runtime;
+mod sys;
+pub mod time;
+
+pub use config::args;
+pub use error::{Error, Result};
+pub use runtime::{exit, yield_now};
+pub use sos_abi::ErrorCode;
