@@ -38,8 +38,18 @@ pub const SWITCH_AGEING_SECONDS: u64 = 300;
 pub const SOCKETS: u32 = 256;
 /// Default receive and transmit buffer of a TCP socket, bytes each.
 pub const TCP_BUFFER_BYTES: usize = 64 * 1024;
-/// Sockets that listen for one port at once (connections between two polls of the stack).
-pub const LISTEN_POOL: usize = 16;
+/// Connections of one listener that are in their handshake at once; each holds its buffers already.
+pub const LISTEN_POOL: usize = 64;
+/// Longest queue of connections that wait to be accepted.
+pub const ACCEPT_BACKLOG: usize = 256;
+/// Connections of one instance that the guest closed and that still wait for the peer.
+pub const LINGERING_CONNECTIONS: usize = 64;
+/// Closed connections of one instance that are remembered to answer a late FIN.
+pub const TIME_WAIT_RECORDS: usize = 1024;
+/// TCP sockets of one instance that are kept, with their buffers, for the next connections.
+pub const SPARE_SOCKETS: usize = 16;
+/// Least time between two polls that a stack asks for when it cannot send at once.
+pub const STACK_RETRY: core::time::Duration = core::time::Duration::from_millis(1);
 /// Datagrams that wait in a UDP socket, each way.
 pub const UDP_DATAGRAMS: usize = 32;
 /// Bytes that wait in a UDP socket, each way.

@@ -1,160 +1,209 @@
 //! The TCP/IP stack of one instance: an interface per port, and the sockets over them.
+//!
+//! smoltcp speaks the protocols; [`Stack`] adds what an operating system needs around it. Each TCP
+//! socket lives in a set of its own, found by its addresses (`table`, `connection`); listeners
+//! (`listen`) give a SYN its socket; closed connections shrink to a record (`time_wait`). UDP, DNS,
+//! DHCP and ping sockets are few and share a set per interface (`interface`). `poll` moves frames.
+//! An instance has no loopback interface: what its modules say to each other needs no network.
 
+mod connection;
+mod device;
+mod dhcp;
+mod dns;
+mod handles;
+mod header;
+mod info;
+mod interface;
+mod listen;
+mod ping;
+mod poll;
+mod ports;
+mod table;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod time_wait;
 mod types;
+mod udp;
 
 pub use types::{
     AddressSpec, DhcpState, InterfaceConfig, InterfaceInfo, NetError, Protocol, Readiness,
     Shutdown, SocketId, SocketInfo, StackLimits,
 };
 
-use crate::machine::{Duration, Time};
+use crate::limits;
+use crate::machine::Time;
 use crate::net::fabric::Fabric;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
+use device::Wire;
+use handles::{Entry, Handles};
+use header::Tuple;
+use interface::Interface;
+use ports::EphemeralPorts;
+use smoltcp::iface::SocketSet;
+use table::ConnectionTable;
+use time_wait::TimeWait;
 
 /// The TCP/IP stack of one instance.
 pub struct Stack {
     limits: StackLimits,
+    seed: u64,
+    /// The latest time that the stack was told.
+    now: Time,
+    interfaces: Vec<Interface>,
+    handles: Handles,
+    connections: ConnectionTable,
+    /// Listeners by port.
+    listening: BTreeMap<u16, Vec<SocketId>>,
+    /// Closed connections in order of their closing, to bound them. May name ended ones.
+    lingering: VecDeque<(u32, Tuple)>,
+    time_wait: TimeWait,
+    ports: EphemeralPorts,
+    /// The empty set, for segments that belong to nobody.
+    nobody: SocketSet<'static>,
+    dropped_syns: u64,
+    /// Frames wait in a port although the last poll did its share.
+    more: bool,
+    /// A NIC's queue was full at the last poll.
+    blocked: bool,
 }
 
-#[allow(unused_variables, missing_docs, clippy::missing_errors_doc)]
 impl Stack {
+    /// A stack without interfaces. `seed` makes its sequence numbers and ports.
     pub fn new(limits: StackLimits, seed: u64) -> Stack {
-        Stack { limits }
+        let maximum = limits.sockets as usize + limits::LINGERING_CONNECTIONS;
+        let key = scramble(seed);
+        Stack {
+            limits,
+            seed,
+            now: Time::ZERO,
+            interfaces: Vec::new(),
+            handles: Handles::new(limits.sockets),
+            connections: ConnectionTable::new(maximum, limits.tcp_buffer_bytes.max(1), key),
+            listening: BTreeMap::new(),
+            lingering: VecDeque::new(),
+            time_wait: TimeWait::new(key),
+            ports: EphemeralPorts::new(scramble(key)),
+            nobody: SocketSet::new(Vec::new()),
+            dropped_syns: 0,
+            more: false,
+            blocked: false,
+        }
     }
 
+    /// Adds an interface and returns its number. UDP sockets bound earlier are not on it.
+    ///
+    /// # Errors
+    /// [`NetError::InvalidAddress`] for a station address that is a group's, a prefix that is too
+    /// long, an address that is no host's or too many of them; [`NetError::TooManySockets`] beyond
+    /// the bound of ports.
     pub fn add_interface(&mut self, config: InterfaceConfig, now: Time) -> Result<usize, NetError> {
-        Err(NetError::BadHandle)
+        if self.interfaces.len() >= limits::PORTS_PER_INSTANCE {
+            return Err(NetError::TooManySockets);
+        }
+        self.now = self.now.max(now);
+        let number = self.interfaces.len();
+        let seed = scramble(self.seed.wrapping_add(number as u64 + 1));
+        // smoltcp asks the device for its capabilities only.
+        let mut fabric = Fabric::new();
+        let mut wire = Wire {
+            fabric: &mut fabric,
+            port: config.port,
+            properties: config.properties,
+            now,
+            frame: None,
+            room: 0,
+            hostname: "",
+        };
+        let interface = Interface::new(config, seed, now, &mut wire)?;
+        self.interfaces.push(interface);
+        Ok(number)
     }
 
-    pub fn poll(&mut self, now: Time, fabric: &mut Fabric) {}
-
-    pub fn next_poll(&mut self, now: Time) -> Option<Time> {
-        None
+    /// Closes a handle. What a connection was given to write is still sent, and the peer waited for
+    /// within bounds, without counting against the guest. An unknown handle is no error.
+    pub fn close(&mut self, id: SocketId) {
+        match self.handles.remove(id) {
+            Ok(Entry::Connection(slot)) => self.close_connection(slot),
+            Ok(entry) => self.close_entry(id, entry),
+            Err(_) => {}
+        }
     }
 
-    pub fn tcp_listen(
-        &mut self,
-        local: Option<IpAddr>,
-        port: u16,
-        backlog: u16,
-    ) -> Result<SocketId, NetError> {
-        Err(NetError::BadHandle)
+    /// Closes a handle; a connection is broken off with RST.
+    pub fn abort(&mut self, id: SocketId) {
+        match self.handles.remove(id) {
+            Ok(Entry::Connection(slot)) => self.abort_connection(slot),
+            Ok(entry) => self.close_entry(id, entry),
+            Err(_) => {}
+        }
     }
 
-    pub fn tcp_accept(
-        &mut self,
-        listener: SocketId,
-    ) -> Result<Option<(SocketId, SocketAddr)>, NetError> {
-        Err(NetError::BadHandle)
+    /// The instance ends: closes every handle. Connections with bytes on their way get a FIN behind
+    /// them, the others an RST, since nobody would be there to finish the exchange. Poll once more
+    /// to send it all.
+    pub fn shutdown_all(&mut self) {
+        let ids: Vec<SocketId> = self.handles.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            let has_unsent = self
+                .handles
+                .connection(id)
+                .ok()
+                .and_then(|slot| self.connections.get(slot))
+                .is_some_and(|connection| connection.socket().send_queue() > 0);
+            if has_unsent {
+                self.close(id);
+            } else {
+                self.abort(id);
+            }
+        }
     }
 
-    pub fn tcp_connect(&mut self, remote: SocketAddr, now: Time) -> Result<SocketId, NetError> {
-        Err(NetError::BadHandle)
+    fn close_entry(&mut self, id: SocketId, entry: Entry) {
+        match entry {
+            Entry::Listener(listener) => self.close_listener(id, listener),
+            Entry::Connection(slot) => self.close_connection(slot),
+            Entry::Udp(socket) => self.close_udp(socket),
+            Entry::Query(query) => self.close_query(query),
+            Entry::Ping(ping) => self.close_ping(ping),
+        }
     }
 
-    pub fn tcp_connected(&mut self, id: SocketId) -> Result<bool, NetError> {
-        Err(NetError::BadHandle)
+    /// The interface that leads to `address`: one on its network, else one with a gateway.
+    fn route(&self, address: IpAddr) -> Result<usize, NetError> {
+        let interfaces = &self.interfaces;
+        interfaces
+            .iter()
+            .position(|interface| interface.is_on_link(address))
+            .or_else(|| {
+                interfaces
+                    .iter()
+                    .position(|interface| interface.has_gateway(address))
+            })
+            .ok_or(NetError::Unreachable)
     }
 
-    pub fn tcp_read(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<Option<usize>, NetError> {
-        Err(NetError::BadHandle)
+    /// Checks that an address to listen at is the instance's. Unspecified means all.
+    fn check_local(&self, local: Option<IpAddr>) -> Result<Option<IpAddr>, NetError> {
+        match local {
+            Some(address) if !address.is_unspecified() => self
+                .interfaces
+                .iter()
+                .any(|interface| interface.has_address(address))
+                .then_some(Some(address))
+                .ok_or(NetError::AddressNotAvailable),
+            Some(_) | None => Ok(None),
+        }
     }
+}
 
-    pub fn tcp_peek(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<Option<usize>, NetError> {
-        Err(NetError::BadHandle)
-    }
-
-    pub fn tcp_write(&mut self, id: SocketId, bytes: &[u8]) -> Result<Option<usize>, NetError> {
-        Err(NetError::BadHandle)
-    }
-
-    pub fn tcp_shutdown(&mut self, id: SocketId, direction: Shutdown) -> Result<(), NetError> {
-        Ok(())
-    }
-
-    pub fn tcp_set_nodelay(&mut self, id: SocketId, nodelay: bool) -> Result<(), NetError> {
-        Ok(())
-    }
-
-    pub fn tcp_set_keepalive(
-        &mut self,
-        id: SocketId,
-        interval: Option<Duration>,
-    ) -> Result<(), NetError> {
-        Ok(())
-    }
-
-    pub fn udp_bind(&mut self, local: Option<IpAddr>, port: u16) -> Result<SocketId, NetError> {
-        Err(NetError::BadHandle)
-    }
-
-    pub fn udp_send_to(
-        &mut self,
-        id: SocketId,
-        bytes: &[u8],
-        to: SocketAddr,
-    ) -> Result<Option<usize>, NetError> {
-        Err(NetError::BadHandle)
-    }
-
-    pub fn udp_receive_from(
-        &mut self,
-        id: SocketId,
-        buffer: &mut [u8],
-    ) -> Result<Option<(usize, SocketAddr)>, NetError> {
-        Err(NetError::BadHandle)
-    }
-
-    pub fn local_address(&self, id: SocketId) -> Result<SocketAddr, NetError> {
-        Err(NetError::BadHandle)
-    }
-
-    pub fn peer_address(&self, id: SocketId) -> Result<SocketAddr, NetError> {
-        Err(NetError::BadHandle)
-    }
-
-    pub fn readiness(&mut self, id: SocketId) -> Readiness {
-        Readiness::default()
-    }
-
-    pub fn close(&mut self, id: SocketId) {}
-
-    pub fn abort(&mut self, id: SocketId) {}
-
-    pub fn dns_start(&mut self, name: &str, now: Time) -> Result<SocketId, NetError> {
-        Err(NetError::BadHandle)
-    }
-
-    pub fn dns_poll(&mut self, query: SocketId) -> Result<Option<Vec<IpAddr>>, NetError> {
-        Err(NetError::BadHandle)
-    }
-
-    pub fn ping_start(&mut self, to: IpAddr, identifier: u16) -> Result<SocketId, NetError> {
-        Err(NetError::BadHandle)
-    }
-
-    pub fn ping_send(
-        &mut self,
-        id: SocketId,
-        sequence: u16,
-        payload_bytes: usize,
-        now: Time,
-    ) -> Result<(), NetError> {
-        Ok(())
-    }
-
-    pub fn ping_receive(&mut self, id: SocketId) -> Result<Option<(u16, IpAddr)>, NetError> {
-        Err(NetError::BadHandle)
-    }
-
-    pub fn interfaces(&self) -> Vec<InterfaceInfo> {
-        Vec::new()
-    }
-
-    pub fn sockets(&self) -> Vec<SocketInfo> {
-        Vec::new()
-    }
-
-    pub fn shutdown_all(&mut self) {}
+/// Spreads a seed over all bits, so that seeds in a row give unlike streams (splitmix64's finaliser,
+/// Steele et al. 2014).
+fn scramble(seed: u64) -> u64 {
+    let mut bits = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ bits >> 31
 }

@@ -1,0 +1,223 @@
+//! One TCP connection: a smoltcp socket in a set of its own, and what smoltcp does not keep.
+//!
+//! A set of its own lets the stack find a segment's socket by its addresses, and lets it touch
+//! only the sockets with something to do: smoltcp walks a whole set for every packet.
+
+use super::header::Tuple;
+use super::types::{NetError, SocketId};
+use crate::machine::{Duration, Time};
+use alloc::vec;
+use alloc::vec::Vec;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+
+/// How long a passive handshake may take before the peer is forgotten.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an active handshake may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long sent bytes may stay unacknowledged (RFC 9293 section 3.8.3 asks for at least 100 s).
+const USER_TIMEOUT: Duration = Duration::from_secs(120);
+/// Keep-alive probes that may stay unanswered.
+const KEEPALIVE_PROBES: u32 = 4;
+
+/// Whose a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A listener's, in its handshake.
+    Handshake(SocketId),
+    /// A listener's, waiting to be accepted.
+    Queued(SocketId),
+    /// The guest's.
+    Guest,
+    /// Nobody's: the guest closed it and the peer is not done.
+    Lingering,
+}
+
+/// Whether the guest still reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Bytes are kept for the guest.
+    Open,
+    /// Bytes are thrown away.
+    Shut,
+}
+
+pub(super) struct Connection {
+    pub(super) owner: Owner,
+    pub(super) interface: usize,
+    pub(super) tuple: Tuple,
+    pub(super) reading: Reading,
+    /// Why it ended, when not by both sides' FIN.
+    pub(super) failure: Option<NetError>,
+    /// When a lingering connection is given up.
+    pub(super) linger_until: Option<Time>,
+    /// When it was first seen in TIME-WAIT.
+    pub(super) time_wait_since: Option<Time>,
+    keepalive: Option<Duration>,
+    /// The state at the last look, to tell what changed.
+    seen: State,
+    /// In the queue of connections that want to send.
+    pub(super) touched: bool,
+    /// Was ever established: its neighbour was found.
+    was_open: bool,
+    pub(super) set: SocketSet<'static>,
+    handle: SocketHandle,
+}
+
+impl Connection {
+    /// A connection around `spare`, not yet listening or connecting.
+    pub(super) fn new(spare: SpareSocket, owner: Owner, interface: usize, tuple: Tuple) -> Self {
+        let mut connection = Connection {
+            owner,
+            interface,
+            tuple,
+            reading: Reading::Open,
+            failure: None,
+            linger_until: None,
+            time_wait_since: None,
+            keepalive: None,
+            seen: State::Closed,
+            touched: false,
+            was_open: false,
+            set: spare.set,
+            handle: spare.handle,
+        };
+        let timeout = match owner {
+            Owner::Handshake(_) => HANDSHAKE_TIMEOUT,
+            Owner::Queued(_) | Owner::Guest | Owner::Lingering => CONNECT_TIMEOUT,
+        };
+        let socket = connection.socket_mut();
+        // Guests write whole answers; holding back their last part until the peer's delayed
+        // acknowledgement would cost 10 to 200 ms each (RFC 1122 section 4.2.3.4).
+        socket.set_nagle_enabled(false);
+        socket.set_keep_alive(None);
+        socket.set_timeout(Some(timeout.into()));
+        connection
+    }
+
+    pub(super) fn socket(&self) -> &Socket<'static> {
+        self.set.get(self.handle)
+    }
+
+    pub(super) fn socket_mut(&mut self) -> &mut Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.socket().state()
+    }
+
+    pub(super) fn is_handshaking(&self) -> bool {
+        matches!(self.state(), State::SynSent | State::SynReceived)
+    }
+
+    /// Notes the state in which a connection begins, so that its end is told from it.
+    pub(super) fn begin(&mut self) {
+        self.seen = self.state();
+    }
+
+    /// Whether an RST waits to be sent: smoltcp keeps the addresses until then.
+    pub(super) fn owes_reset(&self) -> bool {
+        self.state() == State::Closed && self.socket().local_endpoint().is_some()
+    }
+
+    pub(super) fn set_keepalive(&mut self, interval: Option<Duration>) {
+        self.keepalive = interval;
+        self.socket_mut()
+            .set_keep_alive(interval.map(|interval| interval.into()));
+        self.update_timeout();
+    }
+
+    /// Takes note of what a segment or a timer did. `reset` tells that the segment was an RST.
+    pub(super) fn observe(&mut self, reset: Reset) {
+        if self.reading == Reading::Shut && self.socket().can_recv() {
+            self.discard_received();
+            // Nobody will read, and what was to be said is said: the peer must not go on.
+            if self.owner == Owner::Lingering && self.state() == State::FinWait2 {
+                self.abort();
+            }
+        }
+        let state = self.state();
+        self.was_open |= state == State::Established;
+        if state == State::Closed && self.seen != State::Closed && self.failure.is_none() {
+            self.failure = match (reset, self.seen) {
+                (Reset::Received, State::SynSent) => Some(NetError::ConnectionRefused),
+                (Reset::Received, State::LastAck | State::TimeWait | State::Closing) => None,
+                (Reset::Received, _) => Some(NetError::ConnectionReset),
+                (Reset::None, State::LastAck | State::TimeWait) => None,
+                (Reset::None, _) => Some(NetError::TimedOut),
+            };
+        }
+        self.seen = state;
+        if !self.is_handshaking() {
+            self.update_timeout();
+        }
+    }
+
+    /// smoltcp's timeout runs on an idle connection too; so it is set only while bytes are
+    /// unacknowledged or keep-alive probes must be answered.
+    fn update_timeout(&mut self) {
+        let keepalive = self.keepalive;
+        let socket = self.socket_mut();
+        let timeout = match keepalive {
+            Some(interval) => Some(interval.saturating_mul(KEEPALIVE_PROBES)),
+            None if socket.send_queue() > 0 => Some(USER_TIMEOUT),
+            None => None,
+        };
+        socket.set_timeout(timeout.map(|timeout| timeout.into()));
+    }
+
+    /// Breaks the connection off: one RST goes out with the next poll.
+    pub(super) fn abort(&mut self) {
+        if self.failure.is_none() {
+            self.failure = Some(NetError::ConnectionReset);
+        }
+        self.socket_mut().abort();
+        self.seen = State::Closed;
+    }
+
+    pub(super) fn discard_received(&mut self) {
+        let socket = self.socket_mut();
+        while let Ok(1..) = socket.recv(|bytes| (bytes.len(), bytes.len())) {}
+    }
+
+    /// The socket, for another connection.
+    pub(super) fn into_spare(mut self) -> SpareSocket {
+        self.socket_mut().abort();
+        if !self.was_open {
+            // The set may still hold the socket back for a neighbour that was never found.
+            let socket = self.set.remove(self.handle);
+            self.set = SocketSet::new(Vec::with_capacity(1));
+            if let smoltcp::socket::Socket::Tcp(socket) = socket {
+                self.handle = self.set.add(socket);
+            }
+        }
+        SpareSocket {
+            set: self.set,
+            handle: self.handle,
+        }
+    }
+}
+
+/// Whether the segment at hand was an RST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reset {
+    Received,
+    None,
+}
+
+/// A socket without a connection. Its buffers are kept, so that a new connection need not fill
+/// fresh ones with zeros.
+pub(super) struct SpareSocket {
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+}
+
+impl SpareSocket {
+    pub(super) fn new(buffer_bytes: usize) -> SpareSocket {
+        let buffer = || SocketBuffer::new(vec![0; buffer_bytes]);
+        let mut set = SocketSet::new(Vec::with_capacity(1));
+        let handle = set.add(Socket::new(buffer(), buffer()));
+        SpareSocket { set, handle }
+    }
+}

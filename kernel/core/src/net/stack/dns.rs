@@ -1,0 +1,130 @@
+//! Name lookup: both address families of a name, from the name servers of an interface.
+
+use super::Stack;
+use super::handles::Entry;
+use super::types::{NetError, Readiness, SocketId};
+use crate::machine::{Duration, Time};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use smoltcp::socket::dns::{GetQueryResultError, QueryHandle, Socket, StartQueryError};
+use smoltcp::wire::DnsQueryType;
+
+/// smoltcp gives each server ten seconds; a failure before that is the server's answer.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A name being looked up.
+pub(super) struct Query {
+    interface: usize,
+    /// The lookups under way: A and AAAA.
+    pending: Vec<QueryHandle>,
+    addresses: Vec<IpAddr>,
+    started: Time,
+    ended: Time,
+}
+
+impl Stack {
+    /// Begins to look a name up. An address in text form is its own answer.
+    ///
+    /// # Errors
+    /// [`NetError::NoNameServer`], [`NetError::NoSuchName`] for what cannot be a name,
+    /// [`NetError::TooManySockets`].
+    pub fn dns_start(&mut self, name: &str, now: Time) -> Result<SocketId, NetError> {
+        self.now = self.now.max(now);
+        self.handles.check_room()?;
+        if let Ok(address) = name.parse::<IpAddr>() {
+            return Ok(self.handles.insert(Entry::Query(Query {
+                interface: 0,
+                pending: Vec::new(),
+                addresses: vec![address],
+                started: now,
+                ended: now,
+            })));
+        }
+        let interface = self
+            .interfaces
+            .iter()
+            .position(|interface| !interface.servers.is_empty())
+            .ok_or(NetError::NoNameServer)?;
+        let mut pending = Vec::new();
+        for kind in [DnsQueryType::A, DnsQueryType::Aaaa] {
+            let place = &mut self.interfaces[interface];
+            let socket = place.services.get_mut::<Socket>(place.dns);
+            match socket.start_query(place.inner.context(), name, kind) {
+                Ok(handle) => pending.push(handle),
+                Err(StartQueryError::InvalidName | StartQueryError::NameTooLong) => {
+                    return Err(NetError::NoSuchName);
+                }
+                Err(StartQueryError::NoFreeSlot) => return Err(NetError::TooManySockets),
+            }
+            place.touched = true;
+        }
+        Ok(self.handles.insert(Entry::Query(Query {
+            interface,
+            pending,
+            addresses: Vec::new(),
+            started: now,
+            ended: now,
+        })))
+    }
+
+    /// The addresses of a name, IPv4 first; `None` while the servers are asked. Stays until closed.
+    ///
+    /// # Errors
+    /// [`NetError::NoSuchName`], [`NetError::NameServerFailed`].
+    pub fn dns_poll(&mut self, query: SocketId) -> Result<Option<Vec<IpAddr>>, NetError> {
+        let Entry::Query(query) = self.handles.get_mut(query)? else {
+            return Err(NetError::WrongSocketKind);
+        };
+        if let Some(interface) = self.interfaces.get_mut(query.interface) {
+            let socket = interface.services.get_mut::<Socket>(interface.dns);
+            let addresses = &mut query.addresses;
+            let before = query.pending.len();
+            query
+                .pending
+                .retain(|handle| match socket.get_query_result(*handle) {
+                    Ok(found) => {
+                        addresses.extend(found.into_iter().map(IpAddr::from));
+                        false
+                    }
+                    Err(GetQueryResultError::Failed) => false,
+                    Err(GetQueryResultError::Pending) => true,
+                });
+            if query.pending.len() < before {
+                query.ended = self.now;
+            }
+        }
+        if !query.pending.is_empty() {
+            return Ok(None);
+        }
+        if !query.addresses.is_empty() {
+            query.addresses.sort_by_key(IpAddr::is_ipv6);
+            return Ok(Some(query.addresses.clone()));
+        }
+        if query.ended.since(query.started) < SERVER_TIMEOUT {
+            Err(NetError::NoSuchName)
+        } else {
+            Err(NetError::NameServerFailed)
+        }
+    }
+
+    /// Collects what is there and tells whether the lookup is over.
+    pub(super) fn query_readiness(&mut self, id: SocketId) -> Readiness {
+        let answer = self.dns_poll(id);
+        Readiness {
+            readable: !matches!(answer, Ok(None)),
+            failed: answer.is_err(),
+            ..Readiness::default()
+        }
+    }
+
+    pub(super) fn close_query(&mut self, query: Query) {
+        let Some(interface) = self.interfaces.get_mut(query.interface) else {
+            return;
+        };
+        let socket = interface.services.get_mut::<Socket>(interface.dns);
+        for handle in query.pending {
+            socket.cancel_query(handle);
+        }
+    }
+}

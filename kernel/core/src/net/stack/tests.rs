@@ -1,0 +1,1 @@
+//! The stack as a whole: two of them on a link, and fake servers.

@@ -1,0 +1,204 @@
+//! UDP sockets: one handle over a smoltcp socket on each interface.
+
+use super::Stack;
+use super::dhcp::is_usable;
+use super::handles::Entry;
+use super::interface::Interface;
+use super::types::{NetError, Readiness, SocketId};
+use crate::limits;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::udp::{self, PacketBuffer, PacketMetadata};
+use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
+
+/// Bytes of IPv4 and UDP header, and of IPv6 and UDP header.
+const HEADER_BYTES_V4: usize = 28;
+const HEADER_BYTES_V6: usize = 48;
+
+/// A bound port.
+#[derive(Debug)]
+pub(super) struct UdpSocket {
+    pub(super) local: Option<IpAddr>,
+    pub(super) port: u16,
+    /// The interfaces' sockets.
+    sockets: Vec<(usize, SocketHandle)>,
+    /// Which of them is read first next time, so that a busy interface does not starve another.
+    turn: usize,
+}
+
+impl Stack {
+    /// Binds a port, at one of the instance's addresses or at all; port 0 asks for any.
+    ///
+    /// # Errors
+    /// [`NetError::AddressInUse`], [`NetError::AddressNotAvailable`], [`NetError::TooManySockets`].
+    pub fn udp_bind(&mut self, local: Option<IpAddr>, port: u16) -> Result<SocketId, NetError> {
+        self.handles.check_room()?;
+        let local = self.check_local(local)?;
+        let handles = &self.handles;
+        let is_used = |port: u16| {
+            handles.iter().any(|(_, entry)| match entry {
+                Entry::Udp(other) => {
+                    other.port == port
+                        && (other.local.is_none() || local.is_none() || other.local == local)
+                }
+                Entry::Listener(_) | Entry::Connection(_) | Entry::Query(_) | Entry::Ping(_) => {
+                    false
+                }
+            })
+        };
+        let port = match port {
+            0 => self.ports.allocate(is_used).ok_or(NetError::AddressInUse)?,
+            port if is_used(port) => return Err(NetError::AddressInUse),
+            port => port,
+        };
+        let mut sockets = Vec::new();
+        for (number, interface) in self.interfaces.iter_mut().enumerate() {
+            if local.is_none_or(|local| interface.has_address(local)) {
+                sockets.push((number, bind(interface, local, port)?));
+            }
+        }
+        Ok(self.handles.insert(Entry::Udp(UdpSocket {
+            local,
+            port,
+            sockets,
+            turn: 0,
+        })))
+    }
+
+    /// Queues a datagram; `None` when the queue is full.
+    ///
+    /// # Errors
+    /// [`NetError::MessageTooLarge`], [`NetError::Unreachable`], [`NetError::InvalidAddress`].
+    pub fn udp_send_to(
+        &mut self,
+        id: SocketId,
+        bytes: &[u8],
+        to: SocketAddr,
+    ) -> Result<Option<usize>, NetError> {
+        let socket = self.handles.udp(id)?;
+        if to.port() == 0 || to.ip().is_unspecified() {
+            return Err(NetError::InvalidAddress);
+        }
+        let number = if is_usable(to.ip()) {
+            self.route(to.ip())?
+        } else {
+            // A group: out of the first interface that the socket is on.
+            socket.sockets.first().ok_or(NetError::Unreachable)?.0
+        };
+        let found = socket.sockets.iter().find(|(other, _)| *other == number);
+        let handle = found.ok_or(NetError::Unreachable)?.1;
+        let interface = &mut self.interfaces[number];
+        let header_bytes = match to.ip() {
+            IpAddr::V4(_) => HEADER_BYTES_V4,
+            IpAddr::V6(_) => HEADER_BYTES_V6,
+        };
+        if bytes.len() + header_bytes > interface.properties.mtu {
+            return Err(NetError::MessageTooLarge);
+        }
+        let inner = interface.services.get_mut::<udp::Socket>(handle);
+        let endpoint = IpEndpoint::new(to.ip().into(), to.port());
+        match inner.send_slice(bytes, endpoint) {
+            Ok(()) => {
+                interface.touched = true;
+                Ok(Some(bytes.len()))
+            }
+            Err(udp::SendError::BufferFull) => Ok(None),
+            Err(udp::SendError::Unaddressable) => Err(NetError::InvalidAddress),
+        }
+    }
+
+    /// Takes the oldest datagram of an interface: its whole length, of which at most a buffer's
+    /// length is copied, and its sender.
+    ///
+    /// # Errors
+    /// [`NetError::BadHandle`], [`NetError::WrongSocketKind`].
+    pub fn udp_receive_from(
+        &mut self,
+        id: SocketId,
+        buffer: &mut [u8],
+    ) -> Result<Option<(usize, SocketAddr)>, NetError> {
+        self.handles.udp(id)?;
+        let Entry::Udp(socket) = self.handles.get_mut(id)? else {
+            return Err(NetError::WrongSocketKind);
+        };
+        for _ in 0..socket.sockets.len() {
+            let (number, handle) = socket.sockets[socket.turn % socket.sockets.len()];
+            socket.turn = (socket.turn + 1) % socket.sockets.len();
+            let inner = self.interfaces[number]
+                .services
+                .get_mut::<udp::Socket>(handle);
+            if let Ok((bytes, metadata)) = inner.recv() {
+                let copied = bytes.len().min(buffer.len());
+                buffer[..copied].copy_from_slice(&bytes[..copied]);
+                let from = metadata.endpoint;
+                return Ok(Some((
+                    bytes.len(),
+                    SocketAddr::new(from.addr.into(), from.port),
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn udp_readiness(&self, socket: &UdpSocket) -> Readiness {
+        let mut readiness = Readiness::default();
+        for (number, handle) in &socket.sockets {
+            let inner = self.interfaces[*number]
+                .services
+                .get::<udp::Socket>(*handle);
+            readiness.readable |= inner.can_recv();
+            readiness.writable |= inner.can_send();
+        }
+        readiness
+    }
+
+    pub(super) fn close_udp(&mut self, socket: UdpSocket) {
+        for (number, handle) in socket.sockets {
+            self.interfaces[number].services.remove(handle);
+        }
+    }
+
+    pub(super) fn udp_queues(&self, socket: &UdpSocket) -> (usize, usize) {
+        socket
+            .sockets
+            .iter()
+            .map(|(number, handle)| {
+                let inner = self.interfaces[*number]
+                    .services
+                    .get::<udp::Socket>(*handle);
+                (inner.recv_queue(), inner.send_queue())
+            })
+            .fold((0, 0), |sum, queues| (sum.0 + queues.0, sum.1 + queues.1))
+    }
+}
+
+impl UdpSocket {
+    pub(super) fn local_address(&self) -> SocketAddr {
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        SocketAddr::new(self.local.unwrap_or(any), self.port)
+    }
+}
+
+fn bind(
+    interface: &mut Interface,
+    local: Option<IpAddr>,
+    port: u16,
+) -> Result<SocketHandle, NetError> {
+    let buffer = || {
+        PacketBuffer::new(
+            vec![PacketMetadata::EMPTY; limits::UDP_DATAGRAMS],
+            vec![0; limits::UDP_BUFFER_BYTES],
+        )
+    };
+    let mut socket = udp::Socket::new(buffer(), buffer());
+    let endpoint = IpListenEndpoint {
+        addr: local.map(|local| local.into()),
+        port,
+    };
+    socket
+        .bind(endpoint)
+        .map_err(|_| NetError::InvalidAddress)?;
+    Ok(interface.services.add(socket))
+}
