@@ -180,6 +180,12 @@ impl ConnectionTable {
         }
     }
 
+    /// Slots that were ever needed at once.
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The connections in order of their slots.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Connection)> {
         self.slots

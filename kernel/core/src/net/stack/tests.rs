@@ -1,1 +1,0 @@
-//! The stack as a whole: two of them on a link, and fake servers.
