@@ -1,11 +1,14 @@
 //! What one execution may use, and the engine's side of keeping to it.
 
+use super::load::Module;
 use crate::limits;
 use crate::machine::ReserveError;
 use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 use core::fmt;
-use sos_engine::errors::TableError;
-use sos_engine::{LimiterError, ResourceLimiter, StackLimits};
+use sos_engine::errors::{ErrorKind, InstantiationError, MemoryError, TableError};
+use sos_engine::{Error, GuestMemory, LimiterError, ResourceLimiter, StackLimits};
 
 /// What one execution may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +101,60 @@ impl fmt::Display for StartError {
             ),
             StartError::Engine { reason } => write!(f, "instance cannot start: {reason}"),
         }
+    }
+}
+
+/// Has the kernel supply the memories that `module` defines, within `limits`.
+pub(super) fn reserve(
+    module: &Module,
+    memories: &mut dyn FnMut(MemoryRequest) -> Result<GuestMemory, ReserveError>,
+    limits: &EngineLimits,
+) -> Result<Vec<GuestMemory>, StartError> {
+    // Validation bounds both counts of 64 KiB pages well below overflow for 32-bit memories; for
+    // 64-bit ones saturation only means "too much".
+    let bytes = |pages: u64| pages.saturating_mul(65_536);
+    let wanted_bytes = module.inner.defined_memories().fold(0_u64, |sum, memory| {
+        sum.saturating_add(bytes(memory.minimum()))
+    });
+    if wanted_bytes > limits.memory_bytes {
+        let limit_bytes = limits.memory_bytes;
+        return Err(StartError::Memory {
+            wanted_bytes,
+            limit_bytes,
+        });
+    }
+    let spare_bytes = limits.memory_bytes - wanted_bytes;
+    module
+        .inner
+        .defined_memories()
+        .map(|memory| {
+            let minimum_bytes = bytes(memory.minimum());
+            let within_limit = minimum_bytes + spare_bytes;
+            let declared = memory.maximum().map_or(u64::MAX, bytes);
+            let addressable = if memory.is_64() { u64::MAX } else { 1 << 32 };
+            let maximum_bytes = within_limit.min(declared).min(addressable);
+            memories(MemoryRequest {
+                minimum_bytes,
+                maximum_bytes,
+            })
+            .map_err(StartError::Reserve)
+        })
+        .collect()
+}
+
+/// Sorts the engine's refusals of an instantiation.
+pub(super) fn start_error(error: &Error, limits: &EngineLimits) -> StartError {
+    match error.kind() {
+        ErrorKind::Instantiation(InstantiationError::FailedToInstantiateTable(
+            TableError::ResourceLimiterDeniedAllocation,
+        )) => StartError::Tables {
+            limit_elements: limits.table_elements,
+        },
+        ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. })
+        | ErrorKind::Memory(MemoryError::OutOfBoundsAccess) => StartError::Segment,
+        _ => StartError::Engine {
+            reason: error.to_string().into_boxed_str(),
+        },
     }
 }
 

@@ -8,11 +8,14 @@
 //! or a bulk operation, which gets the fuel that it asks for (64 bytes each) in one piece.
 
 mod bounds;
+mod calls;
 mod execution;
 mod load;
+mod stop;
 #[cfg(test)]
 mod tests;
 
 pub use bounds::{EngineLimits, MemoryRequest, StartError};
-pub use execution::{Execution, Retry, Stop, Trap, TrapReason};
+pub use execution::Execution;
 pub use load::{Engine, Item, LoadError, Module};
+pub use stop::{Retry, Stop, Trap, TrapReason};
