@@ -1,1 +1,3 @@
-//! (skeleton)
+//! What the tests share: [`sim`], the simulated machine and cluster.
+
+pub mod sim;

@@ -13,6 +13,7 @@ pub mod control;
 pub mod host;
 pub mod image;
 pub mod instance;
+pub mod kernel;
 pub mod limits;
 pub mod log;
 pub mod machine;

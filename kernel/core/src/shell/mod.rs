@@ -66,18 +66,25 @@ impl Shell {
 
     /// Lets a lasting mode print what is new.
     pub fn tick(&mut self, now: Time, control: &mut dyn Control) {
+        if self.advance(now, control) == Progress::Ended {
+            self.show_prompt();
+        }
+    }
+
+    /// Lets the mode print; when it ends, the prompt is the caller's to show.
+    fn advance(&mut self, now: Time, control: &mut dyn Control) -> Progress {
         // A console that cannot keep up slows the mode down instead of losing its output.
         if self.output.len() > limits::SHELL_OUTPUT_BYTES / 2 {
-            return;
+            return Progress::Goes;
         }
         let mut mode = core::mem::replace(&mut self.mode, Mode::Prompt);
         let mut text = Vec::new();
         let progress = mode.advance(now, control, &mut text);
         self.write(&text);
-        match progress {
-            Progress::Goes => self.mode = mode,
-            Progress::Ended => self.show_prompt(),
+        if progress == Progress::Goes {
+            self.mode = mode;
         }
+        progress
     }
 
     /// When [`Shell::tick`] wants to be called, if at all.
@@ -152,7 +159,8 @@ impl Shell {
         let result = match Mode::of(&command, now) {
             Some(Ok(mode)) => {
                 self.mode = mode;
-                return self.tick(now, control);
+                self.advance(now, control);
+                return;
             }
             Some(Err(request)) => control.execute(request).map(|report| {
                 self.mode = Mode::started(&command, &report, now);
@@ -164,7 +172,7 @@ impl Shell {
         }
         self.print(&text);
         if !matches!(self.mode, Mode::Prompt) {
-            self.tick(now, control);
+            self.advance(now, control);
         }
     }
 

@@ -1,0 +1,183 @@
+//! What operators ask, carried out.
+
+use super::record::State;
+use super::{Kernel, Next};
+use crate::control::{
+    ConsoleOutput, Control, ControlError, GuestLogRow, Numbered, Report, Request, SegmentState,
+};
+use crate::machine::Machine;
+use crate::net::fabric::PortState;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// The kernel as an operator sees it, for the length of one turn.
+pub(super) struct Operator<'a> {
+    pub kernel: &'a mut Kernel,
+    pub machine: &'a mut dyn Machine,
+}
+
+impl Control for Operator<'_> {
+    fn execute(&mut self, request: Request) -> Result<Report, ControlError> {
+        let Operator { kernel, machine } = self;
+        match request {
+            Request::Instances => return Ok(Report::Instances(kernel.instance_rows())),
+            Request::Inspect { name } => {
+                let detail = kernel.instance_detail(kernel.key_of(&name)?);
+                return Ok(Report::Instance(Box::new(detail)));
+            }
+            Request::Start { name } => {
+                let key = kernel.key_of(&name)?;
+                kernel.start(*machine, key)?;
+            }
+            Request::Stop { name } => {
+                let key = kernel.key_of(&name)?;
+                kernel.stop(key)?;
+            }
+            Request::Kill { name } => {
+                let key = kernel.key_of(&name)?;
+                kernel.kill(key)?;
+            }
+            Request::Pause { name } => {
+                let key = kernel.key_of(&name)?;
+                kernel.pause(key)?;
+            }
+            Request::Resume { name } => {
+                let key = kernel.key_of(&name)?;
+                kernel.resume(key)?;
+            }
+            Request::Restart { name } => {
+                let key = kernel.key_of(&name)?;
+                if let State::Live(_) = kernel.records[key as usize].state {
+                    kernel.stop(key)?;
+                }
+                kernel.start(*machine, key)?;
+            }
+            Request::Logs { name, since } => return kernel.logs(&name, since),
+            Request::ConsoleRead { name, since } => return kernel.console(&name, since),
+            Request::ConsoleWrite { name, bytes } => kernel.type_at(&name, &bytes)?,
+            Request::Segments => return Ok(Report::Segments(kernel.segment_rows())),
+            Request::AddSwitch { name, uplink } => {
+                if let Some(nic) = uplink.filter(|&nic| nic >= kernel.nics.len()) {
+                    let text = format!("the machine has no nic{nic}; `uptime` lists its NICs");
+                    return Err(ControlError::Network(text));
+                }
+                kernel.fabric.add_switch(&name, uplink)?;
+            }
+            Request::AddLink { name } => {
+                kernel.fabric.add_link(&name)?;
+            }
+            Request::RemoveSegment { name } => kernel.fabric.remove_segment(&name)?,
+            Request::SetSegment { name, state } => {
+                let state = match state {
+                    SegmentState::Up => PortState::Up,
+                    SegmentState::Down => PortState::Down,
+                };
+                kernel.fabric.set_segment_state(&name, state)?;
+            }
+            Request::Network { name } => return kernel.network(name.as_deref()),
+            Request::PingStart { from, to } => return kernel.ping_start(&from, to),
+            Request::PingSend { ping, sequence } => kernel.ping_send(ping, sequence)?,
+            Request::PingPoll { ping } => return kernel.ping_poll(ping),
+            Request::PingStop { ping } => kernel.ping_stop(ping),
+            Request::Events { since } => {
+                let events = &kernel.journal.events;
+                let entries = events.since(since).cloned().collect();
+                return Ok(Report::Events(Numbered {
+                    entries,
+                    next: events.next_number(),
+                }));
+            }
+            Request::KernelLog { since } => {
+                let log = &kernel.journal.log;
+                let entries = log.since(since).cloned().collect();
+                return Ok(Report::KernelLog(Numbered {
+                    entries,
+                    next: log.next_number(),
+                }));
+            }
+            Request::Node => return Ok(Report::Node(kernel.node_detail(*machine))),
+            Request::PowerOff => kernel.ending = Some(Next::PowerOff),
+            Request::Reboot => kernel.ending = Some(Next::Reboot),
+        }
+        Ok(Report::Done)
+    }
+
+    fn instance_names(&self) -> Vec<String> {
+        self.kernel
+            .records
+            .iter()
+            .map(|record| record.spec.name.clone())
+            .collect()
+    }
+
+    fn segment_names(&self) -> Vec<String> {
+        let now = self.kernel.clock.now();
+        self.kernel
+            .fabric
+            .segments(now)
+            .map(|segment| segment.name)
+            .collect()
+    }
+}
+
+impl Kernel {
+    fn logs(&self, name: &str, since: u64) -> Result<Report, ControlError> {
+        let record = &self.records[self.key_of(name)? as usize];
+        let log = match &record.state {
+            State::Live(live) => Some(&live.execution.guest().log),
+            State::Ended(_, remains) => remains.as_ref().map(|remains| &remains.log),
+        };
+        let Some(log) = log else {
+            return Ok(Report::Logs(Numbered {
+                entries: Vec::new(),
+                next: 0,
+            }));
+        };
+        let row = |entry: &crate::host::LogLine| GuestLogRow {
+            time_nanos: entry.time.as_nanos(),
+            level: entry.level.to_string(),
+            text: entry.text.clone(),
+        };
+        let entries = log.since(since).map(row).collect();
+        Ok(Report::Logs(Numbered {
+            entries,
+            next: log.next_number(),
+        }))
+    }
+
+    fn console(&self, name: &str, since: u64) -> Result<Report, ControlError> {
+        let record = &self.records[self.key_of(name)? as usize];
+        let (console, live) = match &record.state {
+            State::Live(live) => (Some(&live.execution.guest().console_output), true),
+            State::Ended(_, remains) => (remains.as_ref().map(|remains| &remains.console), false),
+        };
+        let (bytes, next) = console.map_or((Vec::new(), 0), |console| {
+            (console.since(since), console.next_number())
+        });
+        Ok(Report::Console(ConsoleOutput { bytes, next, live }))
+    }
+
+    fn type_at(&mut self, name: &str, bytes: &[u8]) -> Result<(), ControlError> {
+        let key = self.key_of(name)?;
+        let Some(live) = self.records[key as usize].live() else {
+            return Err(ControlError::NotRunning(name.into()));
+        };
+        if live.execution.guest_mut().type_console(bytes) < bytes.len() {
+            return Err(ControlError::ConsoleFull(name.into()));
+        }
+        self.try_wake(key);
+        Ok(())
+    }
+
+    fn network(&self, name: Option<&str>) -> Result<Report, ControlError> {
+        let details = match name {
+            Some(name) => alloc::vec![self.network_detail(self.key_of(name)?)],
+            None => (0..self.records.len())
+                .map(|key| self.network_detail(key as u32))
+                .collect(),
+        };
+        Ok(Report::Network(details))
+    }
+}

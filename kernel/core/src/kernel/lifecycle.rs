@@ -1,0 +1,458 @@
+//! Starting, stopping, pausing and restarting instances.
+
+use super::Kernel;
+use super::record::{Activity, Ended, Held, Live, Remains, State, Usage};
+use crate::control::ControlError;
+use crate::host::{Guest, GuestSetup, Identity};
+use crate::image::{AddressSpec, RestartPolicy};
+use crate::instance::engine::{EngineLimits, Execution, Module};
+use crate::log::{EventKind, Severity};
+use crate::machine::{Duration, Machine, Time};
+use crate::net::fabric::PortId;
+use crate::net::stack::{self, InterfaceConfig, Stack, StackLimits};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use rand_core::RngCore;
+
+/// How long a stopping instance's connections may take to close.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// The wait before the first restart; it doubles with each failure in a row.
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+/// The longest wait before a restart.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+/// An instance that ran this long has not failed "in a row".
+const STEADY: Duration = Duration::from_secs(60);
+
+impl Kernel {
+    /// The key of the instance of this name.
+    ///
+    /// # Errors
+    /// [`ControlError::NoSuchInstance`].
+    pub(super) fn key_of(&self, name: &str) -> Result<u32, ControlError> {
+        let found = self
+            .records
+            .iter()
+            .position(|record| record.spec.name == name);
+        match found {
+            Some(key) => Ok(key as u32),
+            None => Err(ControlError::NoSuchInstance(name.into())),
+        }
+    }
+
+    /// Starts an instance on an operator's word.
+    ///
+    /// # Errors
+    /// [`ControlError::AlreadyRunning`] or [`ControlError::StartFailed`].
+    pub(super) fn start(
+        &mut self,
+        machine: &mut dyn Machine,
+        key: u32,
+    ) -> Result<(), ControlError> {
+        let record = &mut self.records[key as usize];
+        let name = record.spec.name.clone();
+        match &record.state {
+            State::Live(live) if !matches!(live.activity, Activity::Stopping(_)) => {
+                return Err(ControlError::AlreadyRunning(name));
+            }
+            State::Live(_) => self.drop_stopped(key),
+            State::Ended(..) => {}
+        }
+        self.autostart.retain(|&waiting| waiting != key);
+        self.launch(machine, key)
+            .map_err(|reason| ControlError::StartFailed { name, reason })
+    }
+
+    /// Starts an instance because the manifest says so.
+    pub(super) fn start_at_boot(&mut self, machine: &mut dyn Machine, key: u32) {
+        // A failure is in the journal already; the node goes on with the others.
+        let _ = self.launch(machine, key);
+    }
+
+    /// Makes an execution and lets it run; a failure is recorded as how the instance ended.
+    fn launch(&mut self, machine: &mut dyn Machine, key: u32) -> Result<(), String> {
+        let now = self.clock.now();
+        let result = self.build(machine, key, now);
+        let record = &mut self.records[key as usize];
+        record.restart_due = None;
+        let name = record.spec.name.clone();
+        match result {
+            Ok(live) => {
+                record.usage = Usage {
+                    started: now,
+                    ..Usage::default()
+                };
+                record.state = State::Live(Box::new(live));
+                self.run_queue.wake(key, &mut record.account);
+                self.journal
+                    .event(now, &name, EventKind::Started, String::new());
+                self.poll_network(key);
+                Ok(())
+            }
+            Err(reason) => {
+                let remains = self.take_remains(key);
+                self.records[key as usize].state =
+                    State::Ended(Ended::StartFailed(reason.clone()), remains);
+                self.journal
+                    .event(now, &name, EventKind::StartFailed, reason.clone());
+                self.log(
+                    Severity::Error,
+                    format!("instance '{name}' did not start: {reason}"),
+                );
+                Err(reason)
+            }
+        }
+    }
+
+    fn build(&mut self, machine: &mut dyn Machine, key: u32, now: Time) -> Result<Live, String> {
+        let module = self.module(key)?;
+        let ports = self.attach_ports(key)?;
+        let result = self.make_execution(machine, key, &module, &ports);
+        match result {
+            Ok(execution) => {
+                self.owners.extend(ports.iter().map(|&port| (port, key)));
+                Ok(Live {
+                    execution,
+                    ports,
+                    activity: Activity::Runnable,
+                    requested: Some(now),
+                })
+            }
+            Err(reason) => {
+                ports.iter().for_each(|&port| self.fabric.detach(port));
+                Err(reason)
+            }
+        }
+    }
+
+    /// The instance's module, translated at the first use.
+    fn module(&mut self, key: u32) -> Result<Arc<Module>, String> {
+        let spec = &self.records[key as usize].spec;
+        let Some(entry) = self.modules.get_mut(&spec.module) else {
+            return Err(
+                "its module is missing or corrupt in the image; build the image again".into(),
+            );
+        };
+        if let Some(module) = &entry.compiled {
+            return Ok(module.clone());
+        }
+        let begin = self.clock.now();
+        let module = self
+            .engine
+            .compile(entry.bytes)
+            .map_err(|error| format!("module '{}' is refused: {error}", spec.module_name))?;
+        entry.translate_nanos = self.clock.now().since(begin).as_nanos() as u64;
+        entry.compiled = Some(module.clone());
+        Ok(module)
+    }
+
+    fn attach_ports(&mut self, key: u32) -> Result<Vec<PortId>, String> {
+        let record = &self.records[key as usize];
+        let mut ports = Vec::new();
+        for (port, &mac) in record.spec.ports.iter().zip(&record.macs) {
+            let name = format!("{}.{}", record.spec.name, port.name);
+            let segment = port.attach.segment();
+            let attached = match self.fabric.find(segment) {
+                Some(segment) => self
+                    .fabric
+                    .attach(segment, &name, mac)
+                    .map_err(|error| error.to_string()),
+                None => Err(format!("there is no switch or link '{segment}'")),
+            };
+            match attached {
+                Ok(id) => ports.push(id),
+                Err(error) => {
+                    ports.iter().for_each(|&port| self.fabric.detach(port));
+                    return Err(format!("port '{}': {error}", port.name));
+                }
+            }
+        }
+        Ok(ports)
+    }
+
+    fn make_execution(
+        &mut self,
+        machine: &mut dyn Machine,
+        key: u32,
+        module: &Arc<Module>,
+        ports: &[PortId],
+    ) -> Result<Execution<Guest>, String> {
+        let remains = self.take_remains(key);
+        let record = &self.records[key as usize];
+        let spec = &record.spec;
+        let mut random_seed = [0; 32];
+        self.random.fill_bytes(&mut random_seed);
+        let limits = StackLimits {
+            sockets: spec.limits.sockets,
+            ..StackLimits::default()
+        };
+        let mut guest = Guest::new(GuestSetup {
+            arguments: spec.arguments.clone(),
+            config: spec.config.clone(),
+            identity: Identity {
+                instance: spec.name.clone(),
+                node: self.name.clone(),
+                generation: self.random.next_u64(),
+            },
+            random_seed,
+            log_bytes: spec.limits.log_bytes,
+            sockets: spec.limits.sockets,
+            stack: Stack::new(limits, self.random.next_u64()),
+            clock: self.clock.clone(),
+        });
+        if let Some(remains) = remains {
+            guest.log = remains.log;
+            guest.console_output = remains.console;
+        }
+        for ((port, &id), &mac) in spec.ports.iter().zip(ports).zip(&record.macs) {
+            let config = InterfaceConfig {
+                name: port.name.clone(),
+                port: id,
+                mac,
+                properties: self.fabric.properties(id),
+                addresses: port.addresses.iter().map(stack_address).collect(),
+                gateway: port.gateways.clone(),
+                dns: port.dns.clone(),
+                hostname: spec.name.clone(),
+            };
+            guest
+                .stack
+                .add_interface(config, Time::ZERO)
+                .map_err(|error| format!("port '{}': {error}", port.name))?;
+        }
+        let limits = EngineLimits {
+            memory_bytes: spec.limits.memory_bytes,
+            table_elements: spec.limits.table_elements,
+            stack_bytes: spec.limits.stack_bytes,
+            call_depth: spec.limits.call_depth,
+        };
+        let reserve = &mut |request: crate::instance::engine::MemoryRequest| {
+            machine.reserve_memory(request.maximum_bytes)
+        };
+        Execution::instantiate(&self.engine, module, reserve, guest, &limits)
+            .map_err(|error| error.to_string())
+    }
+
+    /// An instance ended by itself.
+    pub(super) fn finish(&mut self, key: u32, ended: Ended) {
+        let now = self.clock.now();
+        let kind = match &ended {
+            Ended::Exited(_) => EventKind::Exited,
+            Ended::OutOfMemory => EventKind::OutOfMemory,
+            Ended::Trapped(_) => EventKind::Trapped,
+            Ended::Stopped => EventKind::Stopped,
+            Ended::Killed => EventKind::Killed,
+            Ended::NeverStarted | Ended::StartFailed(_) => EventKind::StartFailed,
+        };
+        let record = &mut self.records[key as usize];
+        let name = record.spec.name.clone();
+        if ended.is_failure() {
+            let text = format!("instance '{name}' {}: {ended}", ended.word());
+            self.journal.log(now, Severity::Warning, text);
+        }
+        self.journal.event(now, &name, kind, ended.to_string());
+        let again = match record.spec.restart {
+            RestartPolicy::Never => false,
+            RestartPolicy::OnFailure => ended.is_failure(),
+            RestartPolicy::Always => !ended.by_operator(),
+        };
+        let ran = now.since(record.usage.started);
+        self.take_apart(key, ended);
+        if again {
+            self.schedule_restart(key, now, ran);
+        }
+    }
+
+    fn schedule_restart(&mut self, key: u32, now: Time, ran: Duration) {
+        let record = &mut self.records[key as usize];
+        record.failures = if ran >= STEADY { 0 } else { record.failures };
+        let wait = FIRST_BACKOFF * (1 << record.failures.min(16));
+        let wait = wait.min(LONGEST_BACKOFF);
+        record.failures += 1;
+        record.restart_due = Some(now + wait);
+        let detail = format!("in {} ms", wait.as_millis());
+        let name = record.spec.name.clone();
+        self.journal
+            .event(now, &name, EventKind::RestartScheduled, detail);
+        self.set_timer(key);
+    }
+
+    pub(super) fn restart_by_policy(&mut self, machine: &mut dyn Machine, key: u32) {
+        self.records[key as usize].restarts += 1;
+        let _ = self.launch(machine, key);
+    }
+
+    /// Closes an instance's connections; it is gone when they are, or after a while.
+    ///
+    /// # Errors
+    /// [`ControlError::NotRunning`].
+    pub(super) fn stop(&mut self, key: u32) -> Result<(), ControlError> {
+        let now = self.clock.now();
+        let record = &mut self.records[key as usize];
+        let name = record.spec.name.clone();
+        record.failures = 0;
+        if record.restart_due.take().is_some() {
+            self.set_timer(key);
+            return Ok(());
+        }
+        let State::Live(live) = &mut record.state else {
+            return Err(ControlError::NotRunning(name));
+        };
+        if let Activity::Stopping(_) = live.activity {
+            return Err(ControlError::NotRunning(name));
+        }
+        self.run_queue.remove(key, &mut record.account);
+        if let Activity::Paused(_) = live.activity {
+            live.execution.guest_mut().clock.resume();
+        }
+        live.activity = Activity::Stopping(now + STOP_PATIENCE);
+        live.execution.guest_mut().stack.shutdown_all();
+        self.journal
+            .event(now, &name, EventKind::Stopped, String::new());
+        self.poll_network(key);
+        self.set_timer(key);
+        self.drop_if_quiet(key);
+        Ok(())
+    }
+
+    /// Drops a stopping instance whose connections are closed.
+    pub(super) fn drop_if_quiet(&mut self, key: u32) {
+        let record = &mut self.records[key as usize];
+        let quiet = match &mut record.state {
+            State::Live(live) => {
+                matches!(live.activity, Activity::Stopping(_))
+                    && live.execution.guest().stack.sockets().is_empty()
+            }
+            State::Ended(..) => false,
+        };
+        if quiet {
+            self.drop_stopped(key);
+        }
+    }
+
+    /// Drops a stopping instance.
+    pub(super) fn drop_stopped(&mut self, key: u32) {
+        self.take_apart(key, Ended::Stopped);
+    }
+
+    /// Ends an instance at once.
+    ///
+    /// # Errors
+    /// [`ControlError::NotRunning`].
+    pub(super) fn kill(&mut self, key: u32) -> Result<(), ControlError> {
+        let now = self.clock.now();
+        let record = &mut self.records[key as usize];
+        let name = record.spec.name.clone();
+        record.failures = 0;
+        if record.restart_due.take().is_some() {
+            self.set_timer(key);
+            return Ok(());
+        }
+        if record.live().is_none() {
+            return Err(ControlError::NotRunning(name));
+        }
+        self.journal
+            .event(now, &name, EventKind::Killed, String::new());
+        self.take_apart(key, Ended::Killed);
+        Ok(())
+    }
+
+    /// Takes the CPU from an instance; its clock stops.
+    ///
+    /// # Errors
+    /// [`ControlError::NotRunning`] or [`ControlError::AlreadyPaused`].
+    pub(super) fn pause(&mut self, key: u32) -> Result<(), ControlError> {
+        let now = self.clock.now();
+        let record = &mut self.records[key as usize];
+        let name = record.spec.name.clone();
+        let State::Live(live) = &mut record.state else {
+            return Err(ControlError::NotRunning(name));
+        };
+        let held = match live.activity {
+            Activity::Runnable => Held::Runnable,
+            Activity::Waiting => Held::Waiting,
+            Activity::Paused(_) => return Err(ControlError::AlreadyPaused(name)),
+            Activity::Stopping(_) => return Err(ControlError::NotRunning(name)),
+        };
+        self.run_queue.remove(key, &mut record.account);
+        live.activity = Activity::Paused(held);
+        live.execution.guest_mut().clock.pause();
+        self.journal
+            .event(now, &name, EventKind::Paused, String::new());
+        self.set_timer(key);
+        Ok(())
+    }
+
+    /// Gives a paused instance the CPU again.
+    ///
+    /// # Errors
+    /// [`ControlError::NotPaused`].
+    pub(super) fn resume(&mut self, key: u32) -> Result<(), ControlError> {
+        let now = self.clock.now();
+        let record = &mut self.records[key as usize];
+        let name = record.spec.name.clone();
+        let State::Live(live) = &mut record.state else {
+            return Err(ControlError::NotPaused(name));
+        };
+        let Activity::Paused(held) = live.activity else {
+            return Err(ControlError::NotPaused(name));
+        };
+        live.execution.guest_mut().clock.resume();
+        live.activity = match held {
+            Held::Runnable => Activity::Runnable,
+            Held::Waiting => Activity::Waiting,
+        };
+        if held == Held::Runnable {
+            self.run_queue.wake(key, &mut record.account);
+        }
+        self.journal
+            .event(now, &name, EventKind::Resumed, String::new());
+        self.poll_network(key);
+        Ok(())
+    }
+
+    /// Frees everything of a live instance but its log and console.
+    fn take_apart(&mut self, key: u32, ended: Ended) {
+        let record = &mut self.records[key as usize];
+        self.run_queue.remove(key, &mut record.account);
+        let state = core::mem::replace(&mut record.state, State::Ended(ended.clone(), None));
+        match state {
+            State::Live(live) => {
+                for port in &live.ports {
+                    self.fabric.detach(*port);
+                    self.owners.remove(port);
+                }
+                let guest = live.execution.into_guest();
+                let remains = Remains {
+                    log: guest.log,
+                    console: guest.console_output,
+                };
+                record.state = State::Ended(ended, Some(Box::new(remains)));
+            }
+            State::Ended(_, remains) => record.state = State::Ended(ended, remains),
+        }
+        self.set_timer(key);
+    }
+
+    fn take_remains(&mut self, key: u32) -> Option<Box<Remains>> {
+        match &mut self.records[key as usize].state {
+            State::Ended(_, remains) => remains.take(),
+            State::Live(_) => None,
+        }
+    }
+}
+
+fn stack_address(spec: &AddressSpec) -> stack::AddressSpec {
+    match *spec {
+        AddressSpec::Dhcp => stack::AddressSpec::Dhcp,
+        AddressSpec::Static {
+            address,
+            prefix_length,
+        } => stack::AddressSpec::Static {
+            address,
+            prefix_length,
+        },
+    }
+}

@@ -1,0 +1,334 @@
+//! The kernel: everything a node decides, one bounded [`Kernel::turn`] after another.
+//!
+//! A turn takes what the machine has (typed bytes, frames, the time), lets the instance that is
+//! furthest behind run for a slice, and hands out what came of it. The machine's loop calls it again
+//! at once, or idles until the time or event that [`Next`] names.
+//!
+//! - `record`: what is kept of one instance; - `lifecycle`: start, stop, pause, restart policies;
+//! - `run`: slices and wake-ups; - `traffic`: frames between NICs, fabric and stacks;
+//! - `answer`, `listing`: what operators ask.
+
+mod answer;
+mod lifecycle;
+mod listing;
+mod ping;
+mod record;
+mod run;
+mod traffic;
+
+use crate::image::{Autostart, Image, Manifest, ModuleHash};
+use crate::instance::engine::{Engine, Module};
+use crate::limits;
+use crate::log::{Journal, Severity};
+use crate::machine::{Clock, Machine, Time};
+use crate::net::fabric::{Fabric, FabricError, PortId, SegmentId};
+use crate::sched::RunQueue;
+use crate::shell::Shell;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{RngCore, SeedableRng};
+use record::{Ended, Record, State};
+
+/// Version of the kernel, for people.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What the machine shall do after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Call again: there is work.
+    Again,
+    /// Nothing to do until an interrupt, or until then.
+    Idle {
+        /// The earliest timer.
+        until: Option<Time>,
+    },
+    /// Switch the machine off.
+    PowerOff,
+    /// Restart the machine.
+    Reboot,
+}
+
+/// What the machine found at boot.
+#[derive(Debug, Clone, Default)]
+pub struct BootInfo {
+    /// The boot module, if there is one.
+    pub image: Option<&'static [u8]>,
+    /// The node's name; without it the manifest's.
+    pub name: Option<String>,
+}
+
+/// A module of the image.
+struct ModuleEntry {
+    bytes: &'static [u8],
+    compiled: Option<Arc<Module>>,
+    translate_nanos: u64,
+}
+
+/// One node.
+pub struct Kernel {
+    name: String,
+    clock: Arc<dyn Clock>,
+    random: ChaCha12Rng,
+    journal: Journal,
+    fabric: Fabric,
+    engine: Engine,
+    modules: BTreeMap<ModuleHash, ModuleEntry>,
+    records: Vec<Record>,
+    /// Which instance a port belongs to.
+    owners: BTreeMap<PortId, u32>,
+    run_queue: RunQueue,
+    timers: BTreeSet<(Time, u32)>,
+    /// Instances that start at boot, one in each turn, so that the shell answers meanwhile.
+    autostart: VecDeque<u32>,
+    shell: Shell,
+    busy_nanos: u64,
+    nics: Vec<traffic::Uplink>,
+    /// Reused by each turn.
+    ready_ports: Vec<PortId>,
+    pings: Vec<ping::Ping>,
+    next_ping: u32,
+    ending: Option<Next>,
+}
+
+impl Kernel {
+    /// A kernel on `machine`, with the image's instances waiting to be started.
+    ///
+    /// An image that cannot be used leaves a node without instances: its shell says why.
+    pub fn new(machine: &mut dyn Machine, boot: BootInfo) -> Kernel {
+        let mut seed = [0; 32];
+        machine.fill_random(&mut seed);
+        let mut kernel = Kernel {
+            name: boot.name.clone().unwrap_or_else(|| "sos".into()),
+            clock: machine.clock(),
+            random: ChaCha12Rng::from_seed(seed),
+            journal: Journal::default(),
+            fabric: Fabric::new(),
+            engine: Engine::new(),
+            modules: BTreeMap::new(),
+            records: Vec::new(),
+            owners: BTreeMap::new(),
+            run_queue: RunQueue::default(),
+            timers: BTreeSet::new(),
+            autostart: VecDeque::new(),
+            shell: Shell::new("sos"),
+            busy_nanos: 0,
+            nics: machine.nics().iter().map(traffic::Uplink::new).collect(),
+            ready_ports: Vec::new(),
+            pings: Vec::new(),
+            next_ping: 0,
+            ending: None,
+        };
+        kernel.log(Severity::Info, format!("SOS {VERSION}"));
+        kernel.log_machine(machine);
+        match boot.image {
+            Some(bytes) => kernel.load(bytes, boot.name.is_none()),
+            None => kernel.log(
+                Severity::Warning,
+                "no boot image: the node runs no instance; give one as boot module".into(),
+            ),
+        }
+        kernel.shell = Shell::new(&kernel.name);
+        kernel.greet();
+        kernel
+    }
+
+    /// Does a bounded amount of work.
+    pub fn turn(&mut self, machine: &mut dyn Machine) -> Next {
+        let now = self.clock.now();
+        self.read_console(machine, now);
+        self.receive_frames(machine, now);
+        self.deliver();
+        self.fire_timers(machine, now);
+        if let Some(key) = self.autostart.pop_front() {
+            self.start_at_boot(machine, key);
+        }
+        self.run_slices(machine);
+        self.deliver();
+        self.transmit_frames(machine);
+        self.write_console(machine);
+        self.next(machine)
+    }
+
+    fn next(&self, machine: &dyn Machine) -> Next {
+        if let Some(ending) = self.ending.filter(|_| !self.shell.has_output()) {
+            return ending;
+        }
+        let work = !self.run_queue.is_empty()
+            || !self.autostart.is_empty()
+            || self.fabric_has_work()
+            || self.shell.has_output()
+            || machine.has_events();
+        if work {
+            return Next::Again;
+        }
+        let timer = self.timers.first().map(|&(time, _)| time);
+        let tick = self.shell.next_tick();
+        Next::Idle {
+            until: [timer, tick].into_iter().flatten().min(),
+        }
+    }
+
+    /// Takes over a boot image: modules, switches, links, and a record for each instance.
+    fn load(&mut self, bytes: &'static [u8], take_name: bool) {
+        let image = match Image::parse(bytes) {
+            Ok(image) => image,
+            Err(error) => return self.log(Severity::Error, format!("boot image: {error}")),
+        };
+        let manifest = image.manifest();
+        if take_name {
+            self.name = manifest.name.clone();
+        }
+        self.wire(manifest);
+        for spec in manifest.instances.iter().take(limits::INSTANCES) {
+            let macs = spec.ports.iter();
+            let macs = macs.map(|port| port.mac.unwrap_or_else(|| self.draw_mac()));
+            let macs = macs.collect();
+            let mut record = Record::new(spec.clone(), macs);
+            match image.module(&spec.module) {
+                Ok(bytes) => {
+                    self.modules.entry(spec.module).or_insert(ModuleEntry {
+                        bytes,
+                        compiled: None,
+                        translate_nanos: 0,
+                    });
+                    if spec.autostart == Autostart::AtBoot {
+                        self.autostart.push_back(self.records.len() as u32);
+                    }
+                }
+                Err(error) => {
+                    record.state = State::Ended(Ended::StartFailed(format!("{error}")), None);
+                    let text = format!("instance '{}': {error}", spec.name);
+                    self.log(Severity::Error, text);
+                }
+            }
+            self.records.push(record);
+        }
+    }
+
+    /// Makes the manifest's switches and links.
+    fn wire(&mut self, manifest: &Manifest) {
+        for switch in &manifest.switches {
+            let uplink = switch.uplink.as_deref().and_then(nic_index);
+            if let Some(index) = uplink.filter(|&index| index >= self.nics.len()) {
+                let text = format!(
+                    "switch '{}': the machine has no nic{index}, so nothing outside is reached",
+                    switch.name
+                );
+                self.log(Severity::Warning, text);
+            }
+            let made = self.fabric.add_switch(&switch.name, uplink);
+            self.finish_segment("switch", &switch.name, made, switch.mtu_bytes);
+        }
+        for link in &manifest.links {
+            let made = self.fabric.add_link(&link.name);
+            self.finish_segment("link", &link.name, made, link.mtu_bytes);
+        }
+    }
+
+    fn finish_segment(
+        &mut self,
+        kind: &str,
+        name: &str,
+        made: Result<SegmentId, FabricError>,
+        mtu_bytes: Option<u16>,
+    ) {
+        let sized = made.and_then(|_| match mtu_bytes {
+            Some(mtu) => self.fabric.set_mtu(name, usize::from(mtu)),
+            None => Ok(()),
+        });
+        if let Err(error) = sized {
+            self.log(Severity::Error, format!("{kind} '{name}': {error}"));
+        }
+    }
+
+    /// A random station address: individual and locally administered (IEEE 802, 8.4).
+    fn draw_mac(&mut self) -> [u8; 6] {
+        let mut mac = [0; 6];
+        self.random.fill_bytes(&mut mac);
+        mac[0] = (mac[0] & 0xfc) | 0x02;
+        mac
+    }
+
+    fn log(&mut self, severity: Severity, text: String) {
+        self.journal.log(self.clock.now(), severity, text);
+    }
+
+    fn log_machine(&mut self, machine: &dyn Machine) {
+        let memory = machine.memory_stats();
+        let used = memory.total_bytes.saturating_sub(memory.free_bytes);
+        let text = format!(
+            "memory: {} KiB given, {} KiB used before the first service",
+            memory.total_bytes / 1024,
+            used / 1024
+        );
+        self.log(Severity::Info, text);
+        for (index, nic) in machine.nics().iter().enumerate() {
+            let text = format!(
+                "nic{index}: {}, MTU {}",
+                listing::mac_text(&nic.mac),
+                nic.mtu
+            );
+            self.log(Severity::Info, text);
+        }
+    }
+
+    fn greet(&mut self) {
+        let mut text = format!("SOS {VERSION}: node '{}'", self.name);
+        text.push_str(&format!(
+            ", {} instances. `help` lists the verbs.\n",
+            self.records.len()
+        ));
+        for entry in self.journal.log.since(0) {
+            if entry.severity != Severity::Info {
+                text.push_str(&format!("{}: {}\n", entry.severity, entry.text));
+            }
+        }
+        self.shell.greet(&text);
+    }
+
+    fn read_console(&mut self, machine: &mut dyn Machine, now: Time) {
+        let mut bytes = [0; 256];
+        let count = machine.read_console(&mut bytes);
+        if count > 0 {
+            self.with_shell(machine, |shell, control| {
+                shell.input(&bytes[..count], now, control)
+            });
+        }
+        if self.shell.next_tick().is_some_and(|due| due <= now) {
+            self.with_shell(machine, |shell, control| shell.tick(now, control));
+        }
+    }
+
+    fn write_console(&mut self, machine: &mut dyn Machine) {
+        if self.shell.has_output() {
+            let taken = machine.write_console(self.shell.output());
+            self.shell.consume(taken);
+        }
+    }
+
+    /// Lends the shell out, so that it can ask the kernel that it belongs to.
+    fn with_shell(
+        &mut self,
+        machine: &mut dyn Machine,
+        act: impl FnOnce(&mut Shell, &mut answer::Operator<'_>),
+    ) {
+        let mut shell = core::mem::replace(&mut self.shell, Shell::new(""));
+        act(
+            &mut shell,
+            &mut answer::Operator {
+                kernel: self,
+                machine,
+            },
+        );
+        self.shell = shell;
+    }
+}
+
+/// The index in `nic0`, `nic1`, …
+fn nic_index(name: &str) -> Option<usize> {
+    name.strip_prefix("nic")?.parse().ok()
+}

@@ -1,0 +1,174 @@
+//! What the kernel keeps of one instance, running or not.
+
+use crate::host::{ByteRing, Guest, LogRing};
+use crate::image::InstanceSpec;
+use crate::instance::engine::Execution;
+use crate::machine::Time;
+use crate::net::fabric::PortId;
+use crate::sched::{Account, FuelRate};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// One instance of the node's table. Its key is its place there, for the life of the node.
+pub(super) struct Record {
+    /// What the manifest says.
+    pub spec: InstanceSpec,
+    /// Whether it runs, and if not, how it ended.
+    pub state: State,
+    /// Station addresses of its ports: drawn once and kept (D6).
+    pub macs: Vec<[u8; 6]>,
+    /// The scheduler's account.
+    pub account: Account,
+    /// What a unit of its fuel costs.
+    pub rate: FuelRate,
+    /// Figures since it was last started.
+    pub usage: Usage,
+    /// How often its restart policy started it.
+    pub restarts: u64,
+    /// When its restart policy starts it again.
+    pub restart_due: Option<Time>,
+    /// Failures in a row, for the back-off.
+    pub failures: u32,
+    /// Its timer in the kernel's queue.
+    pub timer: Option<Time>,
+}
+
+/// What an instance used since it was started.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Usage {
+    pub started: Time,
+    pub cpu_nanos: u64,
+    pub slices: u64,
+    /// From the request to the first instruction.
+    pub start_nanos: u64,
+}
+
+/// Whether an instance runs.
+pub(super) enum State {
+    /// It has no execution; its guest state is kept for its log and console.
+    Ended(Ended, Option<alloc::boxed::Box<Remains>>),
+    /// It has one.
+    Live(alloc::boxed::Box<Live>),
+}
+
+/// What is still asked of an instance that ended.
+pub(super) struct Remains {
+    pub log: LogRing,
+    pub console: ByteRing,
+}
+
+/// A running instance.
+pub(super) struct Live {
+    pub execution: Execution<Guest>,
+    pub ports: Vec<PortId>,
+    pub activity: Activity,
+    /// When the operator or the boot asked for it; cleared by the first slice.
+    pub requested: Option<Time>,
+}
+
+/// What a live instance is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Activity {
+    /// It has the CPU or waits for it.
+    Runnable,
+    /// It is blocked in a host call.
+    Waiting,
+    /// An operator holds it; `Runnable` or `Waiting` comes back with `resume`.
+    Paused(Held),
+    /// Its connections are being closed until then.
+    Stopping(Time),
+}
+
+/// What a paused instance was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It wanted the CPU.
+    Runnable,
+    /// It was blocked.
+    Waiting,
+}
+
+/// How an instance ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It was never started.
+    NeverStarted,
+    /// An operator stopped it.
+    Stopped,
+    /// An operator killed it.
+    Killed,
+    /// Its program returned or exited.
+    Exited(i32),
+    /// Its program trapped.
+    Trapped(String),
+    /// The node had no page for it.
+    OutOfMemory,
+    /// It could not be made.
+    StartFailed(String),
+}
+
+impl Ended {
+    /// The word for `ls`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Ended::NeverStarted | Ended::Stopped | Ended::Killed => "stopped",
+            Ended::Exited(_) => "exited",
+            Ended::Trapped(_) | Ended::OutOfMemory => "trapped",
+            Ended::StartFailed(_) => "failed",
+        }
+    }
+
+    /// Whether `on-failure` starts it again.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Ended::Exited(code) => *code != 0,
+            Ended::Trapped(_) | Ended::OutOfMemory => true,
+            Ended::NeverStarted | Ended::Stopped | Ended::Killed | Ended::StartFailed(_) => false,
+        }
+    }
+
+    /// Whether an operator ended it, so that no policy starts it again.
+    pub fn by_operator(&self) -> bool {
+        matches!(self, Ended::NeverStarted | Ended::Stopped | Ended::Killed)
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::NeverStarted => f.write_str("never started"),
+            Ended::Stopped => Ok(()),
+            Ended::Killed => f.write_str("killed"),
+            Ended::Exited(code) => write!(f, "status {code}"),
+            Ended::Trapped(reason) | Ended::StartFailed(reason) => f.write_str(reason),
+            Ended::OutOfMemory => f.write_str("the node ran out of memory"),
+        }
+    }
+}
+
+impl Record {
+    /// A record of an instance that was never started.
+    pub fn new(spec: InstanceSpec, macs: Vec<[u8; 6]>) -> Record {
+        Record {
+            account: Account::new(spec.limits.cpu_shares),
+            spec,
+            macs,
+            state: State::Ended(Ended::NeverStarted, None),
+            rate: FuelRate::default(),
+            usage: Usage::default(),
+            restarts: 0,
+            restart_due: None,
+            failures: 0,
+            timer: None,
+        }
+    }
+
+    /// The running part, if it runs.
+    pub fn live(&mut self) -> Option<&mut Live> {
+        match &mut self.state {
+            State::Live(live) => Some(live),
+            State::Ended(..) => None,
+        }
+    }
+}

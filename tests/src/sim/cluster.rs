@@ -1,0 +1,212 @@
+//! Nodes, joined by wires that misbehave as told.
+
+use super::machine::{SimClock, SimMachine};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use sos_core::kernel::{BootInfo, Kernel, Next};
+use sos_core::machine::{Clock, Duration, Time};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How a wire treats frames.
+#[derive(Debug, Clone, Copy)]
+pub struct WireFaults {
+    /// Frames lost, of 1000.
+    pub loss_permille: u32,
+    /// Frames delivered twice, of 1000.
+    pub repeat_permille: u32,
+    /// Least time on the wire.
+    pub delay: Duration,
+    /// Random time added to it, which reorders frames when above zero.
+    pub jitter: Duration,
+}
+
+impl WireFaults {
+    /// A good wire.
+    pub const NONE: WireFaults = WireFaults {
+        loss_permille: 0,
+        repeat_permille: 0,
+        delay: Duration::from_micros(20),
+        jitter: Duration::ZERO,
+    };
+}
+
+/// One simulated node.
+pub struct Node {
+    /// Its hardware.
+    pub machine: SimMachine,
+    /// Its kernel.
+    pub kernel: Kernel,
+    /// When it wants a turn.
+    due: Option<Time>,
+    /// How it ended, when it did.
+    pub ended: Option<Next>,
+}
+
+impl Node {
+    /// Everything printed so far, as text.
+    pub fn console(&self) -> String {
+        String::from_utf8_lossy(&self.machine.printed).into_owned()
+    }
+}
+
+/// Nodes whose first NICs hang on one Ethernet segment.
+pub struct Cluster {
+    clock: Arc<SimClock>,
+    random: SmallRng,
+    /// The nodes.
+    pub nodes: Vec<Node>,
+    /// How the segment behaves.
+    pub faults: WireFaults,
+    /// Frames on the wire: (arrival, order) to (receiving node, frame).
+    flying: BTreeMap<(Time, u64), (usize, Vec<u8>)>,
+    order: u64,
+}
+
+impl Cluster {
+    /// An empty cluster whose every chance comes from `seed`.
+    pub fn new(seed: u64) -> Cluster {
+        Cluster {
+            clock: Arc::default(),
+            random: SmallRng::seed_from_u64(seed),
+            nodes: Vec::new(),
+            faults: WireFaults::NONE,
+            flying: BTreeMap::new(),
+            order: 0,
+        }
+    }
+
+    /// Boots a node from an image.
+    pub fn boot(&mut self, name: &str, image: Vec<u8>) -> usize {
+        let seed = self.random.random();
+        let mut machine = SimMachine::new(self.clock.clone(), 1, seed);
+        let info = BootInfo {
+            // A node's image lives as long as the node, which here is as long as the test.
+            image: Some(Vec::leak(image)),
+            name: Some(name.into()),
+        };
+        let kernel = Kernel::new(&mut machine, info);
+        self.nodes.push(Node {
+            machine,
+            kernel,
+            due: Some(Time::ZERO),
+            ended: None,
+        });
+        self.nodes.len() - 1
+    }
+
+    /// Simulated time.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Types at a node's console.
+    pub fn type_text(&mut self, node: usize, text: &str) {
+        self.nodes[node].machine.typed.extend(text.as_bytes());
+    }
+
+    /// Puts a frame on the segment as `from` would (`usize::MAX`: somebody else).
+    pub fn send(&mut self, from: usize, frame: Vec<u8>) {
+        for node in (0..self.nodes.len()).filter(|&node| node != from) {
+            let mut copies = 1;
+            if self.random.random_ratio(self.faults.loss_permille, 1000) {
+                copies = 0;
+            } else if self.random.random_ratio(self.faults.repeat_permille, 1000) {
+                copies = 2;
+            }
+            for _ in 0..copies {
+                let jitter_nanos = self.faults.jitter.as_nanos() as u64;
+                let jitter = Duration::from_nanos(self.random.random_range(0..=jitter_nanos));
+                let arrival = self.now() + self.faults.delay + jitter;
+                self.order += 1;
+                self.flying
+                    .insert((arrival, self.order), (node, frame.clone()));
+            }
+        }
+    }
+
+    /// Runs until `done` is true, for at most `patience` of simulated time; tells whether it was.
+    pub fn run_until(
+        &mut self,
+        patience: Duration,
+        mut done: impl FnMut(&mut Cluster) -> bool,
+    ) -> bool {
+        let end = self.now() + patience;
+        loop {
+            if done(self) {
+                return true;
+            }
+            if self.now() >= end || !self.step(end) {
+                return done(self);
+            }
+        }
+    }
+
+    /// Runs for `duration`.
+    pub fn run_for(&mut self, duration: Duration) {
+        self.run_until(duration, |_| false);
+    }
+
+    /// One turn of every node that wants one, or a step in time to the next event, not past `end`.
+    fn step(&mut self, end: Time) -> bool {
+        self.deliver();
+        let mut worked = false;
+        for index in 0..self.nodes.len() {
+            worked |= self.turn(index);
+        }
+        if worked {
+            return true;
+        }
+        let arrival = self.flying.keys().next().map(|&(time, _)| time);
+        let due = self.nodes.iter().filter_map(|node| node.due).min();
+        let next = [arrival, due].into_iter().flatten().min().unwrap_or(end);
+        self.clock.advance_to(next.min(end));
+        true
+    }
+
+    fn deliver(&mut self) {
+        let now = self.now();
+        while let Some(entry) = self
+            .flying
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)
+        {
+            let (node, frame) = entry.remove();
+            if let Some(nic) = self.nodes[node].machine.nics.first_mut() {
+                nic.arrive(frame);
+            }
+        }
+    }
+
+    fn turn(&mut self, index: usize) -> bool {
+        let now = self.now();
+        let node = &mut self.nodes[index];
+        let wanted = node.due.is_some_and(|due| due <= now) || has_events(&node.machine);
+        if node.ended.is_some() || !wanted {
+            return false;
+        }
+        let next = node.kernel.turn(&mut node.machine);
+        node.due = match next {
+            Next::Again => Some(now),
+            Next::Idle { until } => until,
+            Next::PowerOff | Next::Reboot => {
+                node.ended = Some(next);
+                None
+            }
+        };
+        let frames: Vec<Vec<u8>> = node
+            .machine
+            .nics
+            .iter_mut()
+            .flat_map(|nic| nic.transmitted.drain(..))
+            .collect();
+        for frame in frames {
+            self.send(index, frame);
+        }
+        true
+    }
+}
+
+fn has_events(machine: &SimMachine) -> bool {
+    sos_core::machine::Machine::has_events(machine)
+}

@@ -1,0 +1,119 @@
+//! Boot images for simulated nodes, written in a test's own lines.
+
+use sos_core::image::{
+    AddressSpec, Attachment, Autostart, InstanceLimits, InstanceSpec, LinkSpec, Manifest, PortSpec,
+    RestartPolicy, SwitchSpec, encode, module_hash,
+};
+use std::net::IpAddr;
+
+/// A manifest and its modules in the making.
+#[derive(Default)]
+pub struct ImageBuilder {
+    manifest: Manifest,
+    modules: Vec<Vec<u8>>,
+}
+
+impl ImageBuilder {
+    /// An image whose node is called `name`.
+    pub fn new(name: &str) -> ImageBuilder {
+        let mut builder = ImageBuilder::default();
+        builder.manifest.name = name.into();
+        builder
+    }
+
+    /// Adds a switch, with `nic0` as uplink or alone.
+    pub fn switch(mut self, name: &str, uplink: Option<&str>) -> ImageBuilder {
+        self.manifest.switches.push(SwitchSpec {
+            name: name.into(),
+            uplink: uplink.map(Into::into),
+            mtu_bytes: None,
+        });
+        self
+    }
+
+    /// Adds a point-to-point link.
+    pub fn link(mut self, name: &str) -> ImageBuilder {
+        self.manifest.links.push(LinkSpec {
+            name: name.into(),
+            mtu_bytes: None,
+        });
+        self
+    }
+
+    /// Adds an instance of a module in WebAssembly's binary or text format.
+    ///
+    /// # Panics
+    /// When the text does not parse.
+    pub fn instance(mut self, name: &str, module: impl AsRef<[u8]>) -> ImageBuilder {
+        let bytes = wat::parse_bytes(module.as_ref())
+            .expect("module text")
+            .into_owned();
+        self.manifest.instances.push(InstanceSpec {
+            name: name.into(),
+            module: module_hash(&bytes),
+            module_name: name.into(),
+            arguments: Vec::new(),
+            autostart: Autostart::AtBoot,
+            restart: RestartPolicy::Never,
+            limits: InstanceLimits::default(),
+            ports: Vec::new(),
+            config: Vec::new(),
+        });
+        self.modules.push(bytes);
+        self
+    }
+
+    /// Changes the instance added last.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn with(mut self, change: impl FnOnce(&mut InstanceSpec)) -> ImageBuilder {
+        change(self.manifest.instances.last_mut().expect("an instance"));
+        self
+    }
+
+    /// Gives the instance added last a port with a static address such as `10.0.0.1/24`.
+    ///
+    /// # Panics
+    /// When the address does not parse or there is no instance.
+    pub fn port(self, name: &str, attach: Attachment, address: &str) -> ImageBuilder {
+        let (address, length) = address.split_once('/').expect("a prefix length");
+        let spec = AddressSpec::Static {
+            address: address.parse::<IpAddr>().expect("an address"),
+            prefix_length: length.parse().expect("a prefix length"),
+        };
+        self.with(|instance| {
+            instance.ports.push(PortSpec {
+                name: name.into(),
+                attach,
+                mac: None,
+                addresses: vec![spec],
+                gateways: Vec::new(),
+                dns: Vec::new(),
+            });
+        })
+    }
+
+    /// Sets a configuration key of the instance added last.
+    pub fn config(self, key: &str, value: &str) -> ImageBuilder {
+        self.with(|instance| instance.config.push((key.into(), value.into())))
+    }
+
+    /// The image's bytes.
+    ///
+    /// # Panics
+    /// When the manifest is not sound.
+    pub fn build(self) -> Vec<u8> {
+        encode(&self.manifest, &self.modules).expect("a sound manifest")
+    }
+}
+
+/// The switch of this name, to attach a port to.
+pub fn switch(name: &str) -> Attachment {
+    Attachment::Switch(name.into())
+}
+
+/// The link of this name, to attach a port to.
+pub fn link(name: &str) -> Attachment {
+    Attachment::Link(name.into())
+}

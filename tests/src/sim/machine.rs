@@ -1,0 +1,188 @@
+//! One node's hardware, simulated.
+
+use rand::rngs::SmallRng;
+use rand::{RngCore, SeedableRng};
+use sos_core::machine::{
+    Clock, GuestMemory, Machine, MemoryStats, NicError, NicInfo, ReserveError, Time,
+};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What one unit of fuel costs in simulated time.
+pub const NANOS_PER_FUEL: u64 = 5;
+/// Frames that a NIC holds in each direction.
+const NIC_FRAMES: usize = 1024;
+/// Wall time at which every simulation begins: 2026-01-01 00:00:00 UTC.
+const WALL_START_NANOS: u64 = 1_767_225_600_000_000_000;
+
+/// Simulated time, shared by all nodes of a cluster.
+#[derive(Debug, Default)]
+pub struct SimClock {
+    nanos: AtomicU64,
+}
+
+impl SimClock {
+    /// Moves the clock to `time`, never back.
+    pub fn advance_to(&self, time: Time) {
+        self.nanos.fetch_max(time.as_nanos(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Time {
+        Time::from_nanos(self.nanos.load(Ordering::Relaxed))
+    }
+
+    fn wall_nanos(&self) -> u64 {
+        WALL_START_NANOS + self.now().as_nanos()
+    }
+}
+
+/// A NIC: frames that arrived, and frames to be carried away.
+#[derive(Debug, Default)]
+pub struct SimNic {
+    /// Frames that the kernel has not fetched.
+    pub received: VecDeque<Vec<u8>>,
+    /// Frames that the wire has not fetched.
+    pub transmitted: VecDeque<Vec<u8>>,
+    /// Frames that arrived while `received` was full.
+    pub overruns: u64,
+    /// Whether the device was pulled out.
+    pub gone: bool,
+}
+
+impl SimNic {
+    /// A frame arrives from the wire.
+    pub fn arrive(&mut self, frame: Vec<u8>) {
+        if self.received.len() < NIC_FRAMES {
+            self.received.push_back(frame);
+        } else {
+            self.overruns += 1;
+        }
+    }
+}
+
+/// The machine under one simulated node.
+pub struct SimMachine {
+    clock: Arc<SimClock>,
+    random: SmallRng,
+    nic_infos: Vec<NicInfo>,
+    /// Its NICs.
+    pub nics: Vec<SimNic>,
+    /// What was typed and not yet read.
+    pub typed: VecDeque<u8>,
+    /// Everything printed on the console.
+    pub printed: Vec<u8>,
+    /// Bytes that guests may reserve in all.
+    pub memory_bytes: u64,
+    reserved_bytes: u64,
+}
+
+impl SimMachine {
+    /// A machine with `nics` NICs whose random numbers come from `seed`.
+    pub fn new(clock: Arc<SimClock>, nics: usize, seed: u64) -> SimMachine {
+        let mac = |index: usize| [0x02, 0x50, 0x53, seed as u8, 0, index as u8];
+        let info = |index| NicInfo {
+            mac: mac(index),
+            mtu: 1500,
+        };
+        SimMachine {
+            clock,
+            random: SmallRng::seed_from_u64(seed),
+            nic_infos: (0..nics).map(info).collect(),
+            nics: (0..nics).map(|_| SimNic::default()).collect(),
+            typed: VecDeque::new(),
+            printed: Vec::new(),
+            memory_bytes: 4 << 30,
+            reserved_bytes: 0,
+        }
+    }
+}
+
+impl Machine for SimMachine {
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    fn fill_random(&mut self, out: &mut [u8]) {
+        self.random.fill_bytes(out);
+    }
+
+    fn read_console(&mut self, out: &mut [u8]) -> usize {
+        let count = out.len().min(self.typed.len());
+        for (slot, byte) in out.iter_mut().zip(self.typed.drain(..count)) {
+            *slot = byte;
+        }
+        count
+    }
+
+    fn write_console(&mut self, bytes: &[u8]) -> usize {
+        self.printed.extend_from_slice(bytes);
+        bytes.len()
+    }
+
+    fn nics(&self) -> &[NicInfo] {
+        &self.nic_infos
+    }
+
+    fn receive_frames(
+        &mut self,
+        nic: usize,
+        budget: usize,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<usize, NicError> {
+        let nic = self.nics.get_mut(nic).ok_or(NicError::Gone)?;
+        if nic.gone {
+            return Err(NicError::Gone);
+        }
+        let count = budget.min(nic.received.len());
+        for frame in nic.received.drain(..count) {
+            sink(&frame);
+        }
+        Ok(count)
+    }
+
+    fn transmit_frame(&mut self, nic: usize, frame: &[u8]) -> Result<(), NicError> {
+        let nic = self.nics.get_mut(nic).ok_or(NicError::Gone)?;
+        if nic.gone {
+            return Err(NicError::Gone);
+        }
+        if nic.transmitted.len() == NIC_FRAMES {
+            return Err(NicError::Full);
+        }
+        nic.transmitted.push_back(frame.to_vec());
+        Ok(())
+    }
+
+    fn flush_frames(&mut self, _nic: usize) {}
+
+    fn charge_fuel(&mut self, fuel: u64) {
+        let spent = std::time::Duration::from_nanos(fuel * NANOS_PER_FUEL);
+        self.clock.advance_to(self.clock.now() + spent);
+    }
+
+    fn has_events(&self) -> bool {
+        !self.typed.is_empty() || self.nics.iter().any(|nic| !nic.received.is_empty())
+    }
+
+    fn reserve_memory(&mut self, maximum_bytes: u64) -> Result<GuestMemory, ReserveError> {
+        let wanted_bytes = maximum_bytes;
+        // The range is demand-zero here too: large zeroed allocations are untouched pages of the host.
+        match usize::try_from(maximum_bytes) {
+            Ok(bytes) if self.reserved_bytes + maximum_bytes <= self.memory_bytes => {
+                self.reserved_bytes += maximum_bytes;
+                Ok(GuestMemory::zeroed(bytes))
+            }
+            _ => Err(ReserveError::Exhausted { wanted_bytes }),
+        }
+    }
+
+    fn memory_stats(&self) -> MemoryStats {
+        MemoryStats {
+            total_bytes: self.memory_bytes,
+            free_bytes: self.memory_bytes - self.reserved_bytes,
+            ..MemoryStats::default()
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Instances of one simulated node: started, ended, restarted, paused, and refused.
+
+use sos_core::image::{Autostart, RestartPolicy};
+use sos_core::kernel::Next;
+use sos_core::machine::Duration;
+use sos_tests::sim::cluster::Cluster;
+use sos_tests::sim::image::ImageBuilder;
+
+/// Returns at once.
+const RETURNS: &str = "(module (memory (export \"memory\") 1) (func (export \"_start\")))";
+/// Never returns.
+const SPINS: &str =
+    "(module (memory (export \"memory\") 1) (func (export \"_start\") (loop br 0)))";
+/// Traps.
+const TRAPS: &str =
+    "(module (memory (export \"memory\") 1) (func (export \"_start\") unreachable))";
+/// Exits with status 3.
+const EXITS: &str = r#"(module
+    (import "sos" "exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (func (export "_start") (call $exit (i32.const 3))))"#;
+/// Logs "tick" each second of its own time.
+const TICKS: &str = r#"(module
+    (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
+    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 16) "tick")
+    (func (export "_start")
+        (loop
+            (drop (call $sleep (i64.const 1000000000)))
+            (drop (call $log (i32.const 2) (i32.const 16) (i32.const 4)))
+            (br 0))))"#;
+
+fn boot(image: ImageBuilder) -> Cluster {
+    let mut cluster = Cluster::new(1);
+    cluster.boot("node1", image.build());
+    cluster.run_for(Duration::from_millis(50));
+    cluster
+}
+
+/// Types a line and returns what it printed.
+fn shell(cluster: &mut Cluster, line: &str) -> String {
+    let before = cluster.nodes[0].machine.printed.len();
+    cluster.type_text(0, &format!("{line}\r"));
+    cluster.run_for(Duration::from_millis(20));
+    let printed = &cluster.nodes[0].machine.printed[before..];
+    String::from_utf8_lossy(printed).replace('\r', "")
+}
+
+/// The JSON that a verb prints.
+fn json(cluster: &mut Cluster, line: &str) -> serde_json::Value {
+    let text = shell(cluster, line);
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(['[', '{']))
+        .unwrap_or_else(|| panic!("no JSON in {text}"));
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+fn state(cluster: &mut Cluster, name: &str) -> (String, String) {
+    let rows = json(cluster, "ls --json");
+    let row = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["name"] == name)
+        .expect(name);
+    (
+        row["state"].as_str().unwrap().into(),
+        row["detail"].as_str().unwrap().into(),
+    )
+}
+
+#[test]
+fn ends_are_told_apart() {
+    let image = ImageBuilder::new("ends")
+        .instance("returns", RETURNS)
+        .instance("exits", EXITS)
+        .instance("traps", TRAPS)
+        .instance("spins", SPINS);
+    let mut cluster = boot(image);
+    assert_eq!(
+        state(&mut cluster, "returns"),
+        ("exited".into(), "status 0".into())
+    );
+    assert_eq!(
+        state(&mut cluster, "exits"),
+        ("exited".into(), "status 3".into())
+    );
+    let (word, detail) = state(&mut cluster, "traps");
+    assert_eq!(word, "trapped");
+    assert!(detail.contains("unreachable"), "{detail}");
+    assert_eq!(state(&mut cluster, "spins").0, "running");
+}
+
+#[test]
+fn a_compute_bound_instance_leaves_the_cpu_to_others() {
+    let image = ImageBuilder::new("fair")
+        .instance("spins", SPINS)
+        .instance("ticks", TICKS);
+    let mut cluster = boot(image);
+    cluster.run_for(Duration::from_millis(3200));
+    let logs = shell(&mut cluster, "logs ticks");
+    assert_eq!(logs.matches("tick\n").count(), 3, "{logs}");
+}
+
+#[test]
+fn guest_time_stands_still_while_paused() {
+    let mut cluster = boot(ImageBuilder::new("pause").instance("ticks", TICKS));
+    cluster.run_for(Duration::from_millis(2500));
+    shell(&mut cluster, "pause ticks");
+    assert_eq!(state(&mut cluster, "ticks").0, "paused");
+    cluster.run_for(Duration::from_secs(10));
+    let logs = shell(&mut cluster, "logs ticks");
+    assert_eq!(logs.matches("tick\n").count(), 2, "{logs}");
+    shell(&mut cluster, "resume ticks");
+    cluster.run_for(Duration::from_millis(1000));
+    let logs = shell(&mut cluster, "logs ticks");
+    assert_eq!(
+        logs.matches("tick\n").count(),
+        3,
+        "the rest of the sleep, not a burst: {logs}"
+    );
+    assert!(shell(&mut cluster, "resume ticks").contains("error: 'ticks' is not paused"));
+}
+
+#[test]
+fn restart_policies_back_off() {
+    let image = ImageBuilder::new("restarts")
+        .instance("fails", TRAPS)
+        .with(|spec| spec.restart = RestartPolicy::OnFailure)
+        .instance("succeeds", RETURNS)
+        .with(|spec| spec.restart = RestartPolicy::OnFailure)
+        .instance("always", RETURNS)
+        .with(|spec| spec.restart = RestartPolicy::Always);
+    let mut cluster = boot(image);
+    cluster.run_for(Duration::from_secs(10));
+    let rows = json(&mut cluster, "ls --json");
+    let restarts = |name: &str| {
+        let row = rows
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row["name"] == name)
+            .unwrap();
+        row["restarts"].as_u64().unwrap()
+    };
+    // After 0.5, 1, 2 and 4 seconds: four within ten.
+    assert_eq!(restarts("fails"), 4);
+    assert_eq!(restarts("always"), 4);
+    assert_eq!(restarts("succeeds"), 0);
+    shell(&mut cluster, "stop fails");
+    cluster.run_for(Duration::from_secs(100));
+    let rows = json(&mut cluster, "ls --json");
+    let fails = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["name"] == "fails")
+        .unwrap()
+        .clone();
+    assert_eq!(fails["restarts"], 4, "stopped for good: {fails}");
+}
+
+#[test]
+fn operators_start_stop_and_kill() {
+    let image = ImageBuilder::new("verbs")
+        .instance("manual", SPINS)
+        .with(|spec| spec.autostart = Autostart::Manual);
+    let mut cluster = boot(image);
+    assert_eq!(
+        state(&mut cluster, "manual"),
+        ("stopped".into(), "never started".into())
+    );
+    assert!(shell(&mut cluster, "stop manual").contains("error: 'manual' does not run"));
+    shell(&mut cluster, "start manual");
+    assert_eq!(state(&mut cluster, "manual").0, "running");
+    assert!(shell(&mut cluster, "start manual").contains("error: 'manual' runs already"));
+    shell(&mut cluster, "stop manual");
+    assert_eq!(state(&mut cluster, "manual").0, "stopped");
+    shell(&mut cluster, "restart manual");
+    assert_eq!(state(&mut cluster, "manual").0, "running");
+    shell(&mut cluster, "kill manual");
+    assert_eq!(
+        state(&mut cluster, "manual"),
+        ("stopped".into(), "killed".into())
+    );
+    let events = shell(&mut cluster, "events");
+    for kind in ["started", "stopped", "killed"] {
+        assert!(events.contains(kind), "{kind} in {events}");
+    }
+    assert!(shell(&mut cluster, "info manual").contains("sha256"));
+    assert!(shell(&mut cluster, "start ghost").contains("error: no instance named 'ghost'"));
+}
+
+#[test]
+fn refused_modules_are_named_and_the_others_run() {
+    let image = ImageBuilder::new("refused")
+        .instance("invalid", b"\0asm\x01\0\0\0\xff\xff")
+        .instance("unknown-import", "(module (import \"sos\" \"no_such_call\" (func)) (memory (export \"memory\") 1) (func (export \"_start\")))")
+        .instance("no-entry", "(module (memory (export \"memory\") 1))")
+        .instance("start-traps", "(module (memory (export \"memory\") 1) (func $s unreachable) (start $s) (func (export \"_start\")))")
+        .instance("too-large", "(module (memory (export \"memory\") 60000) (func (export \"_start\")))")
+        .instance("ticks", TICKS);
+    let mut cluster = boot(image);
+    assert_eq!(state(&mut cluster, "invalid").0, "failed");
+    let (word, detail) = state(&mut cluster, "unknown-import");
+    assert_eq!(word, "failed");
+    assert!(detail.contains("no_such_call"), "{detail}");
+    assert_eq!(state(&mut cluster, "no-entry").0, "failed");
+    assert_eq!(state(&mut cluster, "start-traps").0, "trapped");
+    assert_eq!(state(&mut cluster, "too-large").0, "failed");
+    assert_eq!(state(&mut cluster, "ticks").0, "waiting");
+    assert!(shell(&mut cluster, "dmesg").contains("'unknown-import' did not start"));
+}
+
+#[test]
+fn a_corrupt_image_leaves_a_shell_that_says_so() {
+    let image = ImageBuilder::new("corrupt")
+        .instance("ticks", TICKS)
+        .build();
+    for length in [0, 10, image.len() / 2, image.len() - 1] {
+        let mut cluster = Cluster::new(1);
+        cluster.boot("node1", image[..length].to_vec());
+        cluster.run_for(Duration::from_millis(10));
+        let console = cluster.nodes[0].console();
+        assert!(
+            console.contains("error: boot image: "),
+            "{length} bytes: {console}"
+        );
+        assert!(shell(&mut cluster, "uptime").contains("0 of 0 run"));
+    }
+}
+
+#[test]
+fn a_corrupt_module_fails_its_instance_alone() {
+    let mut image = ImageBuilder::new("corrupt")
+        .instance("returns", RETURNS)
+        .instance("ticks", TICKS)
+        .build();
+    // The module files end the image, in the order of their hashes; one bit of one of them flips.
+    let last = image.len() - 1;
+    image[last] ^= 1;
+    let mut cluster = Cluster::new(1);
+    cluster.boot("node1", image);
+    cluster.run_for(Duration::from_millis(10));
+    let console = cluster.nodes[0].console();
+    assert_eq!(
+        console.matches("of the image is corrupt").count(),
+        1,
+        "{console}"
+    );
+    let rows = json(&mut cluster, "ls --json");
+    assert_eq!(rows.as_array().unwrap().len(), 2, "{rows}");
+}
+
+#[test]
+fn poweroff_and_reboot_end_the_node() {
+    for (verb, expected) in [("poweroff", Next::PowerOff), ("reboot", Next::Reboot)] {
+        let mut cluster = boot(ImageBuilder::new("end").instance("ticks", TICKS));
+        shell(&mut cluster, verb);
+        assert_eq!(cluster.nodes[0].ended, Some(expected));
+    }
+}
+
+#[test]
+fn a_nic_that_vanishes_is_reported_once_and_the_node_goes_on() {
+    let image = ImageBuilder::new("nic")
+        .switch("lan", Some("nic0"))
+        .instance("ticks", TICKS);
+    let mut cluster = boot(image);
+    cluster.nodes[0].machine.nics[0].gone = true;
+    cluster.run_for(Duration::from_secs(3));
+    let log = shell(&mut cluster, "dmesg");
+    assert_eq!(
+        log.matches("nic0 failed or was removed").count(),
+        1,
+        "{log}"
+    );
+    assert_eq!(state(&mut cluster, "ticks").0, "waiting");
+}
