@@ -143,8 +143,14 @@ pub fn queue_output(bytes: &[u8]) -> usize {
     taken
 }
 
-/// Writes what is queued, as far as the transmitter takes it without waiting.
+/// Writes what is queued, as far as the transmitter takes it without waiting. The main loop calls
+/// this each time round.
 pub fn pump() {
+    if OUTPUT.is_empty() && !AWAITS_EMPTY.load(Ordering::Relaxed) {
+        return;
+    }
+    // Else every byte written would raise it.
+    await_empty(false);
     let mut budget = PUMP_BYTES;
     while budget > 0 && !OUTPUT.is_empty() && read(LINE_STATUS) & TRANSMITTER_EMPTY != 0 {
         for byte in (0..FIFO_BYTES).map_while(|_| OUTPUT.pop()) {
@@ -152,7 +158,11 @@ pub fn pump() {
         }
         budget = budget.saturating_sub(FIFO_BYTES);
     }
-    let waits = !OUTPUT.is_empty();
+    await_empty(!OUTPUT.is_empty());
+}
+
+/// Turns the transmitter's interrupt on or off.
+fn await_empty(waits: bool) {
     if AWAITS_EMPTY.swap(waits, Ordering::Relaxed) != waits {
         write(
             INTERRUPT_ENABLE,

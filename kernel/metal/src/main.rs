@@ -64,7 +64,7 @@ extern "C" fn kernel_main(start_info: u64) -> ! {
     );
     self_test::run(info.command_line());
     loop {
-        cpu::idle(Some(cpu::clock::now_ns() + 1_000_000_000));
+        cpu::idle(cpu::clock::now_ns() + 1_000_000_000, || false);
         cpu::clock::recheck();
     }
 }

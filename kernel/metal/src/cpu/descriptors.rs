@@ -5,6 +5,7 @@ use core::mem::MaybeUninit;
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
 use x86_64::instructions::tables::{lgdt, lidt, load_tss};
+use x86_64::registers::control::{Cr4, Cr4Flags};
 use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::gdt::{Descriptor, DescriptorFlags, SegmentSelector};
 use x86_64::structures::tss::TaskStateSegment;
@@ -81,7 +82,7 @@ fn build() -> Tables {
     }
 }
 
-/// Loads the tables. From here on exceptions end in an epitaph rather than a reset.
+/// Loads the tables and lets machine checks come as exceptions. From here on exceptions end in an epitaph rather than a reset.
 ///
 /// # Safety
 /// Called once, on the boot CPU.

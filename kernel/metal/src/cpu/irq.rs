@@ -73,6 +73,11 @@ pub fn any_pending() -> bool {
     PENDING.load(Ordering::Acquire) & !TIMER.bit() != 0
 }
 
+/// Forgets what arrived and was not taken: of devices that are out of use.
+pub fn drop_pending() {
+    PENDING.store(0, Ordering::Release);
+}
+
 /// Connects the interrupt line `gsi` (ACPI's numbering) to `vector` on this CPU.
 ///
 /// # Errors

@@ -30,21 +30,18 @@ pub fn features() -> Features {
     }
 }
 
-/// Sleeps until an interrupt, at most until `until_ns` (time since boot) when there is such.
+/// Sleeps until an interrupt, at most until `until_ns` (time since boot).
 ///
-/// Returns at once when something is pending already: the last look happens with interrupts off,
-/// and `sti` takes effect after `hlt` has begun, so nothing that arrives between is slept over.
-pub fn idle(until_ns: Option<u64>) {
+/// Returns at once when an interrupt is pending or `has_work` says so: the last look happens with
+/// interrupts off, and `sti` takes effect after `hlt` has begun, so nothing is slept over.
+pub fn idle(until_ns: u64, has_work: impl FnOnce() -> bool) {
     interrupts::disable();
-    let wait_ns = until_ns.map(|until| until.saturating_sub(clock::now_ns()));
-    if irq::any_pending() || wait_ns == Some(0) {
+    let wait_ns = until_ns.saturating_sub(clock::now_ns());
+    if wait_ns == 0 || irq::any_pending() || has_work() {
         interrupts::enable();
         return;
     }
-    match wait_ns {
-        Some(wait_ns) => lapic::start_timer(clock::timer_ticks(wait_ns)),
-        None => lapic::stop_timer(),
-    }
+    lapic::start_timer(clock::timer_ticks(wait_ns));
     interrupts::enable_and_hlt();
     irq::pending_take(irq::TIMER);
 }

@@ -5,8 +5,8 @@
 //! takes a chunk from the list allocator and never returns it. Everything above goes to the list
 //! allocator, which is first-fit and merges neighbours.
 //!
-//! [`reserve`] makes sure that a later allocation of so many bytes finds room (D9): `alloc` cannot
-//! fail gracefully, so admission is decided before.
+//! `alloc` cannot fail gracefully, so core admits work by [`stats`] and the free frames before it
+//! begins (D9).
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
