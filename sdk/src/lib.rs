@@ -23,7 +23,7 @@
 //!
 //! [`net`], [`time`], [`log`], [`console`], [`config`], [`random`] and [`identity`] are shaped like
 //! `std`'s; [`poll`] serves many sockets at once, and [`http`] is a small HTTP/1.1 server over it
-//! (feature `http`). Calls wait unless a socket was set to non-blocking.
+//! (feature `http`), [`serve`] the same for other protocols. Calls wait unless a socket was set to non-blocking.
 //!
 //! With the feature `std` (default) sockets implement `std::io::Read` and `Write`. Without it the
 //! SDK needs `alloc` only: the service then is `#![no_std] #![no_main]` and names a global
@@ -48,6 +48,7 @@ pub mod net;
 pub mod poll;
 pub mod random;
 pub mod runtime;
+pub mod serve;
 mod sys;
 pub mod time;
 

@@ -10,6 +10,13 @@ use crate::sys;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Handle(pub(crate) u32);
 
+impl Handle {
+    /// The number, as host calls take it.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// A socket that [`Poller`](crate::poll::Poller) can watch.
 pub trait AsHandle {
     /// Its handle.
