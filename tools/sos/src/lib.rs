@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod image;
+pub mod lan;
 pub mod lock;
 pub mod manifest;
 pub mod paths;
