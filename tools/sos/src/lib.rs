@@ -10,4 +10,5 @@ pub mod lock;
 pub mod manifest;
 pub mod paths;
 pub mod process;
+pub mod qemu;
 pub mod setup;
