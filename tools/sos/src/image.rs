@@ -75,6 +75,13 @@ pub fn from_modules(mut manifest: Manifest, modules: &BTreeMap<&str, &[u8]>) -> 
     Ok(BootImage { bytes, manifest })
 }
 
+/// Builds the guests that a manifest file names and returns the files of all its modules.
+pub fn modules_of(path: &Path) -> Result<Vec<PathBuf>> {
+    Ok(module_files(&manifest::read(path)?)?
+        .into_values()
+        .collect())
+}
+
 fn from_draft(draft: Draft) -> Result<BootImage> {
     let files = module_files(&draft)?;
     let mut modules = BTreeMap::new();

@@ -1,14 +1,20 @@
 //! Everything that `cargo sos` does, as a library, so that tests and benches do the same.
 //!
-//! [`setup`] finds or installs what is missing, [`build`] makes the kernel and the guests. The rest
-//! serves these: [`paths`], [`lock`], [`process`].
+//! [`setup`] finds or installs what is missing, [`build`] makes the kernel and the guests,
+//! [`manifest`] reads TOML, [`image`] packs both into a boot image, [`lan`] joins nodes, [`qemu`]
+//! runs them, [`cli`] is the command line over them and [`project`] makes new services. The rest
+//! serves these: [`paths`], [`lock`], [`process`], [`terminal`], [`symbols`].
 
 pub mod build;
+pub mod cli;
 pub mod image;
 pub mod lan;
 pub mod lock;
 pub mod manifest;
 pub mod paths;
 pub mod process;
+pub mod project;
 pub mod qemu;
 pub mod setup;
+pub mod symbols;
+pub mod terminal;

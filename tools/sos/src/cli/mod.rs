@@ -1,0 +1,107 @@
+//! The command line: what `sos` (and `cargo sos`) understands.
+//!
+//! One file per verb that is more than a call into the library: `run`, `make` (build, image, new).
+
+mod make;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::process::say;
+use crate::setup;
+
+/// Build, pack and run services on SOS, an operating system whose instances are WebAssembly.
+///
+/// Without a verb, the demo is built and run: `sos run`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sos",
+    version,
+    after_help = "Environment:
+  SOS_NO_INSTALL=1         install nothing; say what to install instead
+  SOS_WASM_TOOLCHAIN=NAME  compile guests with `rustup` or with `debian` packages
+  CARGO_TARGET_DIR=FOLDER  put everything that is built there
+
+Examples:
+  cargo sos run                           the demo: curl http://127.0.0.1:8080/
+  cargo sos run --forward 9000:web:80     the same, reached at port 9000
+  cargo sos new my-service                a service project of your own
+  cargo sos image sos.toml -o my.sosimg   pack a boot image
+  cargo sos image --inspect my.sosimg     say what is in it"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build and boot a manifest in QEMU, its console on this terminal
+    Run(run::Arguments),
+    /// Build the kernel, and the guests of a manifest or all guests
+    Build(make::BuildArguments),
+    /// Pack a boot image, or say what is in one
+    Image(make::ImageArguments),
+    /// Make a service project from a template
+    New(make::NewArguments),
+    /// Find or install what SOS needs, and say what was found
+    Setup,
+}
+
+/// Runs the tool with the arguments of this process.
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().verb {
+        None => run::run(&run::Arguments::demo()),
+        Some(Verb::Run(arguments)) => run::run(&arguments),
+        Some(Verb::Build(arguments)) => make::build(&arguments).map(done),
+        Some(Verb::Image(arguments)) => make::image(&arguments).map(done),
+        Some(Verb::New(arguments)) => make::new(&arguments).map(done),
+        Some(Verb::Setup) => show_setup().map(done),
+    };
+    result.unwrap_or_else(|error| {
+        say(format!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn done((): ()) -> ExitCode {
+    ExitCode::SUCCESS
+}
+
+fn show_setup() -> Result<()> {
+    let tools = setup::ensure()?;
+    println!("QEMU         {}", tools.qemu.display());
+    println!("accelerator  {}", crate::qemu::accelerator()?.name());
+    println!("WebAssembly  {}", tools.wasm);
+    Ok(())
+}
+
+/// The manifest that is meant when none is named: that of the current folder, or else the demo.
+fn default_manifest() -> Result<PathBuf> {
+    let own = PathBuf::from("sos.toml");
+    if own.is_file() {
+        return Ok(own);
+    }
+    Ok(crate::paths::workspace()?.join("guests/demo.toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn no_verb_means_the_demo() {
+        assert!(Arguments::try_parse_from(["sos"]).unwrap().verb.is_none());
+    }
+}

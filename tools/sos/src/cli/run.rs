@@ -1,0 +1,376 @@
+//! `sos run`: builds, packs, starts the LAN and boots, with the node's console on this terminal.
+
+use std::io::{IsTerminal, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::{Sender, channel};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use sos_core::image::{AddressSpec, Attachment, ForwardProtocol, ForwardSpec, Manifest};
+
+use super::default_manifest;
+use crate::image::{self, BootImage};
+use crate::lan::{Forward, Lan, LanConfig, Service};
+use crate::manifest::{parse_size, parse_target};
+use crate::process::say;
+use crate::qemu::{Console, End, NodeBuilder};
+use crate::symbols::Symbols;
+use crate::terminal::{Keys, RawMode, Typed};
+use crate::{build, paths, setup};
+
+/// MAC address of a node's first NIC: locally administered, the same in every run, as each run has
+/// a LAN of its own.
+const NIC_MAC: &str = "02:53:4f:53:00:01";
+
+/// What `sos run` runs, and how.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// Manifest (.toml) or boot image; without it ./sos.toml, or else the demo
+    manifest: Option<PathBuf>,
+    /// Memory of the machine, such as 64MiB
+    #[arg(short, long, default_value = "256MiB", value_parser = parse_size)]
+    memory: u64,
+    /// Number of CPUs
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
+    cpus: u32,
+    /// Forward a port of this host, as HOST:INSTANCE:PORT or HOST:PORT; replaces the manifest's
+    /// forward to the same service; HOST may be 0 for any free port
+    #[arg(short, long, value_name = "HOST:INSTANCE:PORT")]
+    forward: Vec<String>,
+    /// Words for the kernel's command line
+    #[arg(long, value_name = "OPTIONS")]
+    append: Vec<String>,
+    /// Give the machine no NIC and forward nothing
+    #[arg(long, conflicts_with = "forward")]
+    no_lan: bool,
+    /// Record the LAN's frames in a pcap file
+    #[arg(long, value_name = "FILE", conflicts_with = "no_lan")]
+    pcap: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// What `cargo run` means.
+    pub fn demo() -> Arguments {
+        Arguments {
+            manifest: None,
+            memory: 256 << 20,
+            cpus: 1,
+            forward: Vec::new(),
+            append: Vec::new(),
+            no_lan: false,
+            pcap: None,
+        }
+    }
+}
+
+/// Runs a node until it ends or the user leaves.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.memory < 1 << 20 {
+        bail!("--memory is below 1 MiB: give the machine 64MiB or more");
+    }
+    setup::ensure()?;
+    let kernel = build::kernel()?;
+    let manifest = match &arguments.manifest {
+        Some(manifest) => manifest.clone(),
+        None => default_manifest()?,
+    };
+    let image = load(&manifest)?;
+    let folder = tempfile::tempdir_in(paths::cache()?).context("make a folder for the image")?;
+    let file = folder.path().join("boot.sosimg");
+    image.write(&file)?;
+
+    let mut node = NodeBuilder::new(&kernel)
+        .name(&image.manifest.name)
+        .image(&file)
+        .memory_mib(arguments.memory >> 20)
+        .cpus(arguments.cpus)
+        .without_watchdog();
+    for options in &arguments.append {
+        node = node.append(options);
+    }
+    let lan = if arguments.no_lan {
+        None
+    } else {
+        Some(start_lan(arguments, &image.manifest)?)
+    };
+    if let Some(lan) = &lan {
+        node = node.arguments(lan.qemu_netdev_args("net0", NIC_MAC));
+    }
+    let end = attend(node, &kernel)?;
+    drop(lan);
+    match end {
+        End::Poweroff | End::Killed => {}
+        other => say(format!("the node ended: {other}")),
+    }
+    Ok(ExitCode::from(end.exit_code()))
+}
+
+/// Reads an image file, or makes one of a manifest.
+fn load(path: &Path) -> Result<BootImage> {
+    let mut start = [0; 8];
+    let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
+    // A file that is too short is a manifest at best.
+    let length = file.take(8).read(&mut start).unwrap_or(0);
+    if length == start.len() && start == sos_core::image::MAGIC {
+        BootImage::read(path)
+    } else {
+        image::from_manifest(path)
+    }
+}
+
+fn start_lan(arguments: &Arguments, manifest: &Manifest) -> Result<Lan> {
+    let specs = forwards(manifest, &arguments.forward)?;
+    let forwards: Vec<Forward> = specs
+        .iter()
+        .map(|spec| lan_forward(manifest, spec))
+        .collect();
+    let config = LanConfig {
+        forwards,
+        pcap: arguments.pcap.clone(),
+        ..LanConfig::default()
+    };
+    let lan = Lan::start(config)
+        .context("start the LAN (another host port: --forward HOST:INSTANCE:PORT)")?;
+    for (index, spec) in specs.iter().enumerate() {
+        let host = lan.forward_port(index);
+        let (instance, port) = (&spec.instance, spec.instance_port);
+        say(format!(
+            "http://127.0.0.1:{host}/ leads to {instance}:{port}"
+        ));
+    }
+    Ok(lan)
+}
+
+/// The manifest's forwards with the user's on top.
+fn forwards(manifest: &Manifest, wanted: &[String]) -> Result<Vec<ForwardSpec>> {
+    let mut specs = manifest.forwards.clone();
+    if let Some(udp) = specs
+        .iter()
+        .find(|spec| spec.protocol == ForwardProtocol::Udp)
+    {
+        bail!(
+            "host port {}/udp: the LAN forwards TCP only: remove that forward",
+            udp.host_port
+        );
+    }
+    for text in wanted {
+        let refused = || format!("--forward {text}: write HOST:INSTANCE:PORT, such as 9000:web:80");
+        let (host, target) = text.split_once(':').with_context(refused)?;
+        let host_port = host.parse().ok().with_context(refused)?;
+        let (instance, instance_port) = match target.parse::<u16>() {
+            Ok(port) => (only_service(manifest, port).with_context(refused)?, port),
+            Err(_) => {
+                let target = parse_target(target).ok().with_context(refused)?;
+                (target.instance, target.port)
+            }
+        };
+        if manifest.instance(&instance).is_none() {
+            bail!(
+                "--forward {text}: no instance `{instance}` in {}",
+                manifest.name
+            );
+        }
+        specs.retain(|spec| spec.instance != instance || spec.instance_port != instance_port);
+        let protocol = ForwardProtocol::Tcp;
+        specs.push(ForwardSpec {
+            protocol,
+            host_port,
+            instance,
+            instance_port,
+        });
+    }
+    Ok(specs)
+}
+
+/// Whom `HOST:PORT` means: the one that the manifest forwards to at that port, or the only
+/// instance on a switch.
+fn only_service(manifest: &Manifest, port: u16) -> Option<String> {
+    let forwarded = manifest
+        .forwards
+        .iter()
+        .find(|spec| spec.instance_port == port);
+    if let Some(spec) = forwarded {
+        return Some(spec.instance.clone());
+    }
+    let mut on_switches = manifest.instances.iter().filter(|instance| {
+        instance
+            .ports
+            .iter()
+            .any(|port| matches!(port.attach, Attachment::Switch(_)))
+    });
+    match (on_switches.next(), on_switches.next()) {
+        (Some(only), None) => Some(only.name.clone()),
+        _ => None,
+    }
+}
+
+/// Services with a fixed IPv4 address are found by it, others by the name in their DHCP request.
+fn lan_forward(manifest: &Manifest, spec: &ForwardSpec) -> Forward {
+    let ports = manifest
+        .instance(&spec.instance)
+        .map_or(&[][..], |instance| &instance.ports);
+    let on_switches = ports
+        .iter()
+        .filter(|port| matches!(port.attach, Attachment::Switch(_)));
+    let fixed = on_switches
+        .flat_map(|port| &port.addresses)
+        .find_map(|address| match address {
+            AddressSpec::Static { address, .. } if address.is_ipv4() => Some(*address),
+            AddressSpec::Static { .. } | AddressSpec::Dhcp => None,
+        });
+    let service = fixed.map_or_else(|| Service::Name(spec.instance.clone()), Service::Address);
+    let host = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.host_port));
+    Forward {
+        host,
+        service,
+        port: spec.instance_port,
+    }
+}
+
+/// Joins the terminal to the node's console until one of them ends.
+fn attend(node: NodeBuilder, kernel: &Path) -> Result<End> {
+    let terminal = std::io::stdin().is_terminal();
+    if terminal {
+        say("booting; Ctrl-] leaves QEMU");
+    }
+    let raw = RawMode::enter().context("switch the terminal to raw mode")?;
+    let node = node.spawn_copying(|bytes| {
+        let mut out = std::io::stdout().lock();
+        // Whoever closed our output does not read the console; the node goes on without.
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
+    })?;
+    let (leave, left) = channel();
+    {
+        let console = node.console().clone();
+        let leave = leave.clone();
+        std::thread::spawn(move || type_into(&console, terminal, &leave));
+    }
+    node.when_ended(move || {
+        // Nobody listens any more when the user has left first.
+        let _ = leave.send(());
+    });
+    // Either the user leaves or the node ends; both send.
+    let _ = left.recv();
+    let end = node.end().unwrap_or_else(|| node.kill());
+    drop(raw);
+    if terminal {
+        println!();
+    }
+    if end == End::Panic {
+        explain(kernel, &node.console().transcript());
+    }
+    Ok(end)
+}
+
+/// Hands what the user types to the node; a pipe waits until somebody listens there.
+fn type_into(console: &Console, terminal: bool, leave: &Sender<()>) {
+    if !terminal {
+        console.wait_for_output();
+    }
+    let mut keys = Keys::default();
+    let mut buffer = [0; 1024];
+    let mut stdin = std::io::stdin().lock();
+    while let Ok(length @ 1..) = stdin.read(&mut buffer) {
+        let typed = match terminal {
+            true => keys.sort(&buffer[..length]),
+            false => Typed::Text(buffer[..length].to_vec()),
+        };
+        let (text, quits) = match typed {
+            Typed::Text(text) => (text, false),
+            Typed::Quit(text) => (text, true),
+        };
+        if console.send(&text).is_err() || quits {
+            let _ = leave.send(());
+            return;
+        }
+    }
+}
+
+/// Names the functions in an epitaph.
+fn explain(kernel: &Path, transcript: &str) {
+    let epitaph = transcript
+        .rfind("panic")
+        .map_or("", |start| &transcript[start..]);
+    match Symbols::read(kernel) {
+        Err(error) => say(format!("{error:#}")),
+        Ok(symbols) => {
+            let names = symbols.explain(epitaph);
+            if !names.is_empty() {
+                say("addresses in the epitaph:");
+                eprint!("{names}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest;
+
+    fn demo() -> Manifest {
+        let text = r#"
+            name = "demo"
+            [switch.lan]
+            uplink = "nic0"
+            [instance.web]
+            module = "web.wasm"
+            port.eth0 = { switch = "lan", address = "dhcp" }
+            [instance.fixed]
+            module = "fixed.wasm"
+            port.eth0 = { switch = "lan", address = "10.0.2.50/24" }
+            [[forward]]
+            host = 8080
+            to = "web:80"
+        "#;
+        manifest::parse(text, "demo", Path::new("."))
+            .unwrap()
+            .manifest
+    }
+
+    #[test]
+    fn the_users_forward_replaces_that_of_the_manifest() {
+        for text in ["9000:web:80", "9000:80"] {
+            let specs = forwards(&demo(), &[text.to_string()]).unwrap();
+            assert_eq!(specs.len(), 1, "{text}");
+            assert_eq!(
+                (specs[0].host_port, specs[0].instance.as_str()),
+                (9000, "web")
+            );
+        }
+        assert_eq!(
+            forwards(&demo(), &["9000:fixed:80".to_string()])
+                .unwrap()
+                .len(),
+            2
+        );
+    }
+
+    #[test]
+    fn unusable_forwards_are_refused_by_name() {
+        for text in ["9000", "x:web:80", "9000:shop:80", "9000:web:x", "9000:81"] {
+            let error = forwards(&demo(), &[text.to_string()])
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn services_are_found_by_address_where_it_is_fixed() {
+        let manifest = demo();
+        let by_name = lan_forward(&manifest, &manifest.forwards[0]);
+        assert_eq!(by_name.service, Service::Name("web".to_string()));
+        let spec = ForwardSpec {
+            instance: "fixed".to_string(),
+            ..manifest.forwards[0].clone()
+        };
+        let by_address = lan_forward(&manifest, &spec);
+        assert_eq!(
+            by_address.service,
+            Service::Address("10.0.2.50".parse().unwrap())
+        );
+    }
+}

@@ -1,0 +1,16 @@
+//! The service {{name}}: answers HTTP on port 80.
+
+use sos_sdk::http::{Limits, Server, Status};
+use sos_sdk::info;
+
+fn serve() -> sos_sdk::Result<()> {
+    let mut server = Server::bind("0.0.0.0:80", Limits::default())?;
+    info!("{{name}} serves HTTP on port 80");
+    server.serve(|request, response| match (request.method, request.target) {
+        ("GET", "/") => response.send(Status::OK, b"hello from {{name}}\n"),
+        (_, "/") => response.refuse_method("GET"),
+        _ => response.refuse(Status::NOT_FOUND),
+    })
+}
+
+sos_sdk::main!(serve);
