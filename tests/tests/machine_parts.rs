@@ -8,3 +8,18 @@ extern crate alloc;
 mod acpi;
 #[path = "../../kernel/metal/src/drivers/calendar.rs"]
 mod calendar;
+#[path = "../../kernel/metal/src/drivers/pci/capability.rs"]
+mod capability;
+#[path = "../../kernel/metal/src/drivers/pci/function.rs"]
+mod function;
+#[path = "../../kernel/metal/src/drivers/virtio/layout.rs"]
+mod layout;
+
+use function::{ConfigurationSpace, Function};
+
+/// The places where those files look for each other.
+mod drivers {
+    pub(crate) mod pci {
+        pub(crate) use crate::{capability, function};
+    }
+}

@@ -24,6 +24,7 @@ mod acpi;
 mod boot;
 mod console;
 mod cpu;
+mod drivers;
 mod mem;
 mod panic;
 mod self_test;
