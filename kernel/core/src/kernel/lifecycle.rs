@@ -231,8 +231,7 @@ impl Kernel {
         let reserve = &mut |request: crate::instance::engine::MemoryRequest| {
             machine.reserve_memory(request.maximum_bytes)
         };
-        Execution::instantiate(&self.engine, module, reserve, guest, &limits)
-            .map_err(|error| error.to_string())
+        Execution::instantiate(module, reserve, guest, &limits).map_err(|error| error.to_string())
     }
 
     /// An instance ended by itself.

@@ -6,7 +6,7 @@
 
 use super::bounds::{self, Bounds, EngineLimits, MemoryRequest, StartError};
 use super::calls::{self, Context, SuspendedMarker, Why};
-use super::load::{ENTRY, Engine, Module};
+use super::load::{ENTRY, Module};
 use super::stop::{self, Retry, Stop, TrapReason};
 use crate::instance::{HostState, Outcome};
 use crate::machine::ReserveError;
@@ -68,14 +68,13 @@ impl<G: HostState + Send + 'static> Execution<G> {
     /// # Errors
     /// [`StartError`] names the limit or the thing that is wrong.
     pub fn instantiate(
-        engine: &Engine,
         module: &Arc<Module>,
         memories: &mut dyn FnMut(MemoryRequest) -> Result<GuestMemory, ReserveError>,
         guest: G,
         limits: &EngineLimits,
     ) -> Result<Execution<G>, StartError> {
         let mut store = Store::new(
-            &engine.inner,
+            module.inner.engine(),
             Context {
                 guest,
                 memory: None,

@@ -16,9 +16,12 @@ use sos_engine::{
 pub(super) const ENTRY: &str = "_start";
 
 /// Translates modules. One per node; what it translates is shared by all instances.
+///
+/// wasmi keeps translated code until its engine goes, so each module has a wasmi engine of its own:
+/// unloading a module gives its memory back.
 #[derive(Debug)]
 pub struct Engine {
-    pub(super) inner: sos_engine::Engine,
+    config: Config,
 }
 
 /// A validated and translated module with its imports resolved.
@@ -191,9 +194,7 @@ impl Engine {
                 memories: limits::MODULE_MEMORIES,
                 segments: limits::MODULE_SEGMENTS,
             }));
-        Engine {
-            inner: sos_engine::Engine::new(&config),
-        }
+        Engine { config }
     }
 
     /// Validates and translates a module (about 50 MB/s), for any number of executions.
@@ -204,7 +205,8 @@ impl Engine {
         if wasm.len() > limits::MODULE_BYTES {
             return Err(LoadError::TooLarge { bytes: wasm.len() });
         }
-        let inner = sos_engine::Module::new(&self.inner, wasm).map_err(|error| refusal(&error))?;
+        let engine = sos_engine::Engine::new(&self.config);
+        let inner = sos_engine::Module::new(&engine, wasm).map_err(|error| refusal(&error))?;
         let imports = inner
             .imports()
             .map(|import| resolve(import.module(), import.name(), import.ty()))

@@ -40,10 +40,10 @@ impl HostState for Script {
     }
 }
 
-fn compile(text: &str) -> (Engine, Arc<Module>) {
-    let engine = Engine::new();
-    let module = engine.compile(&wat::parse_str(text).unwrap()).unwrap();
-    (engine, module)
+fn compile(text: &str) -> Arc<Module> {
+    Engine::new()
+        .compile(&wat::parse_str(text).unwrap())
+        .unwrap()
 }
 
 fn refused(text: &str) -> LoadError {
@@ -68,8 +68,8 @@ fn small() -> EngineLimits {
 }
 
 fn start_with(text: &str, limits: &EngineLimits) -> Result<Execution<Script>, StartError> {
-    let (engine, module) = compile(text);
-    Execution::instantiate(&engine, &module, &mut heap, Script::default(), limits)
+    let module = compile(text);
+    Execution::instantiate(&module, &mut heap, Script::default(), limits)
 }
 
 fn start(text: &str, answers: &[Outcome]) -> Execution<Script> {
@@ -379,7 +379,7 @@ fn traps_name_their_reason_and_leave_other_instances_working() {
                 answers: [Outcome::Done(answer)].into(),
                 ..Script::default()
             };
-            Execution::instantiate(&engine, &module, &mut heap, script, &small()).unwrap()
+            Execution::instantiate(&module, &mut heap, script, &small()).unwrap()
         };
         let (mut bad, mut good) = (make(1), make(0));
         assert_eq!(run(&mut bad, 1000).0, trapped(reason), "{body}");
@@ -414,14 +414,14 @@ fn the_stack_is_bounded_by_depth_and_by_bytes() {
 
 #[test]
 fn a_refused_reservation_and_too_large_a_beginning_are_errors() {
-    let (engine, module) = compile(r#"(module (memory 3) (func (export "_start")))"#);
+    let module = compile(r#"(module (memory 3) (func (export "_start")))"#);
     let refusal = ReserveError::Exhausted { wanted_bytes: 5 };
     let mut requests = Vec::new();
     let mut machine = |request| {
         requests.push(request);
         Err(refusal)
     };
-    let error = Execution::instantiate(&engine, &module, &mut machine, Script::default(), &small());
+    let error = Execution::instantiate(&module, &mut machine, Script::default(), &small());
     assert_eq!(error.unwrap_err(), StartError::Reserve(refusal));
     let request = MemoryRequest {
         minimum_bytes: 3 * 65_536,
@@ -546,4 +546,17 @@ fn an_execution_may_move_between_cpus_and_gives_its_guest_back() {
     let execution = start(r#"(module (func (export "_start")))"#, &[Outcome::Done(5)]);
     assert_send(&execution);
     assert_eq!(execution.into_guest().answers, [Outcome::Done(5)]);
+}
+
+#[test]
+fn a_module_goes_with_its_last_user() {
+    let module = compile(r#"(module (func (export "_start")))"#);
+    let code = module.inner.engine().weak();
+    let script = Script::default();
+    let mut execution = Execution::instantiate(&module, &mut heap, script, &small()).unwrap();
+    drop(module);
+    assert_eq!(execution.run(1000), Stop::Finished);
+    assert!(code.upgrade().is_some());
+    drop(execution);
+    assert!(code.upgrade().is_none(), "translated code is released");
 }
