@@ -21,6 +21,8 @@ pub const FRAME_BYTES: usize = 14 + 65_535;
 /// Largest IP packet on a segment without a NIC. Smaller than the format's 65 535, so that several
 /// segments fit a 64 KiB TCP window and a sender need not stop and wait for each.
 pub const PRIVATE_MTU: usize = 16 * 1024;
+/// Least MTU of a segment: IPv6's (RFC 8200 section 5).
+pub const LEAST_MTU: usize = 1280;
 /// Largest IP packet on a switch that is joined to a NIC (Ethernet's).
 pub const UPLINK_MTU: usize = 1500;
 /// Small frame buffers kept for reuse, of 1536 bytes each.

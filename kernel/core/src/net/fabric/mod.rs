@@ -199,9 +199,12 @@ impl Fabric {
     /// ports that are attached keep theirs.
     ///
     /// # Errors
-    /// [`FabricError::NoSuchSegment`].
+    /// [`FabricError::NoSuchSegment`], [`FabricError::MtuTooSmall`].
     pub fn set_mtu(&mut self, name: &str, mtu: usize) -> Result<(), FabricError> {
         let id = self.expect(name)?;
+        if mtu < limits::LEAST_MTU {
+            return Err(FabricError::MtuTooSmall(mtu));
+        }
         if let Some(segment) = self.segments.get_mut(&id) {
             segment.mtu = Some(mtu);
         }

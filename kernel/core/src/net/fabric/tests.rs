@@ -246,3 +246,17 @@ fn frames_shorter_than_a_header_go_nowhere() {
     assert_eq!(received(&mut fabric, &ports), [0, 0, 0]);
     assert_eq!(fabric.counters(ports[0]).sent_drops, 1);
 }
+
+#[test]
+fn an_operators_mtu_holds_for_new_ports_within_bounds() {
+    let (mut fabric, ports) = switched(None);
+    fabric.set_mtu("lan", 9000).unwrap();
+    let switch = fabric.find("lan").unwrap();
+    let port = fabric.attach(switch, "new", mac(5)).unwrap();
+    assert_eq!(fabric.properties(port).mtu, 9000);
+    assert_eq!(fabric.properties(ports[0]).mtu, limits::PRIVATE_MTU);
+    assert_eq!(
+        fabric.set_mtu("lan", 1000),
+        Err(FabricError::MtuTooSmall(1000))
+    );
+}

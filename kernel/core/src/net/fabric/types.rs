@@ -63,6 +63,8 @@ pub enum FabricError {
     UplinkTaken(usize),
     /// The segment is a link, which has no uplink.
     NotASwitch(String),
+    /// Less than IPv6 needs.
+    MtuTooSmall(usize),
 }
 
 impl fmt::Display for FabricError {
@@ -89,6 +91,10 @@ impl fmt::Display for FabricError {
             }
             FabricError::UplinkTaken(nic) => {
                 write!(f, "nic{nic} is the uplink of another switch already")
+            }
+            FabricError::MtuTooSmall(mtu) => {
+                let least = limits::LEAST_MTU;
+                write!(f, "an MTU of {mtu} is too small; give at least {least}")
             }
             FabricError::NotASwitch(name) => {
                 write!(f, "'{name}' is a link; only a switch can have an uplink")

@@ -2,6 +2,7 @@
 
 use super::Stack;
 use super::handles::Entry;
+use super::interface::Interface;
 use super::types::{NetError, Readiness, SocketId};
 use crate::machine::{Duration, Time};
 use alloc::vec;
@@ -41,11 +42,7 @@ impl Stack {
                 ended: now,
             })));
         }
-        let interface = self
-            .interfaces
-            .iter()
-            .position(|interface| !interface.servers.is_empty())
-            .ok_or(NetError::NoNameServer)?;
+        let interface = self.name_server_interface()?;
         let mut pending = Vec::new();
         for kind in [DnsQueryType::A, DnsQueryType::Aaaa] {
             let place = &mut self.interfaces[interface];
@@ -66,6 +63,27 @@ impl Stack {
             started: now,
             ended: now,
         })))
+    }
+
+    /// The first interface that leads to a name server of its own; failing that, the first that
+    /// has one.
+    fn name_server_interface(&self) -> Result<usize, NetError> {
+        let interfaces = &self.interfaces;
+        let leads = |interface: &Interface| {
+            interface
+                .servers
+                .iter()
+                .any(|server| interface.is_on_link(*server) || interface.has_gateway(*server))
+        };
+        interfaces
+            .iter()
+            .position(leads)
+            .or_else(|| {
+                interfaces
+                    .iter()
+                    .position(|place| !place.servers.is_empty())
+            })
+            .ok_or(NetError::NoNameServer)
     }
 
     /// The addresses of a name, IPv4 first; `None` while the servers are asked. Stays until closed.

@@ -50,7 +50,8 @@ impl Interface {
         now: Time,
         wire: &mut Wire<'_>,
     ) -> Result<Interface, NetError> {
-        if is_group(config.mac) || config.mac == [0; 6] || config.properties.mtu < MINIMUM_MTU {
+        if is_group(config.mac) || config.mac == [0; 6] || config.properties.mtu < limits::LEAST_MTU
+        {
             return Err(NetError::InvalidAddress);
         }
         let static_addresses = static_addresses(&config)?;
@@ -246,8 +247,6 @@ impl Interface {
     }
 }
 
-/// Least MTU of IPv6 (RFC 8200 section 5).
-const MINIMUM_MTU: usize = 1280;
 /// Addresses of an interface: as many as smoltcp is built for, one kept free for the lease.
 const STATIC_ADDRESSES: usize = smoltcp::config::IFACE_MAX_ADDR_COUNT - 1;
 

@@ -14,8 +14,9 @@ use smoltcp::socket::tcp::State;
 
 /// Frames taken from each port in one poll.
 const INGRESS_FRAMES: usize = 64;
-/// Segments that one connection may send before others get their turn.
-const CONNECTION_EGRESS_FRAMES: usize = 16;
+/// Segments that one connection may send before others get their turn: a window of 64 KiB in
+/// ordinary segments, so that a bulk sender needs one poll for it.
+const CONNECTION_EGRESS_FRAMES: usize = 48;
 /// How long a socket may still speak in TIME-WAIT: a little less than smoltcp's ten seconds.
 const TIME_WAIT_SPEECH: Duration = Duration::from_secs(9);
 /// Segments that all connections together may send in one poll.

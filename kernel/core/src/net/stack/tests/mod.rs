@@ -2,6 +2,7 @@
 
 mod listen;
 mod misuse;
+mod routes;
 mod services;
 mod tcp;
 
@@ -234,6 +235,6 @@ impl World {
 /// Bytes that differ at every offset and from stream to stream.
 fn pattern(stream: u64, length: usize) -> Vec<u8> {
     (0..length as u64)
-        .map(|index| scramble(index / 7 ^ stream << 40) as u8 ^ index as u8)
+        .map(|index| scramble((index / 7) ^ (stream << 40)) as u8 ^ index as u8)
         .collect()
 }
