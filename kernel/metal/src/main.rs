@@ -25,14 +25,17 @@ mod boot;
 mod console;
 mod cpu;
 mod drivers;
+mod machine;
 mod mem;
 mod panic;
 mod self_test;
 mod sync;
 
 use acpi::Platform;
-use boot::options::Options;
+use boot::options::{self, Options};
 use boot::pvh::{self, BootInfo};
+use machine::BareMachine;
+use sos_core::kernel::Kernel;
 
 /// Where the entry code ends: the boot CPU in long mode, on the main stack, interrupts off.
 extern "C" fn kernel_main(start_info: u64) -> ! {
@@ -43,17 +46,7 @@ extern "C" fn kernel_main(start_info: u64) -> ! {
     let info = unsafe { pvh::read(start_info) }.unwrap_or_else(|error| panic!("{error}"));
     panic::configure(Options::read(info.command_line()).after_panic);
     start_memory(&info);
-    let platform = info
-        .root_pointer
-        .map(|at| Platform::read(&mem::firmware::FirmwareMemory, at));
-    let platform = match platform {
-        Some(Ok(platform)) => platform,
-        Some(Err(error)) => {
-            log!("sos: {error}");
-            Platform::default()
-        }
-        None => Platform::default(),
-    };
+    let platform = read_platform(&info);
     let clocks = start_interrupts(&platform);
     log!(
         "sos: {} KiB of memory, {} KiB free; tsc {} kHz, timer {} kHz by the {}",
@@ -64,10 +57,37 @@ extern "C" fn kernel_main(start_info: u64) -> ! {
         clocks.reference,
     );
     self_test::run(info.command_line());
-    loop {
-        cpu::idle(cpu::clock::now_ns() + 1_000_000_000, || false);
-        cpu::clock::recheck();
+    let mut machine = BareMachine::new(platform);
+    let name = options::value(info.command_line(), "name");
+    let boot = sos_core::kernel::BootInfo {
+        image: boot_image(&info),
+        name: name.map(Into::into),
+    };
+    let kernel = Kernel::new(&mut machine, boot);
+    machine.run(kernel)
+}
+
+/// What the firmware's tables say; nothing where there are none.
+fn read_platform(info: &BootInfo) -> Platform {
+    let Some(root_pointer) = info.root_pointer else {
+        return Platform::default();
+    };
+    Platform::read(&mem::firmware::FirmwareMemory, root_pointer).unwrap_or_else(|error| {
+        log!("acpi: {error}");
+        Platform::default()
+    })
+}
+
+/// The bytes of the boot module. Its frames were never handed out, so it stays for ever.
+fn boot_image(info: &BootInfo) -> Option<&'static [u8]> {
+    let (start, end) = info.module?;
+    let length = usize::try_from(end - start).ok()?;
+    if !mem::paging::in_direct_map(start, length) {
+        log!("sos: the boot module at {start:#x} is not in memory; it is passed over");
+        return None;
     }
+    // SAFETY: the bytes are mapped for ever, and `start_memory` kept them from the frame allocator.
+    Some(unsafe { core::slice::from_raw_parts(mem::direct_map(start), length) })
 }
 
 /// Frames, page tables, heap, guest memories.

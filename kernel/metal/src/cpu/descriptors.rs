@@ -82,7 +82,8 @@ fn build() -> Tables {
     }
 }
 
-/// Loads the tables and lets machine checks come as exceptions. From here on exceptions end in an epitaph rather than a reset.
+/// Loads the tables and lets machine checks come as exceptions. From here on exceptions end in an
+/// epitaph rather than a reset.
 ///
 /// # Safety
 /// Called once, on the boot CPU.
@@ -116,5 +117,6 @@ pub unsafe fn init() {
             &raw const (*tables).gates as u64,
             size_of::<[[u64; 2]; VECTORS]>(),
         ));
+        Cr4::update(|flags| flags.insert(Cr4Flags::MACHINE_CHECK_EXCEPTION));
     }
 }

@@ -6,16 +6,13 @@ use super::direct_map;
 use super::paging::{self, Caching};
 use crate::acpi::PhysicalMemory;
 
-/// First and last (exclusive) address where the BIOS keeps its tables on a PC.
-const BIOS_AREA: core::ops::Range<u64> = 0..1 << 20;
-
 /// Physical memory as the readers of firmware tables see it: through the direct map where that
 /// shows it, else through a mapping made for the purpose (which stays).
 pub struct FirmwareMemory;
 
 impl PhysicalMemory for FirmwareMemory {
     fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
-        let pointer = if BIOS_AREA.contains(&address) || paging::in_direct_map(address, length) {
+        let pointer = if paging::in_direct_map(address, length) {
             direct_map(address).cast_const()
         } else {
             paging::map_device(address, length, Caching::Cached)

@@ -221,13 +221,15 @@ global_asm!(
     "#
 );
 
-// What the prebuilt `core` names in its unwind tables; the linker script discards those, and a
-// panic aborts, so nothing ever calls it.
+// What the prebuilt `core` and `alloc` name for unwinding, as they are built for programs that do;
+// the linker script discards their unwind tables, and a panic here aborts, so nothing ever calls it.
 global_asm!(
     r#"
-    .section .text.personality, "ax", @progbits
+    .section .text.unwinding, "ax", @progbits
     .global rust_eh_personality
+    .global _Unwind_Resume
     rust_eh_personality:
+    _Unwind_Resume:
         ud2
     "#
 );

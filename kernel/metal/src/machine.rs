@@ -1,0 +1,219 @@
+//! Bare metal as core sees it ([`Machine`]), and the loop that turns the kernel.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use sos_core::kernel::{Kernel, Next};
+use sos_core::machine::{
+    Clock, GuestMemory, Machine, MemoryStats, NicError, NicInfo, ReserveError, Time,
+};
+
+use crate::acpi::Platform;
+use crate::cpu::{self, clock, irq};
+use crate::drivers::net::TransmitError;
+use crate::drivers::{Devices, entropy, power, rtc};
+use crate::mem::{frames, guest, heap};
+use crate::{console, log};
+
+/// Time between two looks at what changes slowly: clock rates, dead devices, entropy.
+const SLOW_TICK_NS: u64 = 1_000_000_000;
+/// Idle calls that a vector which no driver takes can cut short, one after the other.
+const USELESS_WAKES_MAX: u32 = 8;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// The TSC, with the wall time that the real-time clock told at boot.
+struct TscClock {
+    /// Wall time when the node started, in nanoseconds since 1970.
+    wall_at_start_ns: u64,
+}
+
+impl TscClock {
+    fn new(platform: &Platform) -> Self {
+        let seconds = rtc::read_unix_seconds(platform.century_register).unwrap_or_else(|error| {
+            log!("rtc: {error}; wall time begins in 1970");
+            0
+        });
+        let wall_ns = seconds.saturating_mul(NANOS_PER_SECOND);
+        Self {
+            wall_at_start_ns: wall_ns.saturating_sub(clock::now_ns()),
+        }
+    }
+}
+
+impl Clock for TscClock {
+    fn now(&self) -> Time {
+        Time::from_nanos(clock::now_ns())
+    }
+
+    fn wall_nanos(&self) -> u64 {
+        self.wall_at_start_ns.saturating_add(clock::now_ns())
+    }
+}
+
+/// The machine that the kernel runs on.
+pub struct BareMachine {
+    clock: Arc<TscClock>,
+    platform: Platform,
+    devices: Devices,
+    nics: Vec<NicInfo>,
+    next_slow_tick_ns: u64,
+    useless_wakes: u32,
+}
+
+impl BareMachine {
+    /// Finds the devices and starts the clock and the random numbers.
+    pub fn new(platform: Platform) -> Self {
+        let mut devices = Devices::find(&platform);
+        entropy::start(devices.entropy.as_mut(), clock::now_ns);
+        let info = |card: &crate::drivers::net::NetworkCard| NicInfo {
+            mac: card.mac(),
+            mtu: card.mtu(),
+        };
+        Self {
+            clock: Arc::new(TscClock::new(&platform)),
+            nics: devices.network.iter().map(info).collect(),
+            platform,
+            devices,
+            next_slow_tick_ns: SLOW_TICK_NS,
+            useless_wakes: 0,
+        }
+    }
+
+    /// Turns `kernel` until it asks for the end.
+    pub fn run(mut self, mut kernel: Kernel) -> ! {
+        loop {
+            let next = kernel.turn(&mut self);
+            console::pump();
+            self.tick_slowly();
+            match next {
+                Next::Again => {}
+                Next::Idle { until } => self.idle(until),
+                Next::PowerOff => self.power_off(),
+                Next::Reboot => self.reboot(),
+            }
+        }
+    }
+
+    /// What need not happen in every turn.
+    fn tick_slowly(&mut self) {
+        let now_ns = clock::now_ns();
+        if now_ns < self.next_slow_tick_ns {
+            return;
+        }
+        self.next_slow_tick_ns = now_ns + SLOW_TICK_NS;
+        clock::recheck();
+        for card in self
+            .devices
+            .network
+            .iter_mut()
+            .filter(|card| card.failure().is_none())
+        {
+            if let Err(error) = card.inspect() {
+                log!("net {}: {error}", card.address());
+            }
+        }
+        entropy::reseed(self.devices.entropy.as_mut());
+    }
+
+    /// Sleeps until an event, `until` or the next slow tick.
+    fn idle(&mut self, until: Option<Time>) {
+        if irq::any_pending() {
+            self.useless_wakes += 1;
+            if self.useless_wakes > USELESS_WAKES_MAX {
+                irq::drop_pending();
+            }
+            return;
+        }
+        self.useless_wakes = 0;
+        let until_ns = until
+            .map_or(u64::MAX, Time::as_nanos)
+            .min(self.next_slow_tick_ns);
+        cpu::idle(until_ns, || self.has_events());
+    }
+
+    fn power_off(&self) -> ! {
+        console::drain();
+        power::power_off(&self.platform.power);
+        log!("sos: the machine does not switch off; do it by hand");
+        cpu::halt_forever()
+    }
+
+    fn reboot(&self) -> ! {
+        console::drain();
+        power::reset(&self.platform.power, Some(&self.devices.bus));
+        log!("sos: the machine does not restart; do it by hand");
+        cpu::halt_forever()
+    }
+}
+
+impl Machine for BareMachine {
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    fn fill_random(&mut self, out: &mut [u8]) {
+        entropy::fill(out);
+    }
+
+    fn read_console(&mut self, out: &mut [u8]) -> usize {
+        irq::pending_take(irq::CONSOLE);
+        console::read_input(out)
+    }
+
+    fn write_console(&mut self, bytes: &[u8]) -> usize {
+        console::queue_output(bytes)
+    }
+
+    fn nics(&self) -> &[NicInfo] {
+        &self.nics
+    }
+
+    fn receive_frames(
+        &mut self,
+        nic: usize,
+        budget: usize,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<usize, NicError> {
+        let card = self.devices.network.get_mut(nic).ok_or(NicError::Gone)?;
+        card.receive(budget, sink).map_err(|_| NicError::Gone)
+    }
+
+    fn transmit_frame(&mut self, nic: usize, frame: &[u8]) -> Result<(), NicError> {
+        let card = self.devices.network.get_mut(nic).ok_or(NicError::Gone)?;
+        match card.transmit(frame) {
+            // A frame that the network does not carry is lost like any other on the wire.
+            Ok(()) | Err(TransmitError::TooLong) => Ok(()),
+            Err(TransmitError::Full) => Err(NicError::Full),
+            Err(TransmitError::Failed(_)) => Err(NicError::Gone),
+        }
+    }
+
+    fn flush_frames(&mut self, nic: usize) {
+        if let Some(card) = self.devices.network.get_mut(nic) {
+            card.flush();
+        }
+    }
+
+    fn has_events(&self) -> bool {
+        console::has_input() || self.devices.network.iter().any(|card| card.has_pending())
+    }
+
+    fn reserve_memory(&mut self, maximum_bytes: u64) -> Result<GuestMemory, ReserveError> {
+        let range = guest::reserve(maximum_bytes).ok_or(ReserveError::Exhausted {
+            wanted_bytes: maximum_bytes,
+        })?;
+        Ok(GuestMemory::new(Box::new(range)))
+    }
+
+    fn memory_stats(&self) -> MemoryStats {
+        let heap = heap::stats();
+        MemoryStats {
+            total_bytes: frames::total_bytes(),
+            free_bytes: frames::free_bytes(),
+            heap_bytes: heap.backed_bytes as u64,
+            heap_used_bytes: heap.used_bytes as u64,
+            guest_bytes: guest::resident_bytes(),
+        }
+    }
+}
