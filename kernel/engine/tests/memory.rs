@@ -29,10 +29,8 @@ unsafe impl RangeOwner for Mapped {
     fn resident_bytes(&self) -> usize {
         let mut pages = vec![0_u8; self.len.div_ceil(4096)];
         // SAFETY: the range is mapped and `pages` has a byte for each of its pages.
-        assert_eq!(
-            unsafe { libc::mincore(self.base.cast(), self.len, pages.as_mut_ptr()) },
-            0
-        );
+        let answer = unsafe { libc::mincore(self.base.cast(), self.len, pages.as_mut_ptr()) };
+        assert_eq!(answer, 0);
         pages.iter().filter(|page| **page & 1 == 1).count() * 4096
     }
     fn take_exhausted(&self) -> bool {
@@ -43,7 +41,8 @@ unsafe impl RangeOwner for Mapped {
 impl Drop for Mapped {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours and nothing uses it after its owner.
-        assert_eq!(unsafe { libc::munmap(self.base.cast(), self.len) }, 0);
+        let answer = unsafe { libc::munmap(self.base.cast(), self.len) };
+        assert_eq!(answer, 0);
         self.freed.store(true, Ordering::SeqCst);
     }
 }
