@@ -2,22 +2,16 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::socket::tcp;
-use smoltcp::wire::{EthernetAddress, IpAddress, TcpPacket, TcpRepr};
-
 use super::Surroundings;
-use super::connection::{Connection, Stage, Standing};
+use super::connection::{Connection, Stage};
 use super::directory::Directory;
 use super::emit::ETHERNET_HEADER_BYTES;
-use super::stack::{Egress, Exit, Stack, StackSettings};
+use super::stack::{Stack, StackSettings};
 use crate::lan::config::{Forward, LanConfig, LogSink};
-use crate::lan::fabric::Origin;
 use crate::lan::framing::FRAME_BYTES_MAX;
 use crate::lan::poll::{Interest, Readiness, Token};
 
@@ -26,9 +20,9 @@ const SPARE_STACKS_MAX: usize = 64;
 /// The gateway's own ports for connections to services; lower ones can be exposed.
 const LOCAL_PORTS: std::ops::RangeInclusive<u16> = 10_000..=65_535;
 /// How often a waiting connection asks the LAN again for its service.
-const WAIT_STEP: Duration = Duration::from_millis(250);
+pub(super) const WAIT_STEP: Duration = Duration::from_millis(250);
 /// The shortest timer: one that is due already must not spin.
-const TIMER_MIN: Duration = Duration::from_millis(1);
+pub(super) const TIMER_MIN: Duration = Duration::from_millis(1);
 
 /// Names a connection; the generation tells apart those that use one place after another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,46 +54,36 @@ pub(super) struct Flow {
     pub(super) local_port: u16,
 }
 
-/// A TCP segment for the gateway.
-pub(super) struct Segment<'a> {
-    pub(super) sender: EthernetAddress,
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
-    /// The IP packet, without padding.
-    pub(super) packet: &'a [u8],
-    pub(super) header_bytes: usize,
-}
-
 #[derive(Default)]
-struct Slot {
+pub(super) struct Slot {
     generation: u32,
-    connection: Option<Box<Connection>>,
+    pub(super) connection: Option<Box<Connection>>,
     queued: bool,
     timer: Option<Instant>,
 }
 
 /// The table of connections.
 pub(in crate::lan) struct Connections {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
-    flows: HashMap<Flow, ConnectionId>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) free: Vec<u32>,
+    pub(super) flows: HashMap<Flow, ConnectionId>,
     /// Connections that have work now.
-    queued: Vec<ConnectionId>,
+    pub(super) queued: Vec<ConnectionId>,
     /// Connections that wait for room at a port.
-    blocked: BTreeSet<ConnectionId>,
+    pub(super) blocked: BTreeSet<ConnectionId>,
     /// Connections whose service is not known yet.
-    waiting: BTreeSet<ConnectionId>,
-    timers: BTreeSet<(Instant, ConnectionId)>,
-    spare: Vec<Stack>,
-    scratch: Vec<u8>,
-    settings: StackSettings,
-    expose: Vec<u16>,
-    connect_wait: Duration,
-    connections_max: usize,
-    next_port: u16,
-    random: std::collections::hash_map::RandomState,
-    stacks_made: u64,
-    log: LogSink,
+    pub(super) waiting: BTreeSet<ConnectionId>,
+    pub(super) timers: BTreeSet<(Instant, ConnectionId)>,
+    pub(super) spare: Vec<Stack>,
+    pub(super) scratch: Vec<u8>,
+    pub(super) settings: StackSettings,
+    pub(super) expose: Vec<u16>,
+    pub(super) connect_wait: Duration,
+    pub(super) connections_max: usize,
+    pub(super) next_port: u16,
+    pub(super) random: std::collections::hash_map::RandomState,
+    pub(super) stacks_made: u64,
+    pub(super) log: LogSink,
 }
 
 impl Connections {
@@ -184,105 +168,6 @@ impl Connections {
         self.queue(id);
     }
 
-    /// Takes a segment from the LAN.
-    pub(super) fn input(
-        &mut self,
-        segment: &Segment<'_>,
-        directory: &mut Directory,
-        around: &mut Surroundings<'_>,
-    ) {
-        let Ok(header) = TcpPacket::new_checked(&segment.packet[segment.header_bytes..]) else {
-            around.fabric.counters.malformed += 1;
-            return;
-        };
-        let (source, destination) = (
-            IpAddress::from(segment.source),
-            IpAddress::from(segment.destination),
-        );
-        if !header.verify_checksum(&source, &destination) {
-            around.fabric.counters.bad_checksum += 1;
-            return;
-        }
-        let flow = Flow {
-            remote: segment.source,
-            remote_port: header.src_port(),
-            local_port: header.dst_port(),
-        };
-        let Some(&id) = self.flows.get(&flow) else {
-            return self.input_unknown(segment, flow, &header, directory, around);
-        };
-        let Some(connection) = self.slots[id.index as usize].connection.as_mut() else {
-            return;
-        };
-        connection.peer_mac = Some(segment.sender);
-        let Some(stack) = connection.stack.as_mut() else {
-            return;
-        };
-        let mut exit = Exit {
-            fabric: around.fabric,
-            scratch: &mut self.scratch,
-            from: directory.mac,
-            to: segment.sender,
-            now: around.now,
-        };
-        stack.input(segment.packet, &mut exit);
-        self.queue(id);
-    }
-
-    /// A segment without a connection: the request for an exposed port, or a stray one.
-    fn input_unknown(
-        &mut self,
-        segment: &Segment<'_>,
-        flow: Flow,
-        header: &TcpPacket<&[u8]>,
-        directory: &Directory,
-        around: &mut Surroundings<'_>,
-    ) {
-        let is_request = header.syn() && !header.ack() && !header.rst();
-        if is_request && self.expose.contains(&flow.local_port) && self.has_room() {
-            match call_host(flow.local_port) {
-                Ok(stream) => {
-                    around.fabric.counters.exposed += 1;
-                    let (request, sender) = (segment.packet.to_vec(), segment.sender);
-                    let mut connection =
-                        Connection::new(Stage::HostCalling { request, sender }, stream);
-                    connection.flow = Some(flow);
-                    let id = self.insert(connection);
-                    self.flows.insert(flow, id);
-                    self.register(id, around);
-                    return;
-                }
-                Err(error) => (self.log)(&format!("host port {}: {error}", flow.local_port)),
-            }
-        }
-        self.refuse(segment, directory, around);
-    }
-
-    /// Answers a segment with a reset, unless it is one.
-    fn refuse(
-        &mut self,
-        segment: &Segment<'_>,
-        directory: &Directory,
-        around: &mut Surroundings<'_>,
-    ) {
-        let Ok(packet) = TcpPacket::new_checked(&segment.packet[segment.header_bytes..]) else {
-            return;
-        };
-        let (source, destination) = (segment.source, segment.destination);
-        let addresses = (IpAddress::from(source), IpAddress::from(destination));
-        let checksums = ChecksumCapabilities::ignored();
-        let Ok(repr) = TcpRepr::parse(&packet, &addresses.0, &addresses.1, &checksums) else {
-            return;
-        };
-        if packet.rst() {
-            return;
-        }
-        let frame = directory
-            .towards(segment.sender)
-            .tcp_reset(destination, source, &repr);
-        around.fabric.submit(Origin::Gateway, &frame, around.now);
-    }
-
     /// Looks again after all connections that wait for their service.
     pub(super) fn wake_waiting(&mut self) {
         for id in std::mem::take(&mut self.waiting) {
@@ -333,215 +218,7 @@ impl Connections {
         around.fabric.counters.open = self.len() as u64;
     }
 
-    /// Does what a connection can do now. Returns whether it goes on.
-    fn advance(
-        &mut self,
-        id: ConnectionId,
-        connection: &mut Connection,
-        directory: &mut Directory,
-        around: &mut Surroundings<'_>,
-    ) -> bool {
-        if let Stage::Waiting { .. } = connection.stage
-            && !self.find_service(id, connection, directory, around)
-        {
-            return !connection.host.failed && !self.expired(connection, around);
-        }
-        if let Stage::HostCalling { .. } = connection.stage {
-            if !connection.host.writable && !connection.host.failed {
-                return true;
-            }
-            if !self.answer_request(connection, directory, around) {
-                return false;
-            }
-        }
-        let Some(peer) = connection.peer() else {
-            return false;
-        };
-        // The neighbour table knows first when a service has moved; the last sender does when the
-        // table has forgotten.
-        let known = directory.mac_of(peer, around.fabric, around.now);
-        let Some(to) = known.or(connection.peer_mac) else {
-            return false;
-        };
-        let spliced = connection.splice();
-        let Some(stack) = connection.stack.as_mut() else {
-            return false;
-        };
-        if spliced.is_err() {
-            stack.socket().abort();
-        }
-        let mut exit = Exit {
-            fabric: around.fabric,
-            scratch: &mut self.scratch,
-            from: directory.mac,
-            to,
-            now: around.now,
-        };
-        let egress = stack.output(&mut exit);
-        let state = stack.socket().state();
-        let standing = match spliced {
-            Ok(()) => connection.standing(),
-            Err(_) => Standing::ResetByHost,
-        };
-        match standing {
-            Standing::Alive => {}
-            Standing::Complete if egress == Egress::Blocked => {}
-            Standing::Complete => return false,
-            Standing::ResetByHost => {
-                around.fabric.counters.reset += 1;
-                return false;
-            }
-            Standing::ResetByPeer => {
-                around.fabric.counters.reset += 1;
-                if let Stage::Calling { .. } = connection.stage {
-                    self.log_refusal(connection, around);
-                }
-                connection.host.reset();
-                return false;
-            }
-        }
-        if let Stage::Calling { until } = connection.stage {
-            if !matches!(state, tcp::State::SynSent | tcp::State::SynReceived) {
-                connection.stage = Stage::Open;
-            } else if self.expired(connection, around) {
-                return false;
-            } else {
-                self.set_timer(id, until);
-            }
-        }
-        match egress {
-            Egress::Blocked => {
-                self.blocked.insert(id);
-            }
-            Egress::Until(Some(due)) => self.set_timer(id, due.max(around.now + TIMER_MIN)),
-            Egress::Until(None) => {}
-        }
-        true
-    }
-
-    /// Looks for the service of a waiting connection and calls it. Returns whether it was found.
-    fn find_service(
-        &mut self,
-        id: ConnectionId,
-        connection: &mut Connection,
-        directory: &mut Directory,
-        around: &mut Surroundings<'_>,
-    ) -> bool {
-        let Stage::Waiting {
-            service,
-            port,
-            until,
-        } = &connection.stage
-        else {
-            return true;
-        };
-        let found = directory.address_of(service).and_then(|address| {
-            let mac = directory.mac_of(address, around.fabric, around.now)?;
-            Some((address, mac))
-        });
-        let (until, port) = (*until, *port);
-        let Some((address, mac)) = found else {
-            if around.now < until {
-                self.waiting.insert(id);
-                self.set_timer(id, until.min(around.now + WAIT_STEP));
-            }
-            return false;
-        };
-        let Some(flow) = self.unused_flow(address, port) else {
-            return false;
-        };
-        let mut stack = self.take_stack();
-        if stack.connect((address, port), flow.local_port).is_err() {
-            return false;
-        }
-        self.flows.insert(flow, id);
-        connection.flow = Some(flow);
-        connection.peer_mac = Some(mac);
-        connection.stack = Some(stack);
-        connection.stage = Stage::Calling { until };
-        true
-    }
-
-    /// The host has answered or refused a call from the LAN: so does the gateway.
-    fn answer_request(
-        &mut self,
-        connection: &mut Connection,
-        directory: &Directory,
-        around: &mut Surroundings<'_>,
-    ) -> bool {
-        let stage = std::mem::replace(&mut connection.stage, Stage::Open);
-        let (Stage::HostCalling { request, sender }, Some(flow)) = (stage, connection.flow) else {
-            return true;
-        };
-        let destination = self.settings.subnet.gateway_for(flow.remote);
-        let failed =
-            connection.host.failed || !matches!(connection.host.stream.take_error(), Ok(None));
-        let mut stack = self.take_stack();
-        if failed || stack.listen((destination, flow.local_port)).is_err() {
-            let header_bytes = match flow.remote {
-                IpAddr::V4(_) => usize::from(request[0] & 15) * 4,
-                IpAddr::V6(_) => 40,
-            };
-            let source = flow.remote;
-            let segment = Segment {
-                sender,
-                source,
-                destination,
-                packet: &request,
-                header_bytes,
-            };
-            self.refuse(&segment, directory, around);
-            return false;
-        }
-        let _ = connection.host.stream.set_nodelay(true);
-        connection.peer_mac = Some(sender);
-        let mut exit = Exit {
-            fabric: around.fabric,
-            scratch: &mut self.scratch,
-            from: directory.mac,
-            to: sender,
-            now: around.now,
-        };
-        stack.input(&request, &mut exit);
-        connection.stack = Some(stack);
-        true
-    }
-
-    /// Whether a connection has waited too long for its service; says so and resets the host.
-    fn expired(&self, connection: &Connection, around: &mut Surroundings<'_>) -> bool {
-        let until = match &connection.stage {
-            Stage::Waiting { until, .. } | Stage::Calling { until } => *until,
-            Stage::HostCalling { .. } | Stage::Open => return false,
-        };
-        if around.now < until {
-            return false;
-        }
-        around.fabric.counters.unreachable += 1;
-        match (&connection.stage, connection.flow) {
-            (Stage::Waiting { service, .. }, _) => {
-                (self.log)(&format!(
-                    "service {service} did not appear on the LAN in time"
-                ));
-            }
-            (_, Some(flow)) => (self.log)(&format!(
-                "{} port {} did not answer in time",
-                flow.remote, flow.remote_port
-            )),
-            (_, None) => {}
-        }
-        connection.host.reset();
-        true
-    }
-
-    fn log_refusal(&self, connection: &Connection, around: &mut Surroundings<'_>) {
-        around.fabric.counters.unreachable += 1;
-        if let Some(flow) = connection.flow {
-            let (remote, port) = (flow.remote, flow.remote_port);
-            (self.log)(&format!("{remote} refused the connection to port {port}"));
-        }
-    }
-
-    fn unused_flow(&mut self, remote: IpAddr, remote_port: u16) -> Option<Flow> {
+    pub(super) fn unused_flow(&mut self, remote: IpAddr, remote_port: u16) -> Option<Flow> {
         for _ in LOCAL_PORTS {
             let local_port = self.next_port;
             self.next_port = if local_port == *LOCAL_PORTS.end() {
@@ -561,7 +238,7 @@ impl Connections {
         None
     }
 
-    fn take_stack(&mut self) -> Stack {
+    pub(super) fn take_stack(&mut self) -> Stack {
         if let Some(stack) = self.spare.pop() {
             return stack;
         }
@@ -580,7 +257,7 @@ impl Connections {
         }
     }
 
-    fn queue(&mut self, id: ConnectionId) {
+    pub(super) fn queue(&mut self, id: ConnectionId) {
         let slot = &mut self.slots[id.index as usize];
         if slot.generation == id.generation && !slot.queued {
             slot.queued = true;
@@ -589,7 +266,7 @@ impl Connections {
     }
 
     /// Sets the timer, unless it rings earlier anyway: then the connection sets it anew.
-    fn set_timer(&mut self, id: ConnectionId, due: Instant) {
+    pub(super) fn set_timer(&mut self, id: ConnectionId, due: Instant) {
         let slot = &mut self.slots[id.index as usize];
         if slot.timer.is_some_and(|timer| timer <= due) {
             return;
@@ -600,7 +277,7 @@ impl Connections {
         self.timers.insert((due, id));
     }
 
-    fn insert(&mut self, connection: Connection) -> ConnectionId {
+    pub(super) fn insert(&mut self, connection: Connection) -> ConnectionId {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             self.slots.len() as u32 - 1
@@ -613,7 +290,7 @@ impl Connections {
         }
     }
 
-    fn register(&mut self, id: ConnectionId, around: &Surroundings<'_>) {
+    pub(super) fn register(&mut self, id: ConnectionId, around: &Surroundings<'_>) {
         let Some(connection) = self.get(id) else {
             return;
         };
@@ -644,16 +321,6 @@ impl Connections {
             ..Slot::default()
         };
         self.free.push(id.index);
-    }
-}
-
-/// Starts a connection to a port of the host's loopback.
-fn call_host(port: u16) -> std::io::Result<TcpStream> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    match rustix::net::connect(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
-        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(TcpStream::from(socket)),
-        Err(error) => Err(error.into()),
     }
 }
 

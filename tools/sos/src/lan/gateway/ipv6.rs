@@ -11,8 +11,8 @@ use smoltcp::wire::{
     NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr, NdiscRouterFlags, RawHardwareAddress,
 };
 
-use super::connections::Segment;
 use super::directory::group_mac;
+use super::segments::Segment;
 use super::{Gateway, Surroundings};
 use crate::lan::fabric::Origin;
 

@@ -3,6 +3,7 @@
 //! [`Gateway::input`] takes the frames that reach it: ARP and neighbour discovery, echo, DHCP and
 //! DNS are answered here; TCP goes to [`connections::Connections`].
 
+mod advance;
 mod connection;
 mod connections;
 mod dhcp;
@@ -12,6 +13,7 @@ mod emit;
 mod ipv6;
 mod neighbours;
 mod resolver;
+mod segments;
 mod stack;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -156,7 +158,7 @@ impl Gateway {
                 around.fabric.counters.unusable += 1;
                 return;
             }
-            let segment = connections::Segment {
+            let segment = segments::Segment {
                 sender,
                 source: IpAddr::V4(source),
                 destination: IpAddr::V4(destination),
