@@ -58,7 +58,6 @@ fn the_same_seed_gives_the_same_frames() {
             delayed: 5,
         };
         let mut world = World::relayed(StackLimits::default(), faults, 7, Checksums::Computed);
-        // Whatever a reused buffer holds must not leave the instance.
         let (server, client, _) = world.connected();
         exchange(&mut world, [server, client], 50_000);
         world.relay.unwrap().seen
@@ -68,6 +67,7 @@ fn the_same_seed_gives_the_same_frames() {
 
 #[test]
 fn nothing_of_a_reused_buffer_is_sent() {
+    // Pooled buffers held other instances' frames: what smoltcp leaves unwritten would leak them.
     let run = |stale: u8| {
         let faults = Faults::default();
         let mut world = World::relayed(StackLimits::default(), faults, 7, Checksums::Omitted);
