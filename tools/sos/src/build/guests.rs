@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::workspace::Program;
 use super::{Workspace, run_cargo};
 use crate::paths;
-use crate::setup::{self, WASM_TARGET};
+use crate::setup::{self, WASM_TARGET, WasmToolchain};
 
 /// The profile of guests in the workspace of SOS; a project's guests have cargo's `release`.
 const PROFILE: &str = "guest";
@@ -52,6 +52,33 @@ pub fn guest_in(workspace: &Workspace, names: &[&str]) -> Result<Vec<PathBuf>> {
         .iter()
         .map(|program| files.join(format!("{}.wasm", program.name)))
         .collect())
+}
+
+/// Lints every guest of SOS for its own target. Debian's packages have no Clippy: there the
+/// compiler's own warnings must do.
+pub fn lint_guests() -> Result<()> {
+    let workspace = Workspace::of_sos()?;
+    let toolchain = setup::ensure_wasm()?;
+    let folder = paths::target()?.join("guests").join(toolchain.name());
+    let mut command = match &toolchain {
+        WasmToolchain::Rustup => toolchain.cargo("clippy"),
+        WasmToolchain::Debian { .. } => {
+            let mut command = toolchain.cargo("check");
+            command.env("CARGO_ENCODED_RUSTFLAGS", "-Dwarnings");
+            command
+        }
+    };
+    command
+        .args(["--profile", PROFILE, "--target-dir"])
+        .arg(folder)
+        .current_dir(&workspace.root);
+    for program in workspace.guests() {
+        command.args(["--package", &program.package, "--bin", &program.name]);
+    }
+    if toolchain == WasmToolchain::Rustup {
+        command.args(["--", "--deny", "warnings"]);
+    }
+    run_cargo(&mut command).context("lint the guests")
 }
 
 fn named<'a>(workspace: &'a Workspace, name: &str) -> Result<&'a Program> {

@@ -23,6 +23,13 @@ pub fn kernel() -> Result<PathBuf> {
     Ok(folder.join(TARGET).join(PROFILE).join(PACKAGE))
 }
 
+/// Lints the kernel as the freestanding program that it is.
+pub fn lint_kernel() -> Result<()> {
+    let mut command = cargo("clippy", &paths::target()?.join("kernel"))?;
+    command.args(["--profile", PROFILE, "--", "--deny", "warnings"]);
+    run_cargo(&mut command).context("lint the kernel")
+}
+
 /// A `cargo SUBCOMMAND` for the kernel, with its own flags alone.
 fn cargo(subcommand: &str, target_folder: &Path) -> Result<std::process::Command> {
     let linker = setup::rust_lld().context(

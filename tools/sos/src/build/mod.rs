@@ -7,8 +7,8 @@ mod guests;
 mod kernel;
 mod workspace;
 
-pub use guests::{guest_in, guests};
-pub use kernel::kernel;
+pub use guests::{guest_in, guests, lint_guests};
+pub use kernel::{kernel, lint_kernel};
 pub use workspace::Workspace;
 
 use std::process::Command;

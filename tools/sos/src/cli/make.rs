@@ -1,4 +1,4 @@
-//! The verbs that make files: `build`, `image`, `new`.
+//! The verbs that make files: `build`, `lint`, `image`, `new`.
 
 use std::path::PathBuf;
 
@@ -61,6 +61,12 @@ pub fn build(arguments: &BuildArguments) -> Result<()> {
         println!("{}", file.display());
     }
     Ok(())
+}
+
+/// Lints what cargo alone would lint for the wrong target.
+pub fn lint() -> Result<()> {
+    build::lint_kernel()?;
+    build::lint_guests()
 }
 
 /// Packs or inspects an image.

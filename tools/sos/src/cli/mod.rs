@@ -48,6 +48,8 @@ enum Verb {
     Image(make::ImageArguments),
     /// Make a service project from a template
     New(make::NewArguments),
+    /// Lint the kernel and the guests of SOS, each for its own target
+    Lint,
     /// Find or install what SOS needs, and say what was found
     Setup,
 }
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Build(arguments)) => make::build(&arguments).map(done),
         Some(Verb::Image(arguments)) => make::image(&arguments).map(done),
         Some(Verb::New(arguments)) => make::new(&arguments).map(done),
+        Some(Verb::Lint) => make::lint().map(done),
         Some(Verb::Setup) => show_setup().map(done),
     };
     result.unwrap_or_else(|error| {

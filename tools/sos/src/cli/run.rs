@@ -77,8 +77,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => default_manifest()?,
     };
     let image = load(&manifest)?;
-    let folder = tempfile::tempdir_in(paths::cache()?).context("make a folder for the image")?;
-    let file = folder.path().join("boot.sosimg");
+    // Replaced as a whole: a node that still boots from the old file keeps it.
+    let file = paths::cache()?.join(format!("{}.sosimg", image.manifest.name));
     image.write(&file)?;
 
     let mut node = NodeBuilder::new(&kernel)

@@ -1,9 +1,12 @@
 //! The service {{name}}: answers HTTP on port 80.
 
+use std::convert::Infallible;
+
 use sos_sdk::http::{Limits, Server, Status};
 use sos_sdk::info;
 
-fn serve() -> sos_sdk::Result<()> {
+/// Serves for ever, or says why it cannot.
+fn serve() -> sos_sdk::Result<Infallible> {
     let mut server = Server::bind("0.0.0.0:80", Limits::default())?;
     info!("{{name}} serves HTTP on port 80");
     server.serve(|request, response| match (request.method, request.target) {
