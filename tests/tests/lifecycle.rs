@@ -4,7 +4,7 @@ use sos_core::image::{Autostart, RestartPolicy};
 use sos_core::kernel::Next;
 use sos_core::machine::Duration;
 use sos_tests::sim::cluster::Cluster;
-use sos_tests::sim::image::ImageBuilder;
+use sos_tests::sim::image::{ImageBuilder, link};
 
 /// Returns at once.
 const RETURNS: &str = "(module (memory (export \"memory\") 1) (func (export \"_start\")))";
@@ -261,6 +261,45 @@ fn poweroff_and_reboot_end_the_node() {
         shell(&mut cluster, verb);
         assert_eq!(cluster.nodes[0].ended, Some(expected));
     }
+}
+
+#[test]
+fn segments_are_listed_and_changed() {
+    let image = ImageBuilder::new("segments")
+        .switch("lan", Some("nic0"))
+        .link("backend")
+        .instance("left", TICKS)
+        .port("eth0", link("backend"), "10.1.0.1/24")
+        .instance("right", TICKS)
+        .port("eth0", link("backend"), "10.1.0.2/24");
+    let mut cluster = boot(image);
+    assert!(shell(&mut cluster, "switch").contains("nic0"));
+    let links = json(&mut cluster, "link --json");
+    assert_eq!(links[0]["ports"].as_array().unwrap().len(), 2, "{links}");
+    let text = shell(&mut cluster, "ping left 10.1.0.2 -c 1");
+    cluster.run_for(Duration::from_secs(1));
+    let console = cluster.nodes[0].console();
+    assert!(
+        console.contains("1 sent, 1 received, 0% lost"),
+        "{text}{console}"
+    );
+    shell(&mut cluster, "link down backend");
+    shell(&mut cluster, "ping left 10.1.0.2 -c 1");
+    cluster.run_for(Duration::from_secs(3));
+    assert!(
+        cluster.nodes[0]
+            .console()
+            .contains("1 sent, 0 received, 100% lost")
+    );
+    assert!(shell(&mut cluster, "link rm backend").contains("error: 'backend' still has ports"));
+    shell(&mut cluster, "switch add other");
+    assert!(shell(&mut cluster, "switch").contains("other"));
+    shell(&mut cluster, "switch rm other");
+    assert!(!shell(&mut cluster, "switch").contains("other "));
+    assert!(
+        shell(&mut cluster, "switch add lan")
+            .contains("error: a switch or link named 'lan' exists already")
+    );
 }
 
 #[test]
