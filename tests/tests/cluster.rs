@@ -99,14 +99,24 @@ fn a_wire_cut_for_a_while_only_delays() {
 
 #[test]
 fn nodes_draw_different_station_addresses() {
-    let mut cluster = cluster(5, WireFaults::NONE);
+    let mut cluster = Cluster::new(5);
+    for name in ["left", "right"] {
+        let image = ImageBuilder::new(name)
+            .switch("lan", Some("nic0"))
+            .instance("counter", &GUESTS[0])
+            .port("eth0", switch("lan"), "10.0.0.1/24");
+        cluster.boot(name, image.build());
+    }
     cluster.run_for(Duration::from_secs(1));
     let macs: Vec<String> = (0..2)
         .map(|node| {
             cluster.type_text(node, "net --json\r");
             cluster.run_for(Duration::from_secs(1));
             let text = cluster.nodes[node].console();
-            let at = text.find("\"mac\":\"").expect("a station address") + 7;
+            let at = text
+                .find("\"mac\":\"")
+                .unwrap_or_else(|| panic!("no station address: {text}"))
+                + 7;
             text[at..at + 17].to_string()
         })
         .collect();
