@@ -19,8 +19,8 @@ const KEY_BYTES: usize = 32;
 const PROCESSOR_WORDS: usize = KEY_BYTES / 8;
 /// How often RDRAND is tried for a word (Intel SDM volume 1, 7.3.17.1).
 const PROCESSOR_TRIES: usize = 10;
-/// Time-stamps whose differences are mixed in where there is no RDRAND.
-const JITTER_ROUNDS: usize = 256;
+/// Time-stamps that are mixed in where there is no RDRAND.
+const JITTER_STAMPS: usize = 256;
 /// How long the start waits for the entropy device, in nanoseconds.
 const START_WAIT_NS: u64 = 20_000_000;
 
@@ -123,12 +123,13 @@ pub fn reseed(device: Option<&mut EntropyDevice>) {
 fn mix_processor() {
     match processor_words() {
         Some(words) => mix_strong(words.map(u64::to_le_bytes).as_flattened()),
-        None => {
-            for _ in 0..JITTER_ROUNDS {
-                mix(&[]);
-            }
-        }
+        None => mix(&jitter()),
     }
+}
+
+/// The low bytes of time-stamps taken in a row: how long each took is what is not known.
+fn jitter() -> [u8; JITTER_STAMPS] {
+    core::array::from_fn(|_| time_stamp() as u8)
 }
 
 fn processor_words() -> Option<[u64; PROCESSOR_WORDS]> {

@@ -220,9 +220,12 @@ impl NetworkCard {
     /// Whether a call would now find frames, or space that was waited for. Interrupts that came are a
     /// matter of the machine's own flag.
     pub fn has_pending(&self) -> bool {
-        self.failure.is_none()
-            && (self.receive.has_completion()
-                || self.space == Space::Awaited && self.transmit.has_completion())
+        self.failure.is_none() && (self.receive.has_completion() || self.space_has_come())
+    }
+
+    /// Whether the transmit buffers that the caller waits for have come back.
+    fn space_has_come(&self) -> bool {
+        self.space == Space::Awaited && self.transmit.has_completion()
     }
 
     /// Hands up to `budget` frames that have arrived to `sink`, in place, and says how many. With
@@ -238,6 +241,9 @@ impl NetworkCard {
     ) -> Result<usize, TransportError> {
         self.in_use()?;
         self.serve_configuration()?;
+        if self.space_has_come() {
+            self.collect()?;
+        }
         let mut count = 0;
         let result = loop {
             if count == budget {
@@ -356,7 +362,12 @@ impl NetworkCard {
         if !self.interrupts.serve() {
             return Ok(());
         }
+        let was_up = self.link_is_up;
         let result = self.transport.check().and_then(|()| self.read_link());
+        if self.link_is_up != was_up {
+            let state = if self.link_is_up { "up" } else { "down" };
+            crate::log!("net {}: link {state}", self.transport.address());
+        }
         result.map_err(|error| self.fail(error))
     }
 

@@ -171,12 +171,13 @@ impl Function {
         (secondary > self.address.bus).then_some(secondary)
     }
 
-    /// The memory behind each base address register that decodes memory at an address which the
-    /// firmware chose.
+    /// Lets the function decode its memory and reach ours, and tells the memory behind each base
+    /// address register that has an address from the firmware.
     ///
     /// Registers are sized by writing ones (6.2.5.1). Decoding is off meanwhile, so that no range
-    /// appears at a wrong place; as each switch is dear on a virtual machine, all are sized at once.
-    pub fn read_memory_ranges(&self, space: &impl ConfigurationSpace) -> MemoryRanges {
+    /// appears at a wrong place; as each switch takes a virtual machine some milliseconds, all are
+    /// sized at once.
+    pub fn enable(&self, space: &impl ConfigurationSpace) -> MemoryRanges {
         let registers = if self.header_type(space) == 0 {
             REGISTERS_MAX
         } else {
@@ -196,7 +197,7 @@ impl Function {
             }
             index += if is_wide { 2 } else { 1 };
         }
-        self.set_command(space, command);
+        self.set_command(space, command | COMMAND_MEMORY | COMMAND_BUS_MASTER);
         MemoryRanges(ranges)
     }
 
@@ -242,14 +243,6 @@ impl Function {
     fn set_command(&self, space: &impl ConfigurationSpace, command: u16) {
         // The upper half is the status register, whose bits are cleared by writing ones.
         space.write(self.address, COMMAND, command.into());
-    }
-
-    /// Lets the function decode its memory and reach ours.
-    pub fn enable(&self, space: &impl ConfigurationSpace) {
-        self.set_command(
-            space,
-            self.command(space) | COMMAND_MEMORY | COMMAND_BUS_MASTER,
-        );
     }
 
     /// Keeps the function off its interrupt line, as it will send messages.
@@ -394,12 +387,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_wide_range_is_sized_and_left_as_it_was() {
+    fn a_wide_range_is_sized_and_left_where_it_was() {
         let space = FakeSpace::default();
         let address = space.add(0, 3, 0);
         space.set(address, COMMAND, 0x0407);
         space.set_wide_range(address, 4, 0x12_0000_4000, 0x4000);
-        let ranges = space.function(address).read_memory_ranges(&space);
+        let ranges = space.function(address).enable(&space);
         let range = ranges.part(4, 0x1000, 0x3000);
         assert_eq!(
             range,
@@ -421,7 +414,7 @@ pub(crate) mod tests {
         let address = space.add(0, 3, 0);
         space.set(address, BARS, 0xC001);
         space.set_wide_range(address, 2, 0, 0x4000);
-        let ranges = space.function(address).read_memory_ranges(&space);
+        let ranges = space.function(address).enable(&space);
         for index in 0..=255 {
             assert_eq!(ranges.part(index, 0, 1), None, "{index}");
         }

@@ -191,7 +191,7 @@ mod tests {
 
     fn read_at(space: &FakeSpace, address: Address) -> Result<Layout, LayoutError> {
         let function = space.function(address);
-        Layout::read(space, &function, &function.read_memory_ranges(space))
+        Layout::read(space, &function, &function.enable(space))
     }
 
     const GOOD: [(u32, u32, u32); 4] = [

@@ -130,7 +130,8 @@ impl PciTransport {
         let device_type = device_type(function)
             .and_then(|it| DeviceType::try_from(it).ok())
             .ok_or(TransportError::UnknownType)?;
-        let ranges = function.read_memory_ranges(&bus.space);
+        function.disable_interrupt_line(&bus.space);
+        let ranges = function.enable(&bus.space);
         let layout = Layout::read(&bus.space, function, &ranges).map_err(TransportError::Layout)?;
         let mapped = |range: MemoryRange| {
             usize::try_from(range.length)
@@ -138,8 +139,6 @@ impl PciTransport {
                 .and_then(|length| Registers::map(range.address, length))
                 .ok_or(TransportError::Unmapped)
         };
-        function.disable_interrupt_line(&bus.space);
-        function.enable(&bus.space);
         let mut transport = Self {
             address: function.address,
             ranges,
