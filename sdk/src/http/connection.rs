@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::request::{Limits, Parsed, Request, parse};
+use super::repeated::RepeatedHead;
+use super::request::{Limits, Parsed, Request};
 use super::response::{Persistence, Response};
 use super::server::Answer;
 use crate::error::Result;
@@ -38,6 +39,7 @@ pub struct Connection {
     /// Whether anything happened since the server last looked for idle clients.
     pub was_active: bool,
     has_continued: bool,
+    repeated: RepeatedHead,
     /// Counts requests, so that a late answer does not meet another request.
     pub requests: u32,
 }
@@ -52,6 +54,7 @@ impl Connection {
             phase: Phase::Reading,
             was_active: true,
             has_continued: false,
+            repeated: RepeatedHead::default(),
             requests: 0,
         }
     }
@@ -118,7 +121,7 @@ impl Connection {
     ) -> usize {
         let mut taken = 0;
         while self.phase == Phase::Reading && taken < input.len() {
-            match parse(&input[taken..], limits) {
+            match self.repeated.parse(&input[taken..], limits) {
                 Parsed::Complete(request, bytes) => {
                     taken += bytes;
                     self.answer_one(&request, output, handle);

@@ -22,6 +22,7 @@
 //! request bodies in chunks (411) and none for upgrades.
 
 mod connection;
+mod repeated;
 mod request;
 mod response;
 mod server;
