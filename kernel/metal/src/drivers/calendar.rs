@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn decimal_coded(value: u8) -> u8 {
-        value / 10 << 4 | value % 10
+        ((value / 10) << 4) | (value % 10)
     }
 
     #[test]
