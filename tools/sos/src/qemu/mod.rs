@@ -38,7 +38,7 @@ const WATCHDOG: Duration = Duration::from_secs(300);
 /// use std::time::Duration;
 /// let kernel = sos::build::kernel()?;
 /// let node = sos::qemu::NodeBuilder::new(&kernel).memory_mib(64).spawn()?;
-/// node.console().expect("sos> ", Duration::from_secs(30))?;
+/// node.console().expect("> ", Duration::from_secs(30))?;
 /// node.console().send_line("poweroff")?;
 /// assert!(node.wait(Duration::from_secs(10))?.is_poweroff());
 /// # anyhow::Ok(())
