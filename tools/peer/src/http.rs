@@ -131,7 +131,7 @@ fn route(head: &Head, body: &[u8], store: &mut Store, output: &mut Vec<u8>) {
     }
     match (head.path, head.method) {
         (b"/", b"GET") => write_response(output, "200 OK", GREETING, keep),
-        (b"/", _) => fail(output, "405 Method Not Allowed", keep),
+        (b"/", _) => refuse_method(output, "GET", keep),
         _ => fail(output, "404 Not Found", keep),
     }
 }
@@ -163,12 +163,19 @@ fn route_key(
             Some(_) => write_response(output, "200 OK", b"deleted\n", keep),
             None => fail(output, "404 Not Found", keep),
         },
-        _ => fail(output, "405 Method Not Allowed", keep),
+        _ => refuse_method(output, "GET, PUT, DELETE", keep),
     }
 }
 
 fn fail(output: &mut Vec<u8>, status: &str, keep: KeepAlive) {
     write_response(output, status, &status_line_body(status), keep);
+}
+
+fn refuse_method(output: &mut Vec<u8>, allowed: &str, keep: KeepAlive) {
+    let field = format!("\r\nAllow: {allowed}");
+    let body = b"method not allowed\n";
+    write_head(output, "405 Method Not Allowed", body.len(), keep, &field);
+    output.extend_from_slice(body);
 }
 
 /// A body for an error: the reason in lower case on one line.
@@ -182,15 +189,26 @@ fn status_line_body(status: &str) -> Vec<u8> {
 }
 
 fn write_response(output: &mut Vec<u8>, status: &str, body: &[u8], keep: KeepAlive) {
+    write_head(output, status, body.len(), keep, "");
+    output.extend_from_slice(body);
+}
+
+fn write_head(
+    output: &mut Vec<u8>,
+    status: &str,
+    body_len: usize,
+    keep: KeepAlive,
+    further_field: &str,
+) {
     output.extend_from_slice(b"HTTP/1.1 ");
     output.extend_from_slice(status.as_bytes());
     output.extend_from_slice(b"\r\nContent-Type: text/plain\r\nContent-Length: ");
-    output.extend_from_slice(body.len().to_string().as_bytes());
-    output.extend_from_slice(match keep {
-        KeepAlive::Yes => b"\r\n\r\n",
-        KeepAlive::No => b"\r\nConnection: close\r\n\r\n",
-    });
-    output.extend_from_slice(body);
+    output.extend_from_slice(body_len.to_string().as_bytes());
+    if matches!(keep, KeepAlive::No) {
+        output.extend_from_slice(b"\r\nConnection: close");
+    }
+    output.extend_from_slice(further_field.as_bytes());
+    output.extend_from_slice(b"\r\n\r\n");
 }
 
 #[cfg(test)]
@@ -277,5 +295,19 @@ mod tests {
             b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
             &mut store
         ));
+    }
+
+    #[test]
+    fn answers_have_the_bytes_of_the_guest() {
+        let mut store = Store::new();
+        let (_, page) = one(b"GET / HTTP/1.1\r\n\r\n", &mut store);
+        let expected = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 15\r\n\r\n\
+                        hello from SOS\n";
+        assert_eq!(page, expected);
+        let (_, refused) = one(b"POST / HTTP/1.0\r\n\r\n", &mut store);
+        let expected = "HTTP/1.1 405 Method Not Allowed\r\nContent-Type: text/plain\r\n\
+                        Content-Length: 19\r\nConnection: close\r\nAllow: GET\r\n\r\n\
+                        method not allowed\n";
+        assert_eq!(refused, expected);
     }
 }

@@ -147,6 +147,17 @@ fn add_default_route(socket: &OwnedFd, gateway: Ipv4Addr) -> io::Result<()> {
     Ok(())
 }
 
+/// The clock that all processes of the machine share, in nanoseconds since some moment.
+pub fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the kernel writes one `timespec`; this clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// One line with the machine's memory in KiB, as the kernel sees it now.
 pub fn memory_report() -> io::Result<String> {
     let text = std::fs::read_to_string("/proc/meminfo")?;

@@ -2,19 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-/// What this boot is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mode {
-    /// Serve HTTP, sink, source and echo until the machine is ended.
-    Serve,
-}
+use crate::compute::Work;
 
-/// The parsed words; unknown ones belong to the kernel and are left alone.
+/// The static address of `eth0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// What to do.
-    pub mode: Mode,
-    /// The static address of `eth0`.
+pub struct Address {
+    /// The address itself.
     pub address: Ipv4Addr,
     /// Its prefix length.
     pub prefix: u8,
@@ -22,29 +15,74 @@ pub struct Options {
     pub gateway: Option<Ipv4Addr>,
 }
 
-impl Options {
-    /// Reads the words; what is absent or unreadable keeps the user-network defaults of QEMU.
-    pub fn from_command_line(line: &str) -> Options {
-        let mut options = Options {
-            mode: Mode::Serve,
+/// What the computing peer is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Run each module and print the time.
+    Compute(Vec<Work>),
+    /// Start a process with the module so many times and print each time.
+    Start {
+        /// The module file.
+        module: String,
+        /// How often.
+        runs: usize,
+    },
+}
+
+/// The words that are for the peer; the others belong to the kernel.
+fn words(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    line.split_ascii_whitespace()
+        .filter_map(|word| word.strip_prefix("peer.")?.split_once('='))
+}
+
+impl Address {
+    /// Reads `peer.address`, `peer.prefix` and `peer.gateway`; what is absent or unreadable keeps
+    /// the defaults of QEMU's user network.
+    pub fn from_command_line(line: &str) -> Address {
+        let mut read = Address {
             address: Ipv4Addr::new(10, 0, 2, 15),
             prefix: 24,
             gateway: None,
         };
-        for word in line.split_ascii_whitespace() {
-            let Some((key, value)) = word.strip_prefix("peer.").and_then(|w| w.split_once('='))
-            else {
-                continue;
-            };
+        for (key, value) in words(line) {
             match key {
-                "address" => options.address = value.parse().unwrap_or(options.address),
-                "prefix" => options.prefix = value.parse().unwrap_or(options.prefix).min(32),
-                "gateway" => options.gateway = value.parse().ok(),
+                "address" => read.address = value.parse().unwrap_or(read.address),
+                "prefix" => read.prefix = value.parse().unwrap_or(read.prefix).min(32),
+                "gateway" => read.gateway = value.parse().ok(),
                 _ => {}
             }
         }
-        options
+        read
     }
+}
+
+impl Task {
+    /// Reads `peer.compute=MODULE,ITERATIONS,SLICE_FUEL` (several joined by `;`, unreadable ones
+    /// left out) or `peer.start=MODULE,RUNS`.
+    pub fn from_command_line(line: &str) -> Option<Task> {
+        words(line).find_map(|(key, value)| match key {
+            "compute" => Some(Task::Compute(value.split(';').filter_map(work).collect())),
+            "start" => {
+                let (module, runs) = value.split_once(',')?;
+                Some(Task::Start {
+                    module: module.to_owned(),
+                    runs: runs.parse().ok()?,
+                })
+            }
+            _ => None,
+        })
+    }
+}
+
+fn work(text: &str) -> Option<Work> {
+    let mut parts = text.split(',');
+    let module = parts.next()?.to_owned();
+    let iterations = parts.next()?.parse().ok()?;
+    Some(Work {
+        module,
+        iterations,
+        slice_fuel: parts.next()?.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -52,21 +90,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_the_peer_are_read_among_those_of_the_kernel() {
-        let options = Options::from_command_line(
-            "console=ttyS0 quiet peer.address=10.77.0.9 peer.prefix=16 peer.gateway=10.77.0.1 x=y\n",
-        );
-        assert_eq!(options.address, Ipv4Addr::new(10, 77, 0, 9));
-        assert_eq!(options.prefix, 16);
-        assert_eq!(options.gateway, Some(Ipv4Addr::new(10, 77, 0, 1)));
+    fn an_address_is_read_among_the_words_of_the_kernel() {
+        let line =
+            "console=ttyS0 peer.address=10.77.0.9 peer.prefix=16 peer.gateway=10.77.0.1 x=y\n";
+        let expected = Address {
+            address: Ipv4Addr::new(10, 77, 0, 9),
+            prefix: 16,
+            gateway: Some(Ipv4Addr::new(10, 77, 0, 1)),
+        };
+        assert_eq!(Address::from_command_line(line), expected);
     }
 
     #[test]
     fn unreadable_words_keep_the_defaults() {
-        let options =
-            Options::from_command_line("peer.address=300.1.1.1 peer.prefix=99 peer.gateway=x");
-        assert_eq!(options.address, Ipv4Addr::new(10, 0, 2, 15));
-        assert_eq!(options.prefix, 32);
-        assert_eq!(options.gateway, None);
+        let read =
+            Address::from_command_line("peer.address=300.1.1.1 peer.prefix=99 peer.gateway=x");
+        assert_eq!(read.address, Ipv4Addr::new(10, 0, 2, 15));
+        assert_eq!((read.prefix, read.gateway), (32, None));
+    }
+
+    #[test]
+    fn tasks_are_read_with_their_figures() {
+        let work = |module: &str, iterations, slice_fuel| Work {
+            module: module.to_owned(),
+            iterations,
+            slice_fuel,
+        };
+        let read = Task::from_command_line("quiet peer.compute=/a.wasm,5,100;bad;/b.wasm,6,200");
+        let expected = Task::Compute(vec![work("/a.wasm", 5, 100), work("/b.wasm", 6, 200)]);
+        assert_eq!(read, Some(expected));
+        let read = Task::from_command_line("peer.start=/a.wasm,9");
+        assert_eq!(
+            read,
+            Some(Task::Start {
+                module: "/a.wasm".to_owned(),
+                runs: 9
+            })
+        );
+        assert_eq!(Task::from_command_line("peer.start=/a.wasm"), None);
     }
 }
