@@ -5,6 +5,7 @@
 //! runs them, [`cli`] is the command line over them and [`project`] makes new services. The rest
 //! serves these: [`paths`], [`lock`], [`process`], [`terminal`], [`symbols`].
 
+pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod image;

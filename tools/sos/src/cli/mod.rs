@@ -12,7 +12,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::process::say;
-use crate::setup;
+use crate::{bench, setup};
 
 /// Build, pack and run services on SOS, an operating system whose instances are WebAssembly.
 ///
@@ -50,6 +50,8 @@ enum Verb {
     New(make::NewArguments),
     /// Lint the kernel and the guests of SOS, each for its own target
     Lint,
+    /// Measure SOS against Linux on the same machine
+    Bench(bench::Arguments),
     /// Find or install what SOS needs, and say what was found
     Setup,
 }
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Image(arguments)) => make::image(&arguments).map(done),
         Some(Verb::New(arguments)) => make::new(&arguments).map(done),
         Some(Verb::Lint) => make::lint().map(done),
+        Some(Verb::Bench(arguments)) => bench::run(&arguments).map(done),
         Some(Verb::Setup) => show_setup().map(done),
     };
     result.unwrap_or_else(|error| {

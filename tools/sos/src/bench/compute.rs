@@ -1,0 +1,131 @@
+//! The rows that compare engines: what runs, how often, and how results are read.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use super::linux::Linux;
+use super::linux_kit::Kit;
+use super::samples::Samples;
+use super::statistics::median;
+use super::system::number_after;
+use crate::build;
+
+/// A kernel that both systems run in wasmi.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernel {
+    /// The row that it fills.
+    pub row: &'static str,
+    /// The guest that holds it.
+    pub guest: &'static str,
+    /// What its `run` is given: about two seconds in an emulated machine.
+    pub iterations: u32,
+}
+
+/// Both kernels.
+pub const KERNELS: [Kernel; 2] = [
+    Kernel {
+        row: "coremark",
+        guest: "coremark",
+        iterations: 1000,
+    },
+    Kernel {
+        row: "float_kernel",
+        guest: "nbody",
+        iterations: 1000,
+    },
+];
+
+/// Fuel of one slice on the peer: about SOS's slice of 250 microseconds under emulation.
+const SLICE_FUEL: u64 = 20_000;
+/// Starts whose median counts.
+pub const STARTS: usize = 21;
+/// What is started; the same module on both systems.
+pub const STARTED_GUEST: &str = "hello";
+
+/// What a kernel says when it is done: `N iterations in M ns checksum X`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// How long it ran.
+    pub elapsed_ns: u64,
+    /// What it computed, which must be the same on both systems.
+    pub checksum: String,
+}
+
+impl Outcome {
+    /// Reads the line of a kernel.
+    pub fn read(line: &str) -> Option<Outcome> {
+        let checksum = line
+            .split_once("checksum ")?
+            .1
+            .split_ascii_whitespace()
+            .next()?;
+        Some(Outcome {
+            elapsed_ns: number_after(line, "iterations in ")?,
+            checksum: checksum.to_owned(),
+        })
+    }
+}
+
+/// Runs the wanted kernels on the peer, one boot for all.
+pub fn on_linux(kit: &Kit, wanted: &[Kernel], samples: &mut Samples) -> Result<Vec<Outcome>> {
+    let names: Vec<&str> = wanted.iter().map(|kernel| kernel.guest).collect();
+    let modules = build::guests(&names)?;
+    let names: Vec<String> = names.iter().map(|name| format!("{name}.wasm")).collect();
+    let files: Vec<_> = names
+        .iter()
+        .map(String::as_str)
+        .zip(modules.iter().map(PathBuf::as_path))
+        .collect();
+    let work = wanted
+        .iter()
+        .map(|kernel| format!("/{}.wasm,{},{SLICE_FUEL}", kernel.guest, kernel.iterations));
+    let words = format!("peer.compute={}", work.collect::<Vec<_>>().join(";"));
+    let lines = Linux::work(kit, &files, &words)?;
+    let outcomes: Vec<_> = lines
+        .iter()
+        .filter_map(|line| Outcome::read(line))
+        .collect();
+    ensure!(
+        outcomes.len() == wanted.len(),
+        "the Linux peer printed {lines:?}"
+    );
+    for (kernel, outcome) in wanted.iter().zip(&outcomes) {
+        samples.add(kernel.row, outcome.elapsed_ns as f64 / 1e6);
+    }
+    Ok(outcomes)
+}
+
+/// Starts processes that instantiate a module on the peer.
+pub fn starts_on_linux(kit: &Kit, samples: &mut Samples) -> Result<()> {
+    let modules = build::guests(&[STARTED_GUEST])?;
+    let file = format!("{STARTED_GUEST}.wasm");
+    let words = format!("peer.start=/{file},{STARTS}");
+    let lines = Linux::work(kit, &[(&file, &modules[0])], &words)?;
+    let starts_ms: Vec<f64> = lines
+        .iter()
+        .filter_map(|line| Some(number_after(line, "start ")? as f64 / 1e6))
+        .collect();
+    ensure!(
+        starts_ms.len() == STARTS,
+        "the Linux peer printed {lines:?}"
+    );
+    samples.add("start_instance", median(&starts_ms).context("no start")?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome;
+
+    #[test]
+    fn a_kernels_line_is_read_wherever_it_stands() {
+        let line = "[1.5] coremark: 1000 iterations in 2613816760 ns checksum 1f93cd74\r";
+        let expected = Outcome {
+            elapsed_ns: 2_613_816_760,
+            checksum: "1f93cd74".to_owned(),
+        };
+        assert_eq!(Outcome::read(line), Some(expected));
+        assert_eq!(Outcome::read("coremark: started"), None);
+    }
+}

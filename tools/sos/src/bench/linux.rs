@@ -1,0 +1,106 @@
+//! Runs the Linux peer: boots it on the same machine and path as SOS and reads its console.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::linux_kit::{Kit, Program};
+use super::services::Machine;
+use super::system::{self, Services};
+use crate::lan::Lan;
+use crate::qemu::{Node, NodeBuilder};
+
+/// The address of all its services.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+/// A machine that has not done its work by then is hung.
+const WORK_TIMEOUT: Duration = Duration::from_secs(180);
+/// What makes this kernel boot faster without making it serve differently: no probing of absent
+/// keyboards, no self-tests of unused ciphers, no check of a timer that emulation has. Security
+/// mitigations stay at the kernel's default (`auto`).
+const TUNING: &str = "console=ttyS0 quiet panic=-1 cryptomgr.notests tsc=reliable no_timer_check \
+    i8042.noaux i8042.nokbd i8042.nopnp 8250.nr_uarts=1 random.trust_cpu=on \
+    rcupdate.rcu_expedited=1 audit=0 apparmor=0";
+
+/// A Linux machine that serves.
+pub struct Linux {
+    node: Node,
+    /// The LAN lives as long as the machine.
+    _lan: Lan,
+    started: Instant,
+    services: Services,
+}
+
+impl Linux {
+    /// Boots with the services; returns at once, while the machine boots.
+    pub fn serve(kit: &Kit) -> Result<Linux> {
+        let initramfs = kit.initramfs(Program::Serve, &[])?;
+        let (lan, services) = system::start_lan([IpAddr::V4(ADDRESS); 4])?;
+        let words = format!("peer.address={ADDRESS} peer.prefix=24");
+        let machine = builder(kit, &initramfs, &words).arguments(system::nic(&lan));
+        let started = Instant::now();
+        Ok(Linux {
+            node: machine.spawn()?,
+            _lan: lan,
+            started,
+            services,
+        })
+    }
+
+    /// Boots for work without a network, with these files at the root, and returns the lines that
+    /// the peer has said once the machine has ended.
+    pub fn work(kit: &Kit, files: &[(&str, &Path)], words: &str) -> Result<Vec<String>> {
+        let initramfs = kit.initramfs(Program::Compute, files)?;
+        let node = builder(kit, &initramfs, words)
+            .watchdog(WORK_TIMEOUT)
+            .spawn()?;
+        let end = node.wait(WORK_TIMEOUT)?;
+        let transcript = node.console().transcript();
+        let said: Vec<String> = transcript
+            .lines()
+            .filter_map(|line| Some(line.split_once("peer: ")?.1.trim().to_owned()))
+            .collect();
+        if let Some(reason) = said.iter().find(|line| line.starts_with("failed")) {
+            bail!("the Linux peer {reason}");
+        }
+        ensure!(
+            end.is_poweroff(),
+            "the Linux peer ended: {end}\n{}",
+            node.console().tail()
+        );
+        Ok(said)
+    }
+}
+
+fn builder(kit: &Kit, initramfs: &Path, words: &str) -> NodeBuilder {
+    system::machine(&kit.kernel, initramfs)
+        .name("Linux")
+        .append(TUNING)
+        .append(words)
+}
+
+impl Machine for Linux {
+    fn started(&self) -> Instant {
+        self.started
+    }
+
+    fn services(&self) -> &Services {
+        &self.services
+    }
+
+    fn memory_before_bytes(&mut self) -> Result<u64> {
+        let console = self.node.console();
+        console.expect("peer: memory ", WORK_TIMEOUT)?;
+        let line = console.expect("\n", WORK_TIMEOUT)?;
+        let kib =
+            |label| system::number_after(&line, label).with_context(|| format!("read `{line}`"));
+        // Free is the larger figure where the reserve of the page allocator counts.
+        let unused_kib = kib("available ")?.max(kib("free ")?);
+        Ok((system::MEMORY_MIB << 20).saturating_sub(unused_kib << 10))
+    }
+
+    fn process_id(&self) -> u32 {
+        self.node.process_id()
+    }
+}

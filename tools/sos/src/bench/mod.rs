@@ -1,0 +1,226 @@
+//! `cargo sos bench`: SOS and Linux on the same emulated machine, over the same path, in turns.
+//!
+//! [`rows`] says what there is, [`run`] measures. Network rows go through the LAN and gateway of
+//! [`crate::lan`] for both systems; the ceiling of that path alone stands beside them. Neighbours:
+//! `tools/peer` is the program inside the Linux machine, `guests/bench` its equal on SOS.
+
+mod ceiling;
+mod compute;
+mod cpio;
+mod linux;
+mod linux_kit;
+mod load;
+mod report;
+mod rows;
+mod samples;
+mod services;
+mod sos_node;
+mod statistics;
+mod stream_load;
+mod system;
+mod vmlinux;
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+
+use crate::process::say;
+use compute::{KERNELS, Kernel, Outcome};
+use linux::Linux;
+use report::Figures;
+use samples::Samples;
+use services::Machine;
+use sos_node::{Company, Sos};
+
+pub use rows::{Peer, Row, Setting, rows};
+pub use statistics::Better;
+
+/// Which systems are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    /// SOS and the peer, in turns.
+    Both,
+    /// The peer alone.
+    Peer,
+}
+
+/// What `bench` is asked for.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Rows to measure; all when none is named.
+    #[arg(value_name = "ROW")]
+    rows: Vec<String>,
+    /// Names every row and ends.
+    #[arg(long)]
+    list: bool,
+    /// Prints one JSON object instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Turns of each system; the medians are reported.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    runs: u32,
+    /// Which systems are measured.
+    #[arg(long, value_enum, default_value_t = Side::Both)]
+    side: Side,
+}
+
+/// Measures what is asked for and prints it on standard output; progress goes to standard error.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let chosen = chosen_rows(&arguments.rows)?;
+    if arguments.list {
+        let lines = chosen
+            .iter()
+            .map(|row| [row.name, row.unit, row.description].map(str::to_owned));
+        print!("{}", report::align_words(&lines.collect::<Vec<_>>()));
+        return Ok(());
+    }
+    let figures = measure(&chosen, arguments.runs, arguments.side)?;
+    if arguments.json {
+        println!("{}", report::json(&chosen, &figures)?);
+    } else {
+        print!("{}", report::table(&chosen, &figures));
+    }
+    Ok(())
+}
+
+fn chosen_rows(names: &[String]) -> Result<Vec<&'static Row>> {
+    if names.is_empty() {
+        return Ok(rows().iter().collect());
+    }
+    let find = |name: &String| match rows().iter().find(|row| row.name == name) {
+        Some(row) => Ok(row),
+        None => {
+            let known: Vec<_> = rows().iter().map(|row| row.name).collect();
+            bail!("no bench row `{name}`: choose from {}", known.join(", "))
+        }
+    };
+    names.iter().map(find).collect()
+}
+
+/// The systems that take turns.
+struct Systems {
+    peer: linux_kit::Kit,
+    sos: Option<sos_node::Kit>,
+}
+
+fn measure(chosen: &[&Row], runs: u32, side: Side) -> Result<Figures> {
+    let systems = Systems {
+        peer: linux_kit::Kit::prepare()?,
+        sos: match side {
+            Side::Both => Some(sos_node::Kit::prepare()?),
+            Side::Peer => None,
+        },
+    };
+    let mut figures = Figures {
+        peer_name: systems.peer.name.clone(),
+        ..Figures::default()
+    };
+    let network = names_of(chosen, Setting::Services);
+    for run in 1..=runs {
+        if !network.is_empty() {
+            let station = ceiling::Station::start()?;
+            services::measure_network(&station.services, &network, &mut figures.ceiling)
+                .context("measure the path without a machine")?;
+        }
+        let turn = Instant::now();
+        let mut expected = measure_peer(&systems.peer, chosen, &mut figures.peer)
+            .with_context(|| format!("measure {}", systems.peer.name))?;
+        if let Some(kit) = &systems.sos {
+            measure_sos(kit, chosen, &mut figures.sos, &mut expected).context("measure SOS")?;
+        }
+        say(format!(
+            "bench: run {run} of {runs} took {:.0} s",
+            turn.elapsed().as_secs_f64()
+        ));
+    }
+    Ok(figures)
+}
+
+fn names_of(chosen: &[&Row], setting: Setting) -> Vec<&'static str> {
+    chosen
+        .iter()
+        .filter(|row| row.setting == setting)
+        .map(|row| row.name)
+        .collect()
+}
+
+fn kernels_of(chosen: &[&Row]) -> Vec<Kernel> {
+    let wanted = names_of(chosen, Setting::Compute);
+    KERNELS
+        .into_iter()
+        .filter(|kernel| wanted.contains(&kernel.row))
+        .collect()
+}
+
+/// One turn of the peer. Returns what the kernels computed, which SOS must compute too.
+fn measure_peer(
+    kit: &linux_kit::Kit,
+    chosen: &[&Row],
+    samples: &mut Samples,
+) -> Result<Vec<Outcome>> {
+    let wanted = names_of(chosen, Setting::Services);
+    if !wanted.is_empty() {
+        say(format!("bench: {} serves", kit.name));
+        services::measure(&mut Linux::serve(kit)?, &wanted, samples)?;
+    }
+    if !names_of(chosen, Setting::Start).is_empty() {
+        say(format!("bench: {} starts processes", kit.name));
+        compute::starts_on_linux(kit, samples)?;
+    }
+    let kernels = kernels_of(chosen);
+    if kernels.is_empty() {
+        return Ok(Vec::new());
+    }
+    say(format!("bench: {} computes", kit.name));
+    compute::on_linux(kit, &kernels, samples)
+}
+
+/// One turn of SOS.
+fn measure_sos(
+    kit: &sos_node::Kit,
+    chosen: &[&Row],
+    samples: &mut Samples,
+    expected: &mut Vec<Outcome>,
+) -> Result<()> {
+    let wanted = names_of(chosen, Setting::Services);
+    if !wanted.is_empty() {
+        say("bench: SOS serves");
+        services::measure(&mut Sos::serve(kit, Company::Alone)?, &wanted, samples)?;
+    }
+    if !names_of(chosen, Setting::Start).is_empty() {
+        say("bench: SOS starts instances");
+        samples.add("start_instance", sos_node::start_ms(kit)?);
+    }
+    for (kernel, expected) in kernels_of(chosen).into_iter().zip(expected.drain(..)) {
+        say(format!("bench: SOS computes {}", kernel.row));
+        let outcome = sos_node::compute(kit, kernel)?;
+        ensure!(
+            outcome.checksum == expected.checksum,
+            "{} computed {} on SOS and {} on the peer",
+            kernel.guest,
+            outcome.checksum,
+            expected.checksum
+        );
+        samples.add(kernel.row, outcome.elapsed_ns as f64 / 1e6);
+    }
+    if !names_of(chosen, Setting::Spinner).is_empty() {
+        say("bench: SOS serves beside a spinner");
+        samples.add("spinner_p99", spinner_factor(kit)?);
+    }
+    Ok(())
+}
+
+/// How many times longer the slow answers of `web` take while the spinner runs.
+fn spinner_factor(kit: &sos_node::Kit) -> Result<f64> {
+    let sos = Sos::serve(kit, Company::Spinner)?;
+    services::await_boot(sos.services())?;
+    sos.ask("stop spinner")?;
+    let alone_ms = services::web_p99_ms(sos.services())?;
+    sos.ask("start spinner")?;
+    let beside_ms = services::web_p99_ms(sos.services())?;
+    say(format!(
+        "bench: p99 of web {alone_ms:.2} ms alone, {beside_ms:.2} ms beside the spinner"
+    ));
+    Ok(beside_ms / alone_ms)
+}

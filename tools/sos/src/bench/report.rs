@@ -1,0 +1,177 @@
+//! The bench's two outputs: an aligned table for people, one JSON object for programs.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::rows::{Peer, Row};
+use super::samples::Samples;
+use super::statistics::{Better, ratio};
+
+/// The figures of all systems.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// SOS.
+    pub sos: Samples,
+    /// The peer.
+    pub peer: Samples,
+    /// The path between the load generator and the machine, without a machine.
+    pub ceiling: Samples,
+    /// What the peer is.
+    pub peer_name: String,
+}
+
+/// One row as programs read it. A figure that was not measured is `null`.
+#[derive(Debug, Serialize)]
+pub struct RowResult {
+    sos: Option<f64>,
+    peer: Option<f64>,
+    peer_name: String,
+    unit: &'static str,
+    better: Better,
+    ratio: Option<f64>,
+    runs: usize,
+}
+
+fn result(row: &Row, figures: &Figures) -> RowResult {
+    let sos = figures.sos.median(row.name);
+    let (peer, peer_name) = match row.peer {
+        Peer::Linux => (figures.peer.median(row.name), figures.peer_name.clone()),
+        Peer::Target(value) => (Some(value), "target".to_owned()),
+    };
+    let ratio = sos
+        .zip(peer)
+        .map(|(sos, peer)| ratio(sos, peer, row.better));
+    let runs = figures.sos.runs(row.name).max(figures.peer.runs(row.name));
+    RowResult {
+        sos,
+        peer,
+        peer_name,
+        unit: row.unit,
+        better: row.better,
+        ratio,
+        runs,
+    }
+}
+
+/// The JSON object, by row name.
+pub fn json(rows: &[&Row], figures: &Figures) -> serde_json::Result<String> {
+    let results: BTreeMap<&str, RowResult> = rows
+        .iter()
+        .map(|row| (row.name, result(row, figures)))
+        .collect();
+    serde_json::to_string_pretty(&results)
+}
+
+/// The table.
+pub fn table(rows: &[&Row], figures: &Figures) -> String {
+    let heading = [
+        "row", "sos", "peer", "ratio", "unit", "better", "path", "runs", "peer is",
+    ];
+    let mut lines = vec![heading.map(str::to_owned)];
+    for row in rows {
+        let result = result(row, figures);
+        lines.push([
+            row.name.to_owned(),
+            figure(result.sos),
+            figure(result.peer),
+            figure(result.ratio),
+            result.unit.to_owned(),
+            match result.better {
+                Better::Lower => "lower".to_owned(),
+                Better::Higher => "higher".to_owned(),
+            },
+            figure(figures.ceiling.median(row.name)),
+            result.runs.to_string(),
+            result.peer_name,
+        ]);
+    }
+    align(&lines)
+        + "\nratio: times by which SOS is ahead (above 1 = better than the peer); \
+                     path: the ceiling of the LAN and gateway alone\n"
+}
+
+/// Three or more significant digits, a dash for what was not measured.
+fn figure(value: Option<f64>) -> String {
+    match value {
+        None => "-".to_owned(),
+        Some(value) if value.abs() >= 1000.0 => format!("{value:.0}"),
+        Some(value) if value.abs() >= 10.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.3}"),
+    }
+}
+
+/// Columns of words, all to the left.
+pub fn align_words(lines: &[[String; 3]]) -> String {
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].len())
+            .max()
+            .unwrap_or(0)
+    };
+    let (first, second) = (width(0), width(1));
+    let line = |[a, b, c]: &[String; 3]| format!("{a:<first$}  {b:<second$}  {c}\n");
+    lines.iter().map(line).collect()
+}
+
+/// Columns of equal width: words to the left, figures (columns 1 to 3, 6 and 7) to the right.
+fn align<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
+    let mut text = String::new();
+    for line in lines {
+        for (column, cell) in line.iter().enumerate() {
+            let width = width(column).unwrap_or(0);
+            let last = column + 1 == COLUMNS;
+            match column {
+                _ if last => text.push_str(cell),
+                1..=3 | 6 | 7 => text.push_str(&format!("{cell:>width$}  ")),
+                _ => text.push_str(&format!("{cell:<width$}  ")),
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::rows;
+    use super::*;
+
+    fn figures() -> Figures {
+        let mut figures = Figures {
+            peer_name: "Linux 6".to_owned(),
+            ..Figures::default()
+        };
+        for value in [100.0, 300.0, 200.0] {
+            figures.sos.add("boot_http", value);
+        }
+        figures.peer.add("boot_http", 1000.0);
+        figures
+    }
+
+    #[test]
+    fn json_has_the_medians_and_the_times_that_sos_is_ahead() {
+        let text = json(&[&rows()[0]], &figures()).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let expected = serde_json::json!({"boot_http": {
+            "sos": 200.0, "peer": 1000.0, "peer_name": "Linux 6", "unit": "ms",
+            "better": "lower", "ratio": 5.0, "runs": 3,
+        }});
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_null_and_a_dash() {
+        let row = &rows()[1];
+        let text = json(&[row], &figures()).unwrap();
+        assert!(
+            text.contains("\"sos\": null") && text.contains("\"ratio\": null"),
+            "{text}"
+        );
+        let table = table(&[row], &figures());
+        assert!(table.lines().nth(1).unwrap().starts_with("http_rps_1"));
+        assert!(table.contains(" - "));
+    }
+}

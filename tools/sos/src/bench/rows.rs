@@ -1,0 +1,188 @@
+//! The rows of the bench: what is measured, in which unit, and which direction is ahead.
+
+use super::statistics::Better;
+
+/// What has to run for a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// A machine with the services, measured from outside.
+    Services,
+    /// A machine with the services, with and without a competing compute-bound instance.
+    Spinner,
+    /// A machine that computes, alone.
+    Compute,
+    /// A machine that starts an instance again and again.
+    Start,
+}
+
+/// What the peer's figure is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Peer {
+    /// The same measurement on Linux.
+    Linux,
+    /// There is no peer: the target that the row has to meet.
+    Target(f64),
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Its name on the command line and in the JSON.
+    pub name: &'static str,
+    /// The unit of its figures.
+    pub unit: &'static str,
+    /// Which direction is ahead.
+    pub better: Better,
+    /// What it is compared with.
+    pub peer: Peer,
+    /// What has to run for it.
+    pub setting: Setting,
+    /// What is measured, in one line.
+    pub description: &'static str,
+}
+
+const fn row(
+    name: &'static str,
+    unit: &'static str,
+    better: Better,
+    setting: Setting,
+    description: &'static str,
+) -> Row {
+    Row {
+        name,
+        unit,
+        better,
+        peer: Peer::Linux,
+        setting,
+        description,
+    }
+}
+
+/// With a spinner beside it, the p99 of `web` may be at most so many times its value without.
+const SPINNER_FACTOR: f64 = 3.0;
+
+const ROWS: [Row; 14] = {
+    use Better::{Higher, Lower};
+    use Setting::{Compute, Services, Spinner, Start};
+    [
+        row(
+            "boot_http",
+            "ms",
+            Lower,
+            Services,
+            "from the start of QEMU to the first HTTP answer",
+        ),
+        row(
+            "http_rps_1",
+            "1/s",
+            Higher,
+            Services,
+            "HTTP requests on 1 keep-alive connection",
+        ),
+        row(
+            "http_rps_16",
+            "1/s",
+            Higher,
+            Services,
+            "HTTP requests on 16 keep-alive connections",
+        ),
+        row(
+            "conn_rate",
+            "1/s",
+            Higher,
+            Services,
+            "new connections with one HTTP request each, 4 at once",
+        ),
+        row(
+            "tcp_in",
+            "MB/s",
+            Higher,
+            Services,
+            "bytes into a service over one TCP connection",
+        ),
+        row(
+            "tcp_out",
+            "MB/s",
+            Higher,
+            Services,
+            "bytes out of a service over one TCP connection",
+        ),
+        row(
+            "rtt_p50",
+            "ms",
+            Lower,
+            Services,
+            "round trip of 64 bytes over TCP, median",
+        ),
+        row(
+            "rtt_p99",
+            "ms",
+            Lower,
+            Services,
+            "round trip of 64 bytes over TCP, 99th percentile",
+        ),
+        row(
+            "mem_before",
+            "MiB",
+            Lower,
+            Services,
+            "memory in use before the first service, of 512 MiB",
+        ),
+        row(
+            "idle_cpu",
+            "percent",
+            Lower,
+            Services,
+            "CPU of the idle machine's QEMU process over 10 s",
+        ),
+        row(
+            "start_instance",
+            "ms",
+            Lower,
+            Start,
+            "from start to an instance's first instruction",
+        ),
+        row(
+            "coremark",
+            "ms",
+            Lower,
+            Compute,
+            "an integer kernel in wasmi: lists, matrices, states, checksums",
+        ),
+        row(
+            "float_kernel",
+            "ms",
+            Lower,
+            Compute,
+            "a floating-point kernel in wasmi: n-body and roundings",
+        ),
+        Row {
+            peer: Peer::Target(SPINNER_FACTOR),
+            ..row(
+                "spinner_p99",
+                "factor",
+                Lower,
+                Spinner,
+                "p99 of web at 50/s with a spinner, over that without",
+            )
+        },
+    ]
+};
+
+/// All rows in the order of the table.
+pub fn rows() -> &'static [Row] {
+    &ROWS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rows;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = rows().iter().map(|row| row.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), rows().len());
+    }
+}

@@ -1,0 +1,191 @@
+//! Runs SOS for the bench: the images, the machines and what its shell tells.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::compute::{Kernel, Outcome, STARTED_GUEST, STARTS};
+use super::services::Machine;
+use super::statistics::median;
+use super::system::{self, Services};
+use crate::lan::Lan;
+use crate::qemu::Node;
+use crate::{build, image, paths};
+
+/// The end of the shell's prompt; the node's name stands before it.
+const PROMPT: &str = "> ";
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const COMPUTE_TIMEOUT: Duration = Duration::from_secs(180);
+/// The addresses of `web` and of `bench`, which has the byte streams.
+const WEB: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+const STREAMS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 16);
+
+/// The services on static addresses, as the peer's.
+const SERVICES_MANIFEST: &str = r#"
+name = "bench"
+[switch.lan]
+uplink = "nic0"
+[instance.web]
+module = "web"
+limits.memory = "24MiB"
+[instance.web.port.eth0]
+switch = "lan"
+address = "10.0.2.15/24"
+[instance.bench]
+module = "bench"
+limits.memory = "24MiB"
+[instance.bench.port.eth0]
+switch = "lan"
+address = "10.0.2.16/24"
+"#;
+
+/// What competes with `web` in the spinner's row.
+const SPINNER_MANIFEST: &str = r#"
+[instance.spinner]
+module = "spinner"
+limits.memory = "4MiB"
+"#;
+
+/// The kernel, built once, and the folder of the images.
+pub struct Kit {
+    kernel: PathBuf,
+    folder: PathBuf,
+}
+
+/// Whether a machine that serves has a compute-bound instance beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// The services alone.
+    Alone,
+    /// With the spinner.
+    Spinner,
+}
+
+impl Kit {
+    /// Builds the kernel.
+    pub fn prepare() -> Result<Kit> {
+        Ok(Kit {
+            kernel: build::kernel()?,
+            folder: paths::cache()?,
+        })
+    }
+
+    fn image(&self, name: &str, manifest: &str) -> Result<PathBuf> {
+        let file = self.folder.join(format!("bench-{name}.sosimg"));
+        image::from_text(manifest, &paths::workspace()?)?.write(&file)?;
+        Ok(file)
+    }
+}
+
+/// A SOS machine that serves.
+pub struct Sos {
+    node: Node,
+    /// The LAN lives as long as the machine.
+    _lan: Lan,
+    started: Instant,
+    services: Services,
+}
+
+impl Sos {
+    /// Boots with the services; returns at once, while the machine boots.
+    pub fn serve(kit: &Kit, company: Company) -> Result<Sos> {
+        let image = match company {
+            Company::Alone => kit.image("services", SERVICES_MANIFEST)?,
+            Company::Spinner => {
+                kit.image("spinner", &format!("{SERVICES_MANIFEST}{SPINNER_MANIFEST}"))?
+            }
+        };
+        let addresses = [WEB, STREAMS, STREAMS, STREAMS].map(IpAddr::V4);
+        let (lan, services) = system::start_lan(addresses)?;
+        let machine = system::machine(&kit.kernel, &image)
+            .name("SOS")
+            .arguments(system::nic(&lan));
+        let started = Instant::now();
+        Ok(Sos {
+            node: machine.spawn()?,
+            _lan: lan,
+            started,
+            services,
+        })
+    }
+
+    /// Types a line into the shell and returns what comes until the next prompt.
+    pub fn ask(&self, line: &str) -> Result<String> {
+        ask(&self.node, line)
+    }
+}
+
+impl Machine for Sos {
+    fn started(&self) -> Instant {
+        self.started
+    }
+
+    fn services(&self) -> &Services {
+        &self.services
+    }
+
+    fn memory_before_bytes(&mut self) -> Result<u64> {
+        let log = self.ask("dmesg")?;
+        let used_kib = system::number_after(&log, "KiB given, ");
+        Ok(used_kib.context("the kernel log does not say how much memory is used")? << 10)
+    }
+
+    fn process_id(&self) -> u32 {
+        self.node.process_id()
+    }
+}
+
+/// Types a line into a node's shell and returns what comes until the next prompt.
+fn ask(node: &Node, line: &str) -> Result<String> {
+    let console = node.console();
+    // A prompt from before the echo of the line must not count as the end of its answer.
+    console.send_line(line)?;
+    console.expect(line, ANSWER_TIMEOUT)?;
+    Ok(console.expect(PROMPT, ANSWER_TIMEOUT)?)
+}
+
+/// Runs a kernel on a machine of its own and returns what it said.
+pub fn compute(kit: &Kit, kernel: Kernel) -> Result<Outcome> {
+    let Kernel {
+        guest, iterations, ..
+    } = kernel;
+    let manifest = format!(
+        "name = \"bench\"\n[instance.{guest}]\nmodule = \"{guest}\"\nrestart = \"never\"\n\
+         [instance.{guest}.config]\niterations = \"{iterations}\"\n"
+    );
+    let image = kit.image(guest, &manifest)?;
+    let node = system::machine(&kit.kernel, &image).name("SOS").spawn()?;
+    node.console().expect(PROMPT, ANSWER_TIMEOUT)?;
+    node.console().send_line(&format!("logs {guest} -f"))?;
+    node.console().expect("iterations in ", COMPUTE_TIMEOUT)?;
+    let rest = node.console().expect("\n", ANSWER_TIMEOUT)?;
+    let line = format!("iterations in {rest}");
+    Outcome::read(&line).with_context(|| format!("read `{}`", line.trim()))
+}
+
+/// Starts an instance again and again; milliseconds from `start` to its first instruction.
+pub fn start_ms(kit: &Kit) -> Result<f64> {
+    let manifest = format!(
+        "name = \"bench\"\n[instance.{STARTED_GUEST}]\nmodule = \"{STARTED_GUEST}\"\nrestart = \"never\"\n\
+         autostart = false\n"
+    );
+    let image = kit.image("start", &manifest)?;
+    let node = system::machine(&kit.kernel, &image).name("SOS").spawn()?;
+    node.console().expect(PROMPT, ANSWER_TIMEOUT)?;
+    // The first start translates the module, which later ones share.
+    ask(&node, &format!("start {STARTED_GUEST}"))?;
+    let mut starts_ms = Vec::new();
+    for _ in 0..STARTS {
+        ask(&node, &format!("start {STARTED_GUEST}"))?;
+        let detail = ask(&node, &format!("info {STARTED_GUEST} --json"))?;
+        let start_ns = system::number_after(&detail, "\"start_nanos\":");
+        starts_ms.push(start_ns.with_context(|| format!("read `{detail}`"))? as f64 / 1e6);
+    }
+    ensure!(
+        starts_ms.iter().all(|&start_ms| start_ms > 0.0),
+        "a start without a time: {starts_ms:?}"
+    );
+    median(&starts_ms).context("no start")
+}
