@@ -24,6 +24,9 @@ use crate::{build, paths, setup};
 /// a LAN of its own.
 const NIC_MAC: &str = "02:53:4f:53:00:01";
 
+/// Words with which the kernel's epitaph begins.
+const EPITAPH: &str = "this node died";
+
 /// What `sos run` runs, and how.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
@@ -291,7 +294,7 @@ fn type_into(console: &Console, terminal: bool, leave: &Sender<()>) {
 /// Names the functions in an epitaph.
 fn explain(kernel: &Path, transcript: &str) {
     let epitaph = transcript
-        .rfind("panic")
+        .rfind(EPITAPH)
         .map_or("", |start| &transcript[start..]);
     match Symbols::read(kernel) {
         Err(error) => say(format!("{error:#}")),
