@@ -17,6 +17,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long sent bytes may stay unacknowledged (RFC 9293 section 3.8.3 asks for at least 100 s).
 const USER_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest time between two retransmissions (smoltcp's bound). A connection that owes something and
+/// has no earlier timer than this will not retransmit at all.
+const LONGEST_RETRANSMISSION: Duration = Duration::from_secs(60);
 /// Keep-alive probes that may stay unanswered.
 const KEEPALIVE_PROBES: u32 = 4;
 
@@ -121,6 +124,32 @@ impl Connection {
         self.state() == State::Closed && self.socket().local_endpoint().is_some()
     }
 
+    /// Whether our FIN is not acknowledged.
+    fn owes_fin(&self) -> bool {
+        matches!(
+            self.state(),
+            State::FinWait1 | State::Closing | State::LastAck
+        )
+    }
+
+    /// Has a FIN sent again that smoltcp 0.14 has forgotten: tells whether it had.
+    ///
+    /// Three duplicate acknowledgements while only the FIN is out make smoltcp stop its
+    /// retransmission timer in favour of a fast retransmission, which it then skips for want of
+    /// bytes. Whatever it sends next is that FIN, so a due keep-alive brings it forth.
+    pub(super) fn remind_of_fin(&mut self, now: Time, wanted: Option<Time>) -> bool {
+        let is_timed = wanted.is_some_and(|at| at.since(now) <= LONGEST_RETRANSMISSION);
+        if is_timed || !self.owes_fin() || self.socket().send_queue() > 0 {
+            return false;
+        }
+        let keepalive = self.keepalive;
+        let socket = self.socket_mut();
+        // Setting it makes one due at once; setting it back leaves that one due.
+        socket.set_keep_alive(Some(LONGEST_RETRANSMISSION.into()));
+        socket.set_keep_alive(keepalive.map(|interval| interval.into()));
+        true
+    }
+
     pub(super) fn set_keepalive(&mut self, interval: Option<Duration>) {
         self.keepalive = interval;
         self.socket_mut()
@@ -154,17 +183,17 @@ impl Connection {
         }
     }
 
-    /// smoltcp's timeout runs on an idle connection too; so it is set only while bytes are
-    /// unacknowledged or keep-alive probes must be answered.
+    /// smoltcp's timeout runs on an idle connection too; so it is set only while bytes or the FIN
+    /// are unacknowledged or keep-alive probes must be answered.
     fn update_timeout(&mut self) {
-        let keepalive = self.keepalive;
-        let socket = self.socket_mut();
-        let timeout = match keepalive {
+        let is_owing = self.owes_fin() || self.socket().send_queue() > 0;
+        let timeout = match self.keepalive {
             Some(interval) => Some(interval.saturating_mul(KEEPALIVE_PROBES)),
-            None if socket.send_queue() > 0 => Some(USER_TIMEOUT),
+            None if is_owing => Some(USER_TIMEOUT),
             None => None,
         };
-        socket.set_timeout(timeout.map(|timeout| timeout.into()));
+        self.socket_mut()
+            .set_timeout(timeout.map(|timeout| timeout.into()));
     }
 
     /// Breaks the connection off: one RST goes out with the next poll.

@@ -47,14 +47,22 @@ impl Stack {
         for kind in [DnsQueryType::A, DnsQueryType::Aaaa] {
             let place = &mut self.interfaces[interface];
             let socket = place.services.get_mut::<Socket>(place.dns);
-            match socket.start_query(place.inner.context(), name, kind) {
-                Ok(handle) => pending.push(handle),
-                Err(StartQueryError::InvalidName | StartQueryError::NameTooLong) => {
-                    return Err(NetError::NoSuchName);
-                }
-                Err(StartQueryError::NoFreeSlot) => return Err(NetError::TooManySockets),
-            }
             place.touched = true;
+            let refusal = match socket.start_query(place.inner.context(), name, kind) {
+                Ok(handle) => {
+                    pending.push(handle);
+                    continue;
+                }
+                Err(StartQueryError::InvalidName | StartQueryError::NameTooLong) => {
+                    NetError::NoSuchName
+                }
+                Err(StartQueryError::NoFreeSlot) => NetError::TooManySockets,
+            };
+            // The lookup of the other family must not keep its slot.
+            for handle in pending {
+                socket.cancel_query(handle);
+            }
+            return Err(refusal);
         }
         Ok(self.handles.insert(Entry::Query(Query {
             interface,

@@ -214,6 +214,10 @@ impl Stack {
         let interface = &mut self.interfaces[connection.interface];
         let wanted = interface.inner.poll_at(instant(now), &connection.set);
         let wanted = wanted.map(|at| time(at).max(now + limits::STACK_RETRY));
+        if connection.remind_of_fin(now, wanted) {
+            let soon = now + limits::STACK_RETRY;
+            return self.connections.set_deadline(slot, Some(soon));
+        }
         let (owner, state) = (connection.owner, connection.state());
         if owner == Owner::Lingering && state == State::Closed && !connection.owes_reset() {
             return self.connections.remove(slot);

@@ -293,6 +293,115 @@ fn lingering_connections_are_bounded_and_not_the_guests() {
     assert_eq!(world.stacks[A].connections.iter().count(), 0);
 }
 
+/// Both sides write, shut their direction down in either order, read to the end and close.
+fn part(seed: u64, faults: Faults) {
+    let limits = StackLimits::default();
+    let mut world = World::relayed(limits, faults, seed, Checksums::Computed);
+    let (server, client, listener) = world.connected();
+    let ends = [server, client];
+    let first = seed as usize % 2;
+    let lengths = [scramble(seed) as usize % 60_000, seed as usize % 3 * 10_000];
+    let sent = [0, 1].map(|side| pattern(side as u64, lengths[side]));
+    let mut written = [0, 0];
+    let mut shut = [false, false];
+    let mut got = [Vec::new(), Vec::new()];
+    let mut ended = [false, false];
+    let mut buffer = vec![0; 5000];
+    let begin = world.now;
+    world.run(|world| {
+        for side in [first, 1 - first] {
+            let stack = &mut world.stacks[side];
+            let rest = &sent[side][written[side]..];
+            if !rest.is_empty() {
+                written[side] += stack.tcp_write(ends[side], rest).unwrap().unwrap_or(0);
+            } else if !shut[side] {
+                stack.tcp_shutdown(ends[side], Shutdown::Write).unwrap();
+                shut[side] = true;
+            }
+            // Small reads make window updates: acknowledgements that look like duplicates.
+            match stack.tcp_read(ends[side], &mut buffer).unwrap() {
+                Some(0) => ended[side] = true,
+                Some(read) => got[side].extend_from_slice(&buffer[..read]),
+                None => {}
+            }
+        }
+        ended == [true, true]
+    });
+    assert!(got[A] == sent[B] && got[B] == sent[A], "seed {seed}");
+    for side in [A, B] {
+        assert_eq!(
+            world.stacks[side].tcp_connected(ends[side]),
+            Ok(true),
+            "seed {seed}"
+        );
+        world.stacks[side].close(ends[side]);
+    }
+    world.run(|world| {
+        let left = world
+            .stacks
+            .iter()
+            .map(|stack| stack.connections.iter().count());
+        left.sum::<usize>() == 0
+    });
+    // A FIN that was forgotten for ever would end with the bound on lingering, 60 s.
+    let took = world.now.since(begin);
+    assert!(took < Duration::from_secs(50), "seed {seed}: {took:?}");
+    world.stacks[A].close(listener);
+}
+
+#[test]
+fn connections_end_both_ways_whatever_is_lost() {
+    for seed in 0..400 {
+        let faults = Faults {
+            lost: 1 + seed % 5,
+            doubled: seed / 5 % 4 * 5,
+            delayed: seed / 20 % 3 * 5,
+        };
+        part(seed, faults);
+    }
+}
+
+/// Acknowledgements that repeat while only the FIN is out (RFC 5681 section 3.2 counts three).
+#[test]
+fn a_lost_fin_comes_again_after_duplicate_acknowledgements() {
+    let faults = Faults::default();
+    let mut world = World::relayed(StackLimits::default(), faults, 1, Checksums::Omitted);
+    let (server, client, _) = world.connected();
+    world.stacks[B].tcp_write(client, b"last words").unwrap();
+    world.run(|world| world.stacks[A].tcp_read(server, &mut [0; 16]) == Ok(Some(10)));
+    world.run_for(Duration::from_millis(500));
+    let relay = world.relay.as_mut().unwrap();
+    let is_acknowledgement = |frame: &&Vec<u8>| frame[6..12] == MAC_A && frame[47] == 0x10;
+    let acknowledgement = relay.seen.iter().rfind(is_acknowledgement).unwrap().clone();
+    let to = relay.ends[B];
+    relay.faults.lost = 100;
+    world.stacks[B]
+        .tcp_shutdown(client, Shutdown::Write)
+        .unwrap();
+    world.step();
+    for _ in 0..5 {
+        let frame = Frame::from_bytes(acknowledgement.clone());
+        world.fabric.transmit(to, frame, world.now);
+    }
+    world.run_for(Duration::from_millis(1));
+    world.relay.as_mut().unwrap().faults.lost = 0;
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.stacks[A].tcp_read(server, &mut [0; 16]), Ok(Some(0)));
+}
+
+#[test]
+fn a_peer_that_dies_before_the_fin_is_noticed() {
+    let mut world = World::linked(StackLimits::default());
+    let (_, client, _) = world.connected();
+    world.run_for(Duration::from_secs(1));
+    world.stacks.remove(A);
+    let survivor = &mut world.stacks[0];
+    survivor.tcp_shutdown(client, Shutdown::Write).unwrap();
+    world.run_for(Duration::from_secs(200));
+    let status = world.stacks[0].tcp_connected(client);
+    assert_eq!(status, Err(NetError::TimedOut));
+}
+
 #[test]
 fn a_stop_sends_what_was_written_and_breaks_the_rest_off() {
     let mut world = World::linked(StackLimits::default());
