@@ -270,7 +270,8 @@ fn unsound_names_are_refused() {
 fn unsound_wiring_is_refused() {
     let lan = || Attachment::Switch("lan".to_string());
     let backend = || Attachment::Link("backend".to_string());
-    let cases: [(&str, &dyn Fn(&mut Manifest)); 6] = [
+    type Change = dyn Fn(&mut Manifest);
+    let cases: [(&str, &Change); 6] = [
         ("does not exist", &|manifest| {
             manifest.instances[0].ports[0].attach = Attachment::Switch("wan".to_string());
         }),
