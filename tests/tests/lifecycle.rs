@@ -215,6 +215,26 @@ fn refused_modules_are_named_and_the_others_run() {
 }
 
 #[test]
+fn log_and_console_outlive_the_execution() {
+    const GREETS: &str = r#"(module
+        (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
+        (import "sos" "console_write" (func $write (param i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 16) "greeting")
+        (func (export "_start")
+            (drop (call $log (i32.const 2) (i32.const 16) (i32.const 8)))
+            (drop (call $write (i32.const 16) (i32.const 8)))
+            unreachable))"#;
+    let mut cluster = boot(ImageBuilder::new("remains").instance("greets", GREETS));
+    assert_eq!(state(&mut cluster, "greets").0, "trapped");
+    shell(&mut cluster, "start greets");
+    let logs = shell(&mut cluster, "logs greets");
+    assert_eq!(logs.matches("greeting").count(), 2, "{logs}");
+    let console = shell(&mut cluster, "console greets");
+    assert!(console.contains("greetinggreeting"), "{console}");
+}
+
+#[test]
 fn a_corrupt_image_leaves_a_shell_that_says_so() {
     let image = ImageBuilder::new("corrupt")
         .instance("ticks", TICKS)

@@ -79,7 +79,15 @@ impl Kernel {
         record.restart_due = None;
         let name = record.spec.name.clone();
         match result {
-            Ok(live) => {
+            Ok(mut live) => {
+                // Log and console go on across starts, as their readers expect.
+                if let State::Ended(_, remains) = &mut record.state
+                    && let Some(remains) = remains.take()
+                {
+                    let guest = live.execution.guest_mut();
+                    guest.log = remains.log;
+                    guest.console_output = remains.console;
+                }
                 record.usage = Usage {
                     started: now,
                     ..Usage::default()
@@ -179,7 +187,6 @@ impl Kernel {
         module: &Arc<Module>,
         ports: &[PortId],
     ) -> Result<Execution<Guest>, String> {
-        let remains = self.take_remains(key);
         let record = &self.records[key as usize];
         let spec = &record.spec;
         let mut random_seed = [0; 32];
@@ -202,10 +209,6 @@ impl Kernel {
             stack: Stack::new(limits, self.random.next_u64()),
             clock: self.clock.clone(),
         });
-        if let Some(remains) = remains {
-            guest.log = remains.log;
-            guest.console_output = remains.console;
-        }
         for ((port, &id), &mac) in spec.ports.iter().zip(ports).zip(&record.macs) {
             let config = InterfaceConfig {
                 name: port.name.clone(),
