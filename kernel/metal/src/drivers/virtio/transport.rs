@@ -205,7 +205,10 @@ impl PciTransport {
             return Err(fault);
         }
         match self.status() {
-            0xFF => Err(TransportError::Gone),
+            // Where no device answers, PCI reads ones, and QEMU's i440FX zeros. A device that a driver
+            // has acknowledged never reads zero, unless it was reset behind the driver's back (VirtIO
+            // 1.2, 2.1): then it is lost as well.
+            0 | 0xFF => Err(TransportError::Gone),
             status if status & DeviceStatus::DEVICE_NEEDS_RESET.bits() as u8 != 0 => {
                 Err(TransportError::NeedsReset)
             }
