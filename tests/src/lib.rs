@@ -1,5 +1,7 @@
-//! What the tests share: [`sim`], the simulated machine and cluster, and the guests' modules.
+//! What the tests share: [`sim`], the simulated machine and cluster; [`qemu`], real boots; and the
+//! guests' modules.
 
+pub mod qemu;
 pub mod sim;
 
 /// The modules of guests of this workspace, built when needed.

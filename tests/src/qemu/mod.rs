@@ -1,0 +1,37 @@
+//! Real boots: a node in QEMU with its LAN, driven over the serial console and from outside.
+//!
+//! [`Boot`] says what to start, [`TestNode`] is the running node with its shell, [`http`] is a
+//! client that shares no code with the service, [`Monitor`] speaks to QEMU itself.
+
+pub mod http;
+mod manifests;
+mod monitor;
+mod node;
+
+pub use manifests::{Manifest, demo};
+pub use monitor::Monitor;
+pub use node::{Boot, Nic, TestNode, kernel};
+
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what must come: generous, as nothing here is a measurement.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a node of a test may live.
+const WATCHDOG: Duration = Duration::from_secs(240);
+/// Between two looks at something that is not there yet.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Looks until `attempt` gives something.
+///
+/// # Panics
+/// When it gives nothing within [`PATIENCE`], with what it said last.
+pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match attempt() {
+            Ok(value) => return value,
+            Err(reason) if Instant::now() >= deadline => panic!("{what}: {reason}"),
+            Err(_) => std::thread::sleep(POLL_INTERVAL),
+        }
+    }
+}
