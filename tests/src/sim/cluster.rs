@@ -1,11 +1,13 @@
 //! Nodes, joined by wires that misbehave as told.
 
 use super::machine::{SimClock, SimMachine};
+use super::peer::Peer;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use sos_core::kernel::{BootInfo, Kernel, Next};
 use sos_core::machine::{Clock, Duration, Time};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How a wire treats frames.
@@ -50,16 +52,29 @@ impl Node {
     }
 }
 
-/// Nodes whose first NICs hang on one Ethernet segment.
+/// What hangs on the segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Station {
+    /// The first NIC of this node.
+    Node(usize),
+    /// This peer.
+    Peer(usize),
+    /// Somebody else.
+    Stranger,
+}
+
+/// Nodes whose first NICs hang on one Ethernet segment, and peers beside them.
 pub struct Cluster {
     clock: Arc<SimClock>,
     random: SmallRng,
     /// The nodes.
     pub nodes: Vec<Node>,
+    /// The machines that are no nodes.
+    pub(super) peers: Vec<Peer>,
     /// How the segment behaves.
     pub faults: WireFaults,
-    /// Frames on the wire: (arrival, order) to (receiving node, frame).
-    flying: BTreeMap<(Time, u64), (usize, Vec<u8>)>,
+    /// Frames on the wire: (arrival, order) to (receiver, frame).
+    flying: BTreeMap<(Time, u64), (Station, Vec<u8>)>,
     order: u64,
 }
 
@@ -70,6 +85,7 @@ impl Cluster {
             clock: Arc::default(),
             random: SmallRng::seed_from_u64(seed),
             nodes: Vec::new(),
+            peers: Vec::new(),
             faults: WireFaults::NONE,
             flying: BTreeMap::new(),
             order: 0,
@@ -95,6 +111,20 @@ impl Cluster {
         self.nodes.len() - 1
     }
 
+    /// Puts a peer with a static address such as `10.0.0.100/24` on the wire.
+    ///
+    /// # Panics
+    /// When the address does not parse.
+    pub fn add_peer(&mut self, address: &str) -> usize {
+        let (address, length) = address.split_once('/').expect("a prefix length");
+        let address: IpAddr = address.parse().expect("an address");
+        let length = length.parse().expect("a prefix length");
+        let number = self.peers.len();
+        let peer = Peer::new(address, length, number as u8, self.now());
+        self.peers.push(peer);
+        number
+    }
+
     /// Simulated time.
     pub fn now(&self) -> Time {
         self.clock.now()
@@ -105,9 +135,11 @@ impl Cluster {
         self.nodes[node].machine.typed.extend(text.as_bytes());
     }
 
-    /// Puts a frame on the segment as `from` would (`usize::MAX`: somebody else).
-    pub fn send(&mut self, from: usize, frame: Vec<u8>) {
-        for node in (0..self.nodes.len()).filter(|&node| node != from) {
+    /// Puts a frame on the segment as `from` would.
+    pub fn send(&mut self, from: Station, frame: Vec<u8>) {
+        let nodes = (0..self.nodes.len()).map(Station::Node);
+        let stations = nodes.chain((0..self.peers.len()).map(Station::Peer));
+        for station in stations.filter(|&station| station != from) {
             let mut copies = 1;
             if self.random.random_ratio(self.faults.loss_permille, 1000) {
                 copies = 0;
@@ -120,7 +152,7 @@ impl Cluster {
                 let arrival = self.now() + self.faults.delay + jitter;
                 self.order += 1;
                 self.flying
-                    .insert((arrival, self.order), (node, frame.clone()));
+                    .insert((arrival, self.order), (station, frame.clone()));
             }
         }
     }
@@ -154,12 +186,17 @@ impl Cluster {
         for index in 0..self.nodes.len() {
             worked |= self.turn(index);
         }
+        for index in 0..self.peers.len() {
+            worked |= self.turn_peer(index);
+        }
         if worked {
             return true;
         }
         let arrival = self.flying.keys().next().map(|&(time, _)| time);
         let due = self.nodes.iter().filter_map(|node| node.due).min();
-        let next = [arrival, due].into_iter().flatten().min().unwrap_or(end);
+        let peer_due = self.peers.iter().filter_map(Peer::due).min();
+        let next = [arrival, due, peer_due].into_iter().flatten().min();
+        let next = next.unwrap_or(end);
         self.clock.advance_to(next.min(end));
         true
     }
@@ -171,9 +208,14 @@ impl Cluster {
             .first_entry()
             .filter(|entry| entry.key().0 <= now)
         {
-            let (node, frame) = entry.remove();
-            if let Some(nic) = self.nodes[node].machine.nics.first_mut() {
-                nic.arrive(frame);
+            match entry.remove() {
+                (Station::Node(node), frame) => {
+                    if let Some(nic) = self.nodes[node].machine.nics.first_mut() {
+                        nic.arrive(frame);
+                    }
+                }
+                (Station::Peer(peer), frame) => self.peers[peer].arrive(&frame, now),
+                (Station::Stranger, _) => {}
             }
         }
     }
@@ -201,7 +243,19 @@ impl Cluster {
             .flat_map(|nic| nic.transmitted.drain(..))
             .collect();
         for frame in frames {
-            self.send(index, frame);
+            self.send(Station::Node(index), frame);
+        }
+        true
+    }
+
+    fn turn_peer(&mut self, index: usize) -> bool {
+        let now = self.now();
+        let peer = &mut self.peers[index];
+        if peer.due().is_none_or(|due| due > now) {
+            return false;
+        }
+        for frame in peer.turn(now) {
+            self.send(Station::Peer(index), frame);
         }
         true
     }

@@ -1,10 +1,13 @@
 //! The simulated machine: the kernel's core on virtual time, with faulty wires, from one seed.
 //!
 //! [`machine::SimMachine`] is one node's hardware; [`cluster::Cluster`] joins several by wires
-//! that lose, delay, repeat and reorder frames, and runs them until something is true. Nothing here
+//! that lose, delay, repeat and reorder frames, and runs them until something is true; [`peer`] puts
+//! clients beside them, and [`operator`] types at their shells. Nothing here
 //! reads a clock or draws a random number that does not come from the seed, so that a failing seed
 //! replays exactly.
 
 pub mod cluster;
 pub mod image;
 pub mod machine;
+pub mod operator;
+pub mod peer;

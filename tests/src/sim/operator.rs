@@ -1,0 +1,41 @@
+//! What a test asks of a node the way an operator does: by typing at its shell.
+
+use super::cluster::Cluster;
+use sos_core::machine::Duration;
+
+/// Simulated time in which a verb has answered.
+const ANSWER_TIME: Duration = Duration::from_millis(20);
+
+impl Cluster {
+    /// Types a line at a node and returns what it printed.
+    pub fn shell(&mut self, node: usize, line: &str) -> String {
+        let before = self.nodes[node].machine.printed.len();
+        self.type_text(node, &format!("{line}\r"));
+        self.run_for(ANSWER_TIME);
+        let printed = &self.nodes[node].machine.printed[before..];
+        String::from_utf8_lossy(printed).replace('\r', "")
+    }
+
+    /// The JSON that a verb prints.
+    ///
+    /// # Panics
+    /// When it prints none.
+    pub fn json(&mut self, node: usize, line: &str) -> serde_json::Value {
+        let text = self.shell(node, line);
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(['[', '{']))
+            .unwrap_or_else(|| panic!("no JSON in {text}"));
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// An instance's state, and the detail beside it.
+    ///
+    /// # Panics
+    /// When there is no such instance.
+    pub fn state(&mut self, node: usize, name: &str) -> (String, String) {
+        let detail = self.json(node, &format!("info {name} --json"));
+        let text = |key: &str| detail[key].as_str().expect(key).to_string();
+        (text("state"), text("detail"))
+    }
+}
