@@ -132,12 +132,15 @@ fn greets(cluster: &mut Cluster, client: usize) -> bool {
     (response.status, &response.body[..]) == (200, b"hello from SOS\n")
 }
 
+/// Method, path and body of a request; status and body of its response.
+type Case<'a> = (&'a str, &'a str, &'a [u8], u16, &'a [u8]);
+
 #[test]
 fn web_answers_every_method_with_its_status() {
     let (mut cluster, client) = boot(services("web"));
     let mut http = Http::connect(&mut cluster, client);
     let big = vec![b'y'; 64 * 1024];
-    let cases: [(&str, &str, &[u8], u16, &[u8]); 15] = [
+    let cases: [Case<'_>; 15] = [
         ("GET", "/", b"", 200, b"hello from SOS\n"),
         ("GET", "/?query", b"", 200, b"hello from SOS\n"),
         ("POST", "/", b"x", 405, b"method not allowed\n"),

@@ -40,35 +40,16 @@ fn boot(image: ImageBuilder) -> Cluster {
 
 /// Types a line and returns what it printed.
 fn shell(cluster: &mut Cluster, line: &str) -> String {
-    let before = cluster.nodes[0].machine.printed.len();
-    cluster.type_text(0, &format!("{line}\r"));
-    cluster.run_for(Duration::from_millis(20));
-    let printed = &cluster.nodes[0].machine.printed[before..];
-    String::from_utf8_lossy(printed).replace('\r', "")
+    cluster.shell(0, line)
 }
 
 /// The JSON that a verb prints.
 fn json(cluster: &mut Cluster, line: &str) -> serde_json::Value {
-    let text = shell(cluster, line);
-    let line = text
-        .lines()
-        .find(|line| line.starts_with(['[', '{']))
-        .unwrap_or_else(|| panic!("no JSON in {text}"));
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    cluster.json(0, line)
 }
 
 fn state(cluster: &mut Cluster, name: &str) -> (String, String) {
-    let rows = json(cluster, "ls --json");
-    let row = rows
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|row| row["name"] == name)
-        .expect(name);
-    (
-        row["state"].as_str().unwrap().into(),
-        row["detail"].as_str().unwrap().into(),
-    )
+    cluster.state(0, name)
 }
 
 #[test]
