@@ -1,5 +1,6 @@
 //! Runs the unit tests of those parts of `kernel/metal` that are pure, as the kernel's binary itself
-//! has no test harness: ACPI tables, the real-time clock's calendar, PCI enumeration, virtio layout.
+//! has no test harness: ACPI tables, the real-time clock's calendar, PCI enumeration and
+//! addresses, virtio layout.
 #![allow(dead_code, missing_docs)]
 
 extern crate alloc;
@@ -14,6 +15,8 @@ mod capability;
 mod function;
 #[path = "../../kernel/metal/src/drivers/virtio/layout.rs"]
 mod layout;
+#[path = "../../kernel/metal/src/drivers/pci/window.rs"]
+mod window;
 
 use function::{ConfigurationSpace, Function};
 

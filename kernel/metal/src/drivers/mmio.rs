@@ -49,11 +49,6 @@ impl Registers {
         self.length
     }
 
-    /// The first register, for an interrupt handler that reads it without more ado.
-    pub fn base(&self) -> NonNull<u8> {
-        self.base
-    }
-
     access!(read_u8, write_u8, u8);
     access!(read_u16, write_u16, u16);
     access!(read_u32, write_u32, u32);

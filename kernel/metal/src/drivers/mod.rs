@@ -48,6 +48,7 @@ impl Devices {
             bus,
         };
         let functions = pci::enumerate(&devices.bus.space);
+        pci::assign_memory(&devices.bus.space, &functions);
         // A device without a driver must not hold a line active that another one shares.
         for function in &functions {
             function.disable_interrupt_line(&devices.bus.space);

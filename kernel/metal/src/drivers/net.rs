@@ -7,9 +7,10 @@
 //! once there are none. A card that fails says why once, and then is out of use for good.
 
 use super::interrupt::Interrupts;
-use super::pci::{Address, Bus, Function};
+use super::pci::{Bus, Function};
 use super::virtio::{BufferQueue, Direction, PciTransport, TransportError};
 use alloc::vec::Vec;
+use core::fmt;
 use virtio_drivers::transport::Transport;
 
 /// Virtio device type.
@@ -70,17 +71,27 @@ pub enum TransmitError {
     Failed(TransportError),
 }
 
-/// What a card has done so far.
+/// What a card has done so far, for the line that says it failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+struct Counters {
     /// Frames handed to the caller.
-    pub received: u64,
+    received: u64,
     /// Frames that came too short to be any, and were dropped.
-    pub runts: u64,
+    runts: u64,
     /// Frames given to the device.
-    pub transmitted: u64,
+    transmitted: u64,
     /// Transmissions refused as all buffers were with the device.
-    pub refused: u64,
+    refused: u64,
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} frames received, {} too short, {} sent, {} refused",
+            self.received, self.runts, self.transmitted, self.refused
+        )
+    }
 }
 
 /// Whether the caller waits for transmit buffers.
@@ -197,24 +208,9 @@ impl NetworkCard {
         self.link_is_up && self.failure.is_none()
     }
 
-    /// Where the card is.
-    pub fn address(&self) -> Address {
-        self.transport.address()
-    }
-
     /// How its interrupts come, for the log.
     pub fn interrupt_kind(&self) -> &'static str {
         self.transport.interrupt_kind()
-    }
-
-    /// What it has done so far.
-    pub fn counters(&self) -> Counters {
-        self.counters
-    }
-
-    /// Why the card is out of use, if it is.
-    pub fn failure(&self) -> Option<TransportError> {
-        self.failure
     }
 
     /// Whether a call would now find frames, or space that was waited for. Interrupts that came are a
@@ -382,7 +378,11 @@ impl NetworkCard {
     /// Puts the card out of use. The first reason stands.
     fn fail(&mut self, error: TransportError) -> TransportError {
         if self.failure.is_none() {
-            crate::log!("net {}: out of use: {error}", self.transport.address());
+            crate::log!(
+                "net {}: out of use: {error} ({})",
+                self.transport.address(),
+                self.counters
+            );
             self.failure = Some(error);
             self.transport.reset();
         }

@@ -7,6 +7,7 @@
 //! Offsets are those of the PCI Local Bus Specification 3.0, chapter 6, and the PCI-to-PCI Bridge
 //! Architecture Specification 1.2, chapter 3.
 
+use super::window::Window;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -171,21 +172,64 @@ impl Function {
         (secondary > self.address.bus).then_some(secondary)
     }
 
+    /// Whether the firmware chose an address for any memory of this function.
+    pub fn has_assigned_memory(&self, space: &impl ConfigurationSpace) -> bool {
+        // The upper half of a wide register counts as one of its own.
+        (0..self.register_count(space))
+            .map(|index| space.read(self.address, BARS + 4 * index))
+            .any(|value| value & 1 == 0 && value & !0xF != 0)
+    }
+
+    /// Gives each memory range without an address one from `window`; what does not fit stays
+    /// without.
+    pub fn assign_memory(&self, space: &impl ConfigurationSpace, window: &mut Window) {
+        let command = self.stop_decoding(space);
+        for (index, range) in (0..).zip(self.size_memory(space)) {
+            if let Some(range) = range.filter(|range| range.address == 0)
+                && let Some(address) = window.take(range.length)
+            {
+                // The window lies below 4 GiB: the upper half of a wide register stays zero.
+                space.write(self.address, BARS + 4 * index, address);
+            }
+        }
+        self.set_command(space, command);
+    }
+
     /// Lets the function decode its memory and reach ours, and tells the memory behind each base
-    /// address register that has an address from the firmware.
+    /// address register that has an address.
+    pub fn enable(&self, space: &impl ConfigurationSpace) -> MemoryRanges {
+        let command = self.stop_decoding(space);
+        let sized = self.size_memory(space);
+        self.set_command(space, command | COMMAND_MEMORY | COMMAND_BUS_MASTER);
+        MemoryRanges(sized.map(|range| range.filter(|range| range.address != 0)))
+    }
+
+    /// Returns what the command register said before.
+    fn stop_decoding(&self, space: &impl ConfigurationSpace) -> u16 {
+        let command = self.command(space);
+        self.set_command(space, command & !(COMMAND_MEMORY | COMMAND_IO));
+        command
+    }
+
+    fn register_count(&self, space: &impl ConfigurationSpace) -> u8 {
+        match self.header_type(space) {
+            0 => REGISTERS_MAX,
+            1 => 2,
+            _ => 0,
+        }
+    }
+
+    /// The memory behind each base address register; the address is zero where none was chosen.
     ///
     /// Registers are sized by writing ones (6.2.5.1). Decoding is off meanwhile, so that no range
     /// appears at a wrong place; as each switch takes a virtual machine some milliseconds, all are
     /// sized at once.
-    pub fn enable(&self, space: &impl ConfigurationSpace) -> MemoryRanges {
-        let registers = if self.header_type(space) == 0 {
-            REGISTERS_MAX
-        } else {
-            2
-        };
+    fn size_memory(
+        &self,
+        space: &impl ConfigurationSpace,
+    ) -> [Option<MemoryRange>; REGISTERS_MAX as usize] {
+        let registers = self.register_count(space);
         let mut ranges = [None; REGISTERS_MAX as usize];
-        let command = self.command(space);
-        self.set_command(space, command & !(COMMAND_MEMORY | COMMAND_IO));
         let mut index = 0;
         while index < registers {
             let offset = BARS + 4 * index;
@@ -197,8 +241,7 @@ impl Function {
             }
             index += if is_wide { 2 } else { 1 };
         }
-        self.set_command(space, command | COMMAND_MEMORY | COMMAND_BUS_MASTER);
-        MemoryRanges(ranges)
+        ranges
     }
 
     fn memory_range(
@@ -232,8 +275,7 @@ impl Function {
         let fits = address
             .checked_add(length)
             .is_some_and(|end| end <= ADDRESS_LIMIT);
-        (is_sized && length.is_power_of_two() && address != 0 && fits)
-            .then_some(MemoryRange { address, length })
+        (is_sized && length.is_power_of_two() && fits).then_some(MemoryRange { address, length })
     }
 
     fn command(&self, space: &impl ConfigurationSpace) -> u16 {

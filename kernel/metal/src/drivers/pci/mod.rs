@@ -1,13 +1,16 @@
 //! PCI: finding functions ([`function`]), their capabilities ([`capability`]), their message
-//! interrupts ([`msix`]), and the two ways to the configuration space ([`access`]).
+//! interrupts ([`msix`]), the two ways to the configuration space ([`access`]), and addresses for
+//! functions to which firmware gave none ([`window`]).
 
 pub mod access;
 pub mod capability;
 pub mod function;
 pub mod msix;
+pub mod window;
 
 pub use access::Access;
 pub use function::{Address, ConfigurationSpace, Function, enumerate};
+pub use window::assign_memory;
 
 use crate::acpi::{InterruptOverride, Platform};
 use alloc::vec::Vec;
