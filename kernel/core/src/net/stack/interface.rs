@@ -9,7 +9,7 @@ use crate::net::fabric::{Fabric, LinkProperties, PortId};
 use crate::net::frame::{MacAddress, is_group};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use smoltcp::iface::{Config, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::dns;
 use smoltcp::time::Instant;
@@ -41,6 +41,8 @@ pub(super) struct Interface {
     static_servers: Vec<IpAddr>,
     /// Name servers in force.
     pub(super) servers: Vec<IpAddr>,
+    /// New addresses that the network was not told of.
+    pub(super) unannounced: Vec<Ipv4Addr>,
 }
 
 impl Interface {
@@ -85,6 +87,7 @@ impl Interface {
             static_gateways: config.gateway,
             static_servers: config.dns,
             servers: Vec::new(),
+            unannounced: Vec::new(),
         };
         interface.configure();
         Ok(interface)
@@ -93,12 +96,20 @@ impl Interface {
     /// Puts static configuration and lease in force.
     pub(super) fn configure(&mut self) {
         let addresses = self.static_addresses.iter().chain(&self.lease.address);
+        let unannounced = &mut self.unannounced;
         self.inner.update_ip_addrs(|list| {
-            list.clear();
+            let old = core::mem::take(list);
             for address in addresses {
                 // What does not fit is left out; `add_interface` refused too many static ones.
-                let _ = list.push(*address);
+                let is_kept = list.push(*address).is_ok();
+                if let IpCidr::Ipv4(network) = address
+                    && is_kept
+                    && !old.contains(address)
+                {
+                    unannounced.push(network.address());
+                }
             }
+            unannounced.retain(|address| list.iter().any(|it| it.address() == (*address).into()));
         });
         let routes = self.inner.routes_mut();
         routes.remove_default_ipv4_route();
@@ -166,6 +177,7 @@ impl Interface {
             return;
         }
         self.touched = false;
+        self.announce(fabric, now);
         let room = fabric.transmit_room(self.port).min(SERVICE_EGRESS_FRAMES);
         let mut wire = Wire {
             fabric,
@@ -187,6 +199,7 @@ impl Interface {
         }
         if let Some(handle) = self.dhcp {
             self.apply_lease(handle, now);
+            self.announce(fabric, now);
         }
         self.deadline = self
             .inner

@@ -3,9 +3,11 @@
 //! smoltcp speaks the protocols; [`Stack`] adds what an operating system needs around it. Each TCP
 //! socket lives in a set of its own, found by its addresses (`table`, `connection`); listeners
 //! (`listen`) give a SYN its socket; closed connections shrink to a record (`time_wait`). UDP, DNS,
-//! DHCP and ping sockets are few and share a set per interface (`interface`). `poll` moves frames.
+//! DHCP and ping sockets are few and share a set per interface (`interface`), which `announce`s its
+//! addresses. `poll` moves frames.
 //! An instance has no loopback interface: what its modules say to each other needs no network.
 
+mod announce;
 mod connection;
 mod device;
 mod dhcp;

@@ -361,3 +361,29 @@ fn a_lease_configures_the_interface_is_renewed_and_lost() {
         );
     }
 }
+
+#[test]
+fn a_new_address_is_announced_once() {
+    let limits = StackLimits::default();
+    let mut world = World::relayed(limits, Faults::default(), 1, Checksums::Computed);
+    world.run_for(Duration::from_secs(2));
+    let seen = &world.relay.as_ref().unwrap().seen;
+    // Ethernet 14; of ARP 8 to its first station, whose address stands at 28, that asked for at 38.
+    let mut announced: Vec<_> = seen
+        .iter()
+        .filter(|frame| frame[..6] == [0xFF; 6] && frame[12..14] == [8, 6])
+        .map(|frame| {
+            (
+                frame[22..28].to_vec(),
+                frame[28..32].to_vec(),
+                frame[38..42].to_vec(),
+            )
+        })
+        .collect();
+    announced.sort();
+    let expected = [10, 11].map(|last| {
+        let address = vec![10, 0, 0, last];
+        (vec![2, 0, 0, 0, 0, last], address.clone(), address)
+    });
+    assert_eq!(announced, expected);
+}
