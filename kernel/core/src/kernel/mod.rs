@@ -20,7 +20,7 @@ use crate::image::{Autostart, Image, Manifest, ModuleHash};
 use crate::instance::engine::{Engine, Module};
 use crate::limits;
 use crate::log::{Journal, Severity};
-use crate::machine::{Clock, Machine, Time};
+use crate::machine::{Clock, Duration, Machine, Time};
 use crate::net::fabric::{Fabric, FabricError, PortId, SegmentId};
 use crate::sched::RunQueue;
 use crate::shell::Shell;
@@ -35,6 +35,9 @@ use record::{Ended, Record, State};
 
 /// Version of the kernel, for people.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long output waits for room on the machine's console if no interrupt tells of it earlier.
+const CONSOLE_RETRY: Duration = Duration::from_millis(1);
 
 /// What the machine shall do after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,15 +163,17 @@ impl Kernel {
         let work = !self.run_queue.is_empty()
             || !self.autostart.is_empty()
             || self.fabric_has_work()
-            || self.shell.has_output()
             || machine.has_events();
         if work {
             return Next::Again;
         }
         let timer = self.timers.first().map(|&(time, _)| time);
         let tick = self.shell.next_tick();
+        // The machine's console is full: it drains at its own pace and wakes us no earlier.
+        let console = self.shell.has_output();
+        let console = console.then(|| self.clock.now() + CONSOLE_RETRY);
         Next::Idle {
-            until: [timer, tick].into_iter().flatten().min(),
+            until: [timer, tick, console].into_iter().flatten().min(),
         }
     }
 
