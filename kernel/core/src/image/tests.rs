@@ -270,8 +270,8 @@ fn unsound_names_are_refused() {
 fn unsound_wiring_is_refused() {
     let lan = || Attachment::Switch("lan".to_string());
     let backend = || Attachment::Link("backend".to_string());
-    type Change = dyn Fn(&mut Manifest);
-    let cases: [(&str, &Change); 6] = [
+    type Change<'a> = &'a dyn Fn(&mut Manifest);
+    let cases: [(&str, Change<'_>); 6] = [
         ("does not exist", &|manifest| {
             manifest.instances[0].ports[0].attach = Attachment::Switch("wan".to_string());
         }),
