@@ -15,6 +15,9 @@ const ECHOES: &str = r#"(module
             (drop (call $write (i32.const 64) (local.get $length)))
             (drop (call $write (i32.const 64) (local.get $length)))
             (br 0))))"#;
+/// Traps.
+const FAILS: &str =
+    "(module (memory (export \"memory\") 1) (func (export \"_start\") unreachable))";
 /// Logs "tick" ten times a second.
 const TICKS: &str = r#"(module
     (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
@@ -230,10 +233,14 @@ fn logs_and_consoles_are_followed() {
             module = "./echoes.wat"
             [instance.hello]
             module = "hello"
+            [instance.fails]
+            module = "./fails.wat"
+            restart = "on-failure"
         "#,
     )
     .file("ticks.wat", TICKS)
     .file("echoes.wat", ECHOES)
+    .file("fails.wat", FAILS)
     .build();
     let node = Boot::image(&image).start();
     // It greets and ends; its log and console stay.
@@ -265,16 +272,23 @@ fn logs_and_consoles_are_followed() {
     node.keys(b"\x1d");
     node.until_prompt();
 
-    // Followers see what happens while they watch; the other shell here is the restart policy's
-    // clock, so a paused clock would show.
+    // Followers see what happens while they watch: `fails` is started again and again.
+    let count = events_of(&node, "fails").len();
     node.line("events -f");
-    node.expect("started");
+    for _ in 0..=count {
+        node.expect(" fails ");
+    }
     node.keys(b"\x03");
     node.until_prompt();
+    let count = node.shell("dmesg").matches("'fails' trapped").count();
     node.line("dmesg -f");
-    node.expect("SOS 0.");
+    for _ in 0..=count {
+        node.expect("warning: instance 'fails' trapped: unreachable");
+    }
     node.keys(b"\x03");
     node.until_prompt();
+    let restarts = node.json("info fails")["restarts"].as_u64();
+    assert!(restarts.is_some_and(|restarts| restarts > 0));
     node.power_off();
 }
 
