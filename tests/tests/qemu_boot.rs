@@ -185,6 +185,31 @@ fn a_nic_without_msi_x_serves_by_its_interrupt_line() {
 }
 
 #[test]
+fn a_nic_of_the_old_kind_is_refused_by_name() {
+    let legacy = ",disable-legacy=off,disable-modern=on".into();
+    let node = Boot::demo().nic(Nic::OnLan(legacy)).start();
+    let printed = node.console().transcript();
+    assert!(
+        printed.contains("virtio device not used: ") && printed.contains("disable-modern=off"),
+        "{printed}"
+    );
+    assert!(troubles(&node)[0].contains("the machine has no nic0"));
+    node.power_off();
+}
+
+#[test]
+fn plain_cpus_run_the_demo() {
+    // No RDRAND, no invariant TSC, no AVX; three CPUs too many.
+    let node = Boot::demo()
+        .arguments(&["-cpu", "qemu64", "-smp", "4"])
+        .start();
+    node.web_serves();
+    node.ask_until("PUT", "/kv/plain", b"value", 200);
+    assert_eq!(troubles(&node), Vec::<String>::new());
+    node.power_off();
+}
+
+#[test]
 fn a_nic_that_is_pulled_out_costs_one_line() {
     // The i440FX machine takes a card out as soon as its ACPI eject register is written, which an
     // operating system does when it is asked; here the monitor writes it, so that the card vanishes
