@@ -39,6 +39,13 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long output waits for room on the machine's console if no interrupt tells of it earlier.
 const CONSOLE_RETRY: Duration = Duration::from_millis(1);
 
+/// Translating a module takes as long as many network round trips: an instance that starts at boot
+/// waits until those before it have been at rest for so long, so that they get their addresses and
+/// answer their first clients,
+const AUTOSTART_QUIET: Duration = Duration::from_millis(1);
+/// but no longer than this after the last start.
+const AUTOSTART_PATIENCE: Duration = Duration::from_millis(20);
+
 /// What the machine shall do after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -87,6 +94,9 @@ pub struct Kernel {
     timers: BTreeSet<(Time, u32)>,
     /// Instances that start at boot, one in each turn, so that the shell answers meanwhile.
     autostart: VecDeque<u32>,
+    /// When the last of them was started, and when anybody last had something to do.
+    last_autostart: Option<Time>,
+    last_work: Time,
     shell: Shell,
     busy_nanos: u64,
     nics: Vec<traffic::Uplink>,
@@ -117,6 +127,8 @@ impl Kernel {
             run_queue: RunQueue::default(),
             timers: BTreeSet::new(),
             autostart: VecDeque::new(),
+            last_autostart: None,
+            last_work: Time::ZERO,
             shell: Shell::new("sos"),
             busy_nanos: 0,
             nics: machine.nics().iter().map(traffic::Uplink::new).collect(),
@@ -142,13 +154,14 @@ impl Kernel {
     /// Does a bounded amount of work.
     pub fn turn(&mut self, machine: &mut dyn Machine) -> Next {
         let now = self.clock.now();
+        if self.has_work(machine) {
+            self.last_work = now;
+        }
         self.read_console(machine, now);
         self.receive_frames(machine, now);
         self.deliver();
         self.fire_timers(machine, now);
-        if let Some(key) = self.autostart.pop_front() {
-            self.start_at_boot(machine, key);
-        }
+        self.start_next_at_boot(machine, now);
         self.run_slices(machine);
         self.deliver();
         self.transmit_frames(machine);
@@ -160,11 +173,7 @@ impl Kernel {
         if let Some(ending) = self.ending.filter(|_| !self.shell.has_output()) {
             return ending;
         }
-        let work = !self.run_queue.is_empty()
-            || !self.autostart.is_empty()
-            || self.fabric_has_work()
-            || machine.has_events();
-        if work {
+        if self.has_work(machine) {
             return Next::Again;
         }
         let timer = self.timers.first().map(|&(time, _)| time);
@@ -173,7 +182,35 @@ impl Kernel {
         let console = self.shell.has_output();
         let console = console.then(|| self.clock.now() + CONSOLE_RETRY);
         Next::Idle {
-            until: [timer, tick, console].into_iter().flatten().min(),
+            until: [timer, tick, console, self.autostart_due()]
+                .into_iter()
+                .flatten()
+                .min(),
+        }
+    }
+
+    fn has_work(&self, machine: &dyn Machine) -> bool {
+        !self.run_queue.is_empty() || self.fabric_has_work() || machine.has_events()
+    }
+
+    /// When the next instance starts at boot, if nothing happens until then.
+    fn autostart_due(&self) -> Option<Time> {
+        self.autostart.front()?;
+        let due = self.last_autostart.map_or(Time::ZERO, |last| {
+            (self.last_work + AUTOSTART_QUIET).min(last + AUTOSTART_PATIENCE)
+        });
+        Some(due)
+    }
+
+    /// Starts one instance at boot once those before it have come to rest.
+    fn start_next_at_boot(&mut self, machine: &mut dyn Machine, now: Time) {
+        if self.autostart_due().is_some_and(|due| due <= now)
+            && let Some(key) = self.autostart.pop_front()
+        {
+            self.start_at_boot(machine, key);
+            let now = self.clock.now();
+            self.last_autostart = Some(now);
+            self.last_work = now;
         }
     }
 
