@@ -225,6 +225,10 @@ fn a_nic_that_is_pulled_out_costs_one_line() {
     monitor.human("o /w 0xae10 0");
     monitor.human("o /w 0xae08 0x200");
     assert!(!monitor.human("info pci").contains("Ethernet"));
+    // The driver's line comes at any time, also in the middle of what is typed; so it goes first.
+    let said = node.expect(": out of use: it has vanished; attach it again and reboot");
+    assert_eq!(said.matches("net ").count(), 1, "{said}");
+    node.expect("\n");
     let found = eventually("the node sees that its NIC is gone", || {
         let found = troubles(&node);
         match found.is_empty() {
