@@ -74,7 +74,7 @@ pub struct SimMachine {
     pub typed: VecDeque<u8>,
     /// Everything printed on the console.
     pub printed: Vec<u8>,
-    /// Bytes that guests may reserve in all.
+    /// Its memory: what guests reserve and what is left to the kernel.
     pub memory_bytes: u64,
     reserved_bytes: u64,
 }
@@ -181,7 +181,7 @@ impl Machine for SimMachine {
     fn memory_stats(&self) -> MemoryStats {
         MemoryStats {
             total_bytes: self.memory_bytes,
-            free_bytes: self.memory_bytes - self.reserved_bytes,
+            free_bytes: self.memory_bytes.saturating_sub(self.reserved_bytes),
             ..MemoryStats::default()
         }
     }

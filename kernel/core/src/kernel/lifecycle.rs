@@ -1,7 +1,7 @@
 //! Starting, stopping, pausing and restarting instances.
 
-use super::Kernel;
 use super::record::{Activity, Ended, Held, Live, Remains, State, Usage};
+use super::{Kernel, admission};
 use crate::control::ControlError;
 use crate::host::{Guest, GuestSetup, Identity};
 use crate::image::{AddressSpec, RestartPolicy};
@@ -115,7 +115,9 @@ impl Kernel {
     }
 
     fn build(&mut self, machine: &mut dyn Machine, key: u32, now: Time) -> Result<Live, String> {
-        let module = self.module(key)?;
+        let module = self.module(machine, key)?;
+        admission::instance(machine, &self.records[key as usize].spec)
+            .map_err(|refusal| refusal.to_string())?;
         let ports = self.attach_ports(key)?;
         let result = self.make_execution(machine, key, &module, &ports);
         match result {
@@ -136,7 +138,7 @@ impl Kernel {
     }
 
     /// The instance's module, translated at the first use.
-    fn module(&mut self, key: u32) -> Result<Arc<Module>, String> {
+    fn module(&mut self, machine: &dyn Machine, key: u32) -> Result<Arc<Module>, String> {
         let spec = &self.records[key as usize].spec;
         let Some(entry) = self.modules.get_mut(&spec.module) else {
             return Err(
@@ -146,6 +148,7 @@ impl Kernel {
         if let Some(module) = &entry.compiled {
             return Ok(module.clone());
         }
+        admission::translation(machine, entry.bytes).map_err(|refusal| refusal.to_string())?;
         let begin = self.clock.now();
         let module = self
             .engine
@@ -206,7 +209,8 @@ impl Kernel {
             random_seed,
             log_bytes: spec.limits.log_bytes,
             sockets: spec.limits.sockets,
-            stack: Stack::new(limits, self.random.next_u64()),
+            stack: Stack::new(limits, self.random.next_u64())
+                .with_allowance(self.allowance.clone()),
             clock: self.clock.clone(),
         });
         for ((port, &id), &mac) in spec.ports.iter().zip(ports).zip(&record.macs) {

@@ -6,8 +6,9 @@
 //!
 //! - `record`: what is kept of one instance; - `lifecycle`: start, stop, pause, restart policies;
 //! - `run`: slices and wake-ups; - `traffic`: frames between NICs, fabric and stacks;
-//! - `answer`, `listing`: what operators ask.
+//! - `admission`: what the memory that is left allows; - `answer`, `listing`: what operators ask.
 
+mod admission;
 mod answer;
 mod lifecycle;
 mod listing;
@@ -22,6 +23,7 @@ use crate::limits;
 use crate::log::{Journal, Severity};
 use crate::machine::{Clock, Duration, Machine, Time};
 use crate::net::fabric::{Fabric, FabricError, PortId, SegmentId};
+use crate::net::stack::Allowance;
 use crate::sched::RunQueue;
 use crate::shell::Shell;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -104,6 +106,10 @@ pub struct Kernel {
     ready_ports: Vec<PortId>,
     pings: Vec<ping::Ping>,
     next_ping: u32,
+    /// What the sockets of all instances may still take.
+    allowance: Allowance,
+    /// When that figure is renewed.
+    allowance_due: Time,
     ending: Option<Next>,
 }
 
@@ -135,6 +141,8 @@ impl Kernel {
             ready_ports: Vec::new(),
             pings: Vec::new(),
             next_ping: 0,
+            allowance: Allowance::new(0),
+            allowance_due: Time::ZERO,
             ending: None,
         };
         kernel.log(Severity::Info, format!("SOS {VERSION}"));
@@ -157,6 +165,7 @@ impl Kernel {
         if self.has_work(machine) {
             self.last_work = now;
         }
+        self.renew_allowance(machine, now);
         self.read_console(machine, now);
         self.receive_frames(machine, now);
         self.deliver();

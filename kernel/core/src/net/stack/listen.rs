@@ -115,7 +115,10 @@ impl Stack {
             addr: Some(segment.local.ip().into()),
             port: segment.local.port(),
         };
-        let spare = self.connections.take_spare();
+        let Some(spare) = self.connections.take_spare() else {
+            self.dropped_syns += 1;
+            return Admission::Dropped;
+        };
         let mut connection = Connection::new(spare, Owner::Handshake(id), interface, tuple);
         if connection.socket_mut().listen(endpoint).is_err() {
             self.connections.give_spare(connection.into_spare());

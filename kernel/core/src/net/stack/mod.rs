@@ -7,6 +7,7 @@
 //! addresses. `poll` moves frames.
 //! An instance has no loopback interface: what its modules say to each other needs no network.
 
+mod allowance;
 mod announce;
 mod connection;
 mod device;
@@ -28,6 +29,7 @@ mod time_wait;
 mod types;
 mod udp;
 
+pub use allowance::Allowance;
 pub use types::{
     AddressSpec, DhcpState, InterfaceConfig, InterfaceInfo, NetError, Protocol, Readiness,
     Shutdown, SocketId, SocketInfo, StackLimits,
@@ -73,6 +75,13 @@ pub struct Stack {
 }
 
 impl Stack {
+    /// The same stack, which makes socket buffers within `allowance` only. More sockets are refused
+    /// as if the instance had too many; SYNs that would need one are dropped.
+    pub fn with_allowance(mut self, allowance: Allowance) -> Stack {
+        self.connections.set_allowance(allowance);
+        self
+    }
+
     /// A stack without interfaces. `seed` makes its sequence numbers and ports.
     pub fn new(limits: StackLimits, seed: u64) -> Stack {
         let maximum = limits.sockets as usize + limits::LINGERING_CONNECTIONS;

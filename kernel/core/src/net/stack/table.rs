@@ -1,5 +1,6 @@
 //! All TCP connections of an instance: found by address, visited when they have something to do.
 
+use super::allowance::Allowance;
 use super::connection::{Connection, SpareSocket};
 use super::header::Tuple;
 use crate::limits;
@@ -27,6 +28,7 @@ pub(super) struct ConnectionTable {
     spares: Vec<SpareSocket>,
     buffer_bytes: usize,
     maximum: usize,
+    allowance: Allowance,
 }
 
 impl ConnectionTable {
@@ -42,7 +44,16 @@ impl ConnectionTable {
             spares: Vec::new(),
             buffer_bytes,
             maximum,
+            allowance: Allowance::unlimited(),
         }
+    }
+
+    pub(super) fn set_allowance(&mut self, allowance: Allowance) {
+        self.allowance = allowance;
+    }
+
+    pub(super) fn allowance(&self) -> &Allowance {
+        &self.allowance
     }
 
     /// Whether another connection may exist.
@@ -50,11 +61,12 @@ impl ConnectionTable {
         self.slots.len() - self.free.len() < self.maximum
     }
 
-    pub(super) fn take_spare(&mut self) -> SpareSocket {
-        match self.spares.pop() {
-            Some(spare) => spare,
-            None => SpareSocket::new(self.buffer_bytes),
-        }
+    /// A socket for a new connection; none when the node has no memory for its buffers.
+    pub(super) fn take_spare(&mut self) -> Option<SpareSocket> {
+        self.spares.pop().or_else(|| {
+            let is_allowed = self.allowance.take(2 * self.buffer_bytes);
+            is_allowed.then(|| SpareSocket::new(self.buffer_bytes))
+        })
     }
 
     pub(super) fn give_spare(&mut self, spare: SpareSocket) {

@@ -49,6 +49,7 @@ impl Stack {
             .ok_or(NetError::AddressInUse)?;
         let tuple = Tuple::new(number, SocketAddr::new(source_address, port), remote);
         let spare = self.connections.take_spare();
+        let spare = spare.ok_or(NetError::TooManySockets)?;
         let mut connection = Connection::new(spare, Owner::Guest, number, tuple);
         let connected = connection.socket_mut().connect(
             interface.inner.context(),

@@ -173,3 +173,35 @@ fn mangled_frames_do_no_harm() {
         world.connected();
     }
 }
+
+#[test]
+fn the_nodes_allowance_bounds_buffers_and_spares_need_none() {
+    let limits = StackLimits {
+        tcp_buffer_bytes: 4096,
+        ..StackLimits::default()
+    };
+    let mut world = World::linked(limits);
+    let allowance = Allowance::new(2 * 8192 + 100);
+    let client = world.stacks.remove(B).with_allowance(allowance.clone());
+    world.stacks.push(client);
+    let now = world.now;
+    let connect = |world: &mut World| world.stacks[B].tcp_connect(address(10, 80), now);
+    let first = connect(&mut world).unwrap();
+    connect(&mut world).unwrap();
+    assert_eq!(connect(&mut world), Err(NetError::TooManySockets));
+    let bound = world.stacks[B].udp_bind(None, 0);
+    assert_eq!(bound, Err(NetError::TooManySockets));
+    assert_eq!(allowance.left_bytes(), 100);
+    // A listener needs no buffers, but each SYN does.
+    world.stacks[B].tcp_listen(None, 81, 4).unwrap();
+    let unheard = world.stacks[A].tcp_connect(address(11, 81), now).unwrap();
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.stacks[A].tcp_connected(unheard), Ok(false));
+    // The refused connection's buffers serve the next one.
+    assert!(world.stacks[B].readiness(first).failed);
+    world.stacks[B].close(first);
+    connect(&mut world).unwrap();
+    allowance.renew(1 << 20);
+    assert!(world.stacks[B].udp_bind(None, 0).is_ok());
+    world.run(|world| world.stacks[A].tcp_connected(unheard) == Ok(true));
+}

@@ -1,0 +1,99 @@
+//! A node with little memory: what it cannot carry is refused by name, and the rest goes on.
+
+use sos_core::machine::Duration;
+use sos_core::net::stack::NetError;
+use sos_tests::sim::cluster::Cluster;
+use sos_tests::sim::image::{ImageBuilder, switch};
+
+const MIB: u64 = 1 << 20;
+/// What the instances below may have, reserved when they start.
+const GUEST_BYTES: u64 = 4 * MIB;
+/// Runs for ever in little memory.
+const SPINS: &str =
+    "(module (memory (export \"memory\") 1 1) (func (export \"_start\") (loop br 0)))";
+
+/// A module that ends at once and has this many empty functions.
+fn functions(count: usize) -> String {
+    let functions = "(func)".repeat(count);
+    format!("(module (memory (export \"memory\") 1 1) (func (export \"_start\")) {functions})")
+}
+
+/// Boots a node with this memory.
+fn boot(memory_bytes: u64, image: ImageBuilder) -> Cluster {
+    let mut cluster = Cluster::new(1);
+    cluster.boot("node1", image.build());
+    cluster.nodes[0].machine.memory_bytes = memory_bytes;
+    cluster
+}
+
+#[test]
+fn a_module_too_large_to_translate_is_refused_and_others_run() {
+    let image = ImageBuilder::new("small")
+        .instance("large", functions(50_000))
+        .instance("spins", SPINS);
+    let mut cluster = boot(12 * MIB, image);
+    cluster.run_for(Duration::from_millis(100));
+    let (state, detail) = cluster.state(0, "large");
+    assert_eq!(state, "failed");
+    assert!(
+        detail.starts_with("translating its module may take"),
+        "{detail}"
+    );
+    assert!(
+        detail.ends_with("stop an instance or give the node more memory"),
+        "{detail}"
+    );
+    assert_eq!(cluster.state(0, "spins").0, "running");
+    // With the memory it starts.
+    cluster.nodes[0].machine.memory_bytes = 64 * MIB;
+    cluster.shell(0, "start large");
+    assert_eq!(cluster.state(0, "large").1, "status 0");
+}
+
+#[test]
+fn an_instance_whose_stack_does_not_fit_is_refused_and_its_port_is_free_again() {
+    let image = ImageBuilder::new("small")
+        .switch("lan", None)
+        .instance("deep", SPINS)
+        .with(|spec| spec.limits.stack_bytes = 32 * MIB)
+        .port("eth0", switch("lan"), "10.0.0.1/24")
+        .instance("spins", SPINS);
+    let mut cluster = boot(32 * MIB, image);
+    cluster.run_for(Duration::from_millis(100));
+    let (state, detail) = cluster.state(0, "deep");
+    assert_eq!(state, "failed");
+    assert!(
+        detail.starts_with("its stack and tables may take"),
+        "{detail}"
+    );
+    assert_eq!(cluster.state(0, "spins").0, "running");
+    cluster.shell(0, "switch rm lan");
+    assert!(!cluster.shell(0, "switch").contains("lan "));
+}
+
+#[test]
+fn sockets_are_refused_while_memory_is_short_and_served_again_after() {
+    let [web] = sos_tests::guests(["web"]);
+    let image = ImageBuilder::new("small")
+        .switch("lan", Some("nic0"))
+        .instance("web", &web)
+        .with(|spec| spec.limits.memory_bytes = GUEST_BYTES)
+        .port("eth0", switch("lan"), "10.0.0.1/24");
+    let mut cluster = boot(64 * MIB, image);
+    let client = cluster.add_peer("10.0.0.100/24");
+    cluster.run_for(Duration::from_millis(50));
+    // What a socket's buffers would take is less than what is kept for the rest of the kernel.
+    cluster.nodes[0].machine.memory_bytes = GUEST_BYTES + 2 * MIB;
+    cluster.run_for(Duration::from_millis(50));
+    let refused = cluster.connect(client, "10.0.0.1:80");
+    assert_eq!(refused.err(), Some(NetError::TimedOut));
+    assert_eq!(cluster.state(0, "web").0, "waiting");
+    cluster.nodes[0].machine.memory_bytes = 64 * MIB;
+    cluster.run_for(Duration::from_millis(50));
+    let socket = cluster.connect(client, "10.0.0.1:80").expect("web listens");
+    cluster
+        .write_all(socket, b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+        .expect("web reads");
+    let answer = cluster.read_to_end(socket).expect("web answers");
+    assert!(answer.ends_with(b"hello from SOS\n"));
+}
