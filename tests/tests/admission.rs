@@ -97,3 +97,18 @@ fn sockets_are_refused_while_memory_is_short_and_served_again_after() {
     let answer = cluster.read_to_end(socket).expect("web answers");
     assert!(answer.ends_with(b"hello from SOS\n"));
 }
+
+#[test]
+fn what_an_ended_instance_had_is_free_again() {
+    let image = ImageBuilder::new("small").instance("ends", functions(1));
+    let mut cluster = boot(16 * MIB, image);
+    for round in 0..20 {
+        cluster.run_for(Duration::from_millis(20));
+        assert_eq!(cluster.state(0, "ends").1, "status 0", "round {round}");
+        assert_eq!(
+            cluster.json(0, "uptime --json")["memory"]["free_bytes"],
+            16 * MIB
+        );
+        cluster.shell(0, "start ends");
+    }
+}

@@ -62,11 +62,20 @@ impl GuestMemory {
         GuestMemory::from_vec(alloc::vec![0; len])
     }
 
+    /// `len` zero bytes of the heap, and what is dropped together with them: the simulated
+    /// machine's note that they are taken.
+    pub fn zeroed_beside(len: usize, companion: Box<dyn Send>) -> GuestMemory {
+        GuestMemory::on_heap(alloc::vec![0; len], companion)
+    }
+
     /// These bytes of the heap, which the memory starts with: zero for a new instance.
     pub fn from_vec(bytes: Vec<u8>) -> GuestMemory {
-        GuestMemory::new(Box::new(HeapRange::new(Box::leak(
-            bytes.into_boxed_slice(),
-        ))))
+        GuestMemory::on_heap(bytes, Box::new(()))
+    }
+
+    fn on_heap(bytes: Vec<u8>, companion: Box<dyn Send>) -> GuestMemory {
+        let bytes = Box::leak(bytes.into_boxed_slice());
+        GuestMemory::new(Box::new(HeapRange::new(bytes, companion)))
     }
 
     /// Bytes that live for ever. They are filled with zeros.
@@ -109,13 +118,15 @@ impl fmt::Debug for GuestMemory {
 struct HeapRange {
     base: *mut u8,
     len: usize,
+    _companion: Box<dyn Send>,
 }
 
 impl HeapRange {
-    fn new(bytes: &'static mut [u8]) -> HeapRange {
+    fn new(bytes: &'static mut [u8], companion: Box<dyn Send>) -> HeapRange {
         HeapRange {
             base: bytes.as_mut_ptr(),
             len: bytes.len(),
+            _companion: companion,
         }
     }
 }

@@ -76,7 +76,19 @@ pub struct SimMachine {
     pub printed: Vec<u8>,
     /// Its memory: what guests reserve and what is left to the kernel.
     pub memory_bytes: u64,
-    reserved_bytes: u64,
+    reserved_bytes: Arc<AtomicU64>,
+}
+
+/// A reservation: given back when its guest memory is dropped.
+struct Reservation {
+    bytes: u64,
+    total_bytes: Arc<AtomicU64>,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.total_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl SimMachine {
@@ -95,8 +107,13 @@ impl SimMachine {
             typed: VecDeque::new(),
             printed: Vec::new(),
             memory_bytes: 4 << 30,
-            reserved_bytes: 0,
+            reserved_bytes: Arc::default(),
         }
+    }
+
+    fn free_bytes(&self) -> u64 {
+        let reserved_bytes = self.reserved_bytes.load(Ordering::Relaxed);
+        self.memory_bytes.saturating_sub(reserved_bytes)
     }
 }
 
@@ -170,9 +187,14 @@ impl Machine for SimMachine {
         let wanted_bytes = maximum_bytes;
         // The range is demand-zero here too: large zeroed allocations are untouched pages of the host.
         match usize::try_from(maximum_bytes) {
-            Ok(bytes) if self.reserved_bytes + maximum_bytes <= self.memory_bytes => {
-                self.reserved_bytes += maximum_bytes;
-                Ok(GuestMemory::zeroed(bytes))
+            Ok(bytes) if maximum_bytes <= self.free_bytes() => {
+                self.reserved_bytes
+                    .fetch_add(maximum_bytes, Ordering::Relaxed);
+                let reservation = Reservation {
+                    bytes: maximum_bytes,
+                    total_bytes: self.reserved_bytes.clone(),
+                };
+                Ok(GuestMemory::zeroed_beside(bytes, Box::new(reservation)))
             }
             _ => Err(ReserveError::Exhausted { wanted_bytes }),
         }
@@ -181,7 +203,7 @@ impl Machine for SimMachine {
     fn memory_stats(&self) -> MemoryStats {
         MemoryStats {
             total_bytes: self.memory_bytes,
-            free_bytes: self.memory_bytes.saturating_sub(self.reserved_bytes),
+            free_bytes: self.free_bytes(),
             ..MemoryStats::default()
         }
     }
