@@ -3,7 +3,7 @@
 
 use super::interrupt::Line;
 use crate::acpi;
-use crate::cpu::{ioapic, irq};
+use crate::cpu::{self, clock, ioapic, irq};
 use crate::mem::{frames, paging};
 use core::ptr::NonNull;
 
@@ -31,6 +31,15 @@ pub fn physical_address(pointer: NonNull<u8>) -> u64 {
 /// Maps device registers, uncached, for the life of the kernel.
 pub fn map_registers(address: u64, length: usize) -> Option<NonNull<u8>> {
     paging::map_device(address, length, paging::Caching::Uncached).ok()
+}
+
+/// Lets time pass, asleep, for a machine that ends: interrupts that come are forgotten.
+pub fn wait(duration_ns: u64) {
+    let until_ns = clock::now_ns().saturating_add(duration_ns);
+    while clock::now_ns() < until_ns {
+        irq::drop_pending();
+        cpu::idle(until_ns, || false);
+    }
 }
 
 /// Takes an interrupt vector of the boot processor, for good.

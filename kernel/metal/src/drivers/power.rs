@@ -3,6 +3,7 @@
 
 use super::mmio::Registers;
 use super::pci::{Address, Bus, ConfigurationSpace};
+use super::platform;
 use crate::acpi::{PowerRegisters, RegisterAddress};
 use core::arch::x86_64::__cpuid;
 use x86_64::instructions::port::Port;
@@ -17,8 +18,9 @@ const SLEEP_TYPE_MASK: u16 = 7 << SLEEP_TYPE_SHIFT;
 const SLEEP_ENABLE: u16 = 1 << 13;
 /// How often is looked whether the firmware has handed the registers over, 1 us each.
 const HANDOVER_READS_MAX: usize = 300_000;
-/// How often a port is read to let something take effect, 1 us each.
-const SETTLE_READS: usize = 100_000;
+/// How long something may take that must have effect before the next way is tried: a hypervisor that
+/// is short of CPU carries it out late, and must not see the next one first.
+const SETTLE_NS: u64 = 2_000_000_000;
 
 /// Where QEMU's machine types have PM1 control, should the tables be missing: q35 and newer pc, older
 /// pc (QEMU, hw/acpi/ich9.c and piix4.c).
@@ -40,6 +42,7 @@ pub fn power_off(registers: &PowerRegisters) {
         for port in QEMU_PM1_CONTROL {
             // Sleep type 0 is soft-off there.
             sleep(port, 0);
+            settle();
         }
         // SAFETY: on a virtual machine the port belongs to the debug exit or to nobody.
         unsafe { Port::<u32>::new(QEMU_DEBUG_EXIT).write(0) };
@@ -126,12 +129,9 @@ fn write_reset(place: RegisterAddress, value: u8, bus: Option<&Bus>) {
     }
 }
 
-/// Lets some 100 ms pass, by reads of the port that exists for delays.
+/// Lets time pass, asleep: a CPU that keeps QEMU busy delays what QEMU was asked for.
 fn settle() {
-    for _ in 0..SETTLE_READS {
-        // SAFETY: port 0x80 shows the firmware's progress codes; reading it does nothing.
-        unsafe { Port::<u8>::new(0x80).read() };
-    }
+    platform::wait(SETTLE_NS);
 }
 
 /// Whether there is a hypervisor (CPUID 1, ECX bit 31).
