@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! export RUSTFLAGS="-Clinker=$(rustc --print sysroot)/lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld \
-//!     -Clinker-flavor=ld.lld -Crelocation-model=static"
+//!     -Clinker-flavor=ld.lld -Crelocation-model=static -Cllvm-args=-align-all-functions=6"
 //! cargo build --package sos-kernel --profile kernel --target x86_64-unknown-linux-gnu --target-dir target/kernel
 //! ```
 //!

@@ -56,5 +56,10 @@ fn kernel_flags(linker: &Path) -> Vec<String> {
         format!("-Clinker={}", linker.display()),
         "-Clinker-flavor=ld.lld".to_string(),
         "-Crelocation-model=static".to_string(),
+        // Each function on a cache line of its own. QEMU's emulation finds the code of an indirect
+        // jump through a table that it indexes by bits of the address; so spread, wasmi's handlers
+        // do not push each other out. Measured with QEMU 7.2: compute kernels take 0.90-0.95 of the
+        // time, for 6 % more code.
+        "-Cllvm-args=-align-all-functions=6".to_string(),
     ]
 }
