@@ -179,6 +179,8 @@ fn overcommit_is_refused() -> bool {
 fn an_idle_node_leaves_the_cpu_alone() {
     let node = Boot::demo().start();
     node.web_serves();
+    // The last of the demo's instances starts when the others have come to rest.
+    node.until_state("spinner", "running");
     node.quietly("stop spinner");
     node.until_state("spinner", "stopped");
     let span = Duration::from_secs(3);

@@ -193,6 +193,7 @@ fn operators_start_hold_and_end_instances() {
     assert_eq!(node.state("web").0, "paused");
     // A request that comes meanwhile is answered when it runs again.
     let asked = std::thread::spawn(move || http::ask(port, "GET", "/", b""));
+    node.until_state("spinner", "running");
     node.quietly("pause spinner");
     let held = node.json("info spinner")["cpu_nanos"].clone();
     assert_eq!(node.json("info spinner")["cpu_nanos"], held, "it runs on");

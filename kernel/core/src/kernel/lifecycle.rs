@@ -60,7 +60,7 @@ impl Kernel {
             State::Live(_) => self.drop_stopped(key),
             State::Ended(..) => {}
         }
-        self.autostart.retain(|&waiting| waiting != key);
+        self.cancel_autostart(key);
         self.launch(machine, key)
             .map_err(|reason| ControlError::StartFailed { name, reason })
     }
@@ -303,6 +303,10 @@ impl Kernel {
             self.set_timer(key);
             return Ok(());
         }
+        if self.cancel_autostart(key) {
+            return Ok(());
+        }
+        let record = &mut self.records[key as usize];
         let State::Live(live) = &mut record.state else {
             return Err(ControlError::NotRunning(name));
         };
@@ -321,6 +325,13 @@ impl Kernel {
         self.set_timer(key);
         self.drop_if_quiet(key);
         Ok(())
+    }
+
+    /// Takes an instance out of those that still start at boot; tells whether it was among them.
+    fn cancel_autostart(&mut self, key: u32) -> bool {
+        let before = self.autostart.len();
+        self.autostart.retain(|&waiting| waiting != key);
+        self.autostart.len() < before
     }
 
     /// Drops a stopping instance whose connections are closed.
@@ -356,6 +367,10 @@ impl Kernel {
             self.set_timer(key);
             return Ok(());
         }
+        if self.cancel_autostart(key) {
+            return Ok(());
+        }
+        let record = &mut self.records[key as usize];
         if record.live().is_none() {
             return Err(ControlError::NotRunning(name));
         }
