@@ -296,17 +296,11 @@ impl Kernel {
     /// [`ControlError::NotRunning`].
     pub(super) fn stop(&mut self, key: u32) -> Result<(), ControlError> {
         let now = self.clock.now();
+        if self.cancel_start(key) {
+            return Ok(());
+        }
         let record = &mut self.records[key as usize];
         let name = record.spec.name.clone();
-        record.failures = 0;
-        if record.restart_due.take().is_some() {
-            self.set_timer(key);
-            return Ok(());
-        }
-        if self.cancel_autostart(key) {
-            return Ok(());
-        }
-        let record = &mut self.records[key as usize];
         let State::Live(live) = &mut record.state else {
             return Err(ControlError::NotRunning(name));
         };
@@ -325,6 +319,17 @@ impl Kernel {
         self.set_timer(key);
         self.drop_if_quiet(key);
         Ok(())
+    }
+
+    /// Forgets that an instance was to start, by its policy or at boot; tells whether it was.
+    fn cancel_start(&mut self, key: u32) -> bool {
+        let record = &mut self.records[key as usize];
+        record.failures = 0;
+        if record.restart_due.take().is_some() {
+            self.set_timer(key);
+            return true;
+        }
+        self.cancel_autostart(key)
     }
 
     /// Takes an instance out of those that still start at boot; tells whether it was among them.
@@ -360,17 +365,11 @@ impl Kernel {
     /// [`ControlError::NotRunning`].
     pub(super) fn kill(&mut self, key: u32) -> Result<(), ControlError> {
         let now = self.clock.now();
+        if self.cancel_start(key) {
+            return Ok(());
+        }
         let record = &mut self.records[key as usize];
         let name = record.spec.name.clone();
-        record.failures = 0;
-        if record.restart_due.take().is_some() {
-            self.set_timer(key);
-            return Ok(());
-        }
-        if self.cancel_autostart(key) {
-            return Ok(());
-        }
-        let record = &mut self.records[key as usize];
         if record.live().is_none() {
             return Err(ControlError::NotRunning(name));
         }
