@@ -161,8 +161,34 @@ pub trait Machine {
     /// advances its clock here, by a constant time for each unit (D7).
     fn charge_fuel(&mut self, _fuel: u64) {}
 
-    /// Whether something arrived since it was last looked at (frames, console bytes), so that a
-    /// slice loop can stop early. Cheap: a flag set by interrupt handlers.
+    /// The number of the host's present connection to the operator's channel; none while no host is
+    /// connected, and always on a machine without a channel. Each connection has a number of its own,
+    /// so that one that ended and came back between two looks is seen.
+    ///
+    /// The channel carries bytes between the node and one program on the host that runs it, without
+    /// loss and in order for as long as a connection lasts. What was not read or not sent when it ends
+    /// is dropped. A new host's program should wait for the node's first word before it sends: what it
+    /// sends before the node sees the connection may be dropped with the rest of the old one.
+    fn channel_connection(&self) -> Option<u64> {
+        None
+    }
+
+    /// Takes bytes that the host sent over the channel: returns how many bytes of `out` were filled.
+    /// Fewer than its length: there are no more, and the next ones are an event. What is not taken
+    /// holds the host up, so nothing is lost however slowly it is read.
+    fn read_channel(&mut self, _out: &mut [u8]) -> usize {
+        0
+    }
+
+    /// Sends bytes to the host over the channel: returns how many were taken. When that is fewer than
+    /// all while a host is connected, room for more is an event. Without a host none are taken.
+    fn write_channel(&mut self, _bytes: &[u8]) -> usize {
+        0
+    }
+
+    /// Whether something arrived since it was last looked at (frames, console bytes, bytes or room or
+    /// another connection on the channel), so that a slice loop can stop early. Cheap: a flag set by
+    /// interrupt handlers.
     fn has_events(&self) -> bool;
 
     /// Reserves the bytes of one guest memory: zero, and backed page by page on first touch.
