@@ -48,6 +48,8 @@ macro_rules! result_type {
     };
 }
 
+pub(crate) use {result_type, value_type};
+
 macro_rules! define_calls {
     ($({ $number:literal, $name:ident, $variant:ident,
          ($($parameter:ident: $type:tt),*), $result:tt, [$($error:ident),*], $doc:literal })*) => {

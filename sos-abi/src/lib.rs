@@ -3,7 +3,7 @@
 //! [`host_calls!`] is the table (D8): number, name, parameters, result, errors and one sentence of
 //! each call. The kernel's dispatch ([`CallId`]), the engine's import types ([`Signature`]), the
 //! SDK's `extern` block and `kernel/ABI.md` ([`reference::render`]) derive from it.
-//! Beside it: [`ErrorCode`], the flags in [`constants`] and the structs in [`wire`].
+//! Beside it: [`wasi`], the functions of WASI preview 1 ([`HostCall`] is either kind), [`ErrorCode`], the flags in [`constants`] and the structs in [`wire`].
 //!
 //! Numbers and names are append-only: a call, an error or a flag never changes its meaning.
 #![no_std]
@@ -12,13 +12,16 @@
 mod call;
 pub mod constants;
 mod error;
+mod host_call;
 pub mod reference;
 mod table;
+pub mod wasi;
 pub mod wire;
 
 pub use call::{CallId, Signature, ValueType};
 pub use constants::*;
 pub use error::ErrorCode;
+pub use host_call::HostCall;
 pub use wire::{PollEntry, SocketAddress};
 
 /// The module name under which guests import every call of the table.

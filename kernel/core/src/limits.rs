@@ -61,6 +61,10 @@ pub const UDP_BUFFER_BYTES: usize = 64 * 1024;
 pub const HOST_CALL_BYTES: usize = 64 * 1024;
 /// Default log ring of an instance.
 pub const LOG_BYTES: u64 = 64 * 1024;
+/// Default bytes of the files that an instance writes.
+pub const FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// Default files, directories and links of an instance.
+pub const FILES: u32 = 16_384;
 /// Bytes of one log line; longer ones are split.
 pub const LOG_LINE_BYTES: usize = 1024;
 /// Console bytes of an instance that are kept for an operator to read.
@@ -119,6 +123,12 @@ pub const TABLE_ELEMENTS: u64 = 100_000;
 pub const STACK_BYTES: u64 = 1024 * 1024;
 /// Default nesting of calls.
 pub const CALL_DEPTH: u64 = 10_000;
+/// Library modules of one instance.
+pub const LIBRARIES: usize = 64;
+/// Environment entries of an instance.
+pub const ENVIRONMENT_ENTRIES: usize = 256;
+/// Directories, or listening sockets, that a program finds open.
+pub const PREOPENS: usize = 64;
 /// Default CPU shares.
 pub const CPU_SHARES: u32 = 100;
 
@@ -136,6 +146,10 @@ pub const CPU_SHARES_MOST: u32 = 10_000;
 pub const SOCKETS_MOST: u32 = 16_384;
 /// Most bytes of log that a manifest may grant one instance.
 pub const LOG_BYTES_MOST: u64 = 16 * 1024 * 1024;
+/// Most bytes of files that a manifest may grant one instance.
+pub const FILE_BYTES_MOST: u64 = 4 * 1024 * 1024 * 1024;
+/// Most files, directories and links that a manifest may grant one instance.
+pub const FILES_MOST: u32 = 1_000_000;
 /// Pings that operators may have open at once.
 pub const PINGS: usize = 16;
 /// Echo requests of one ping that wait for an answer.

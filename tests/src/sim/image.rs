@@ -1,8 +1,8 @@
 //! Boot images for simulated nodes, written in a test's own lines.
 
 use sos_core::image::{
-    AddressSpec, Attachment, Autostart, InstanceLimits, InstanceSpec, LinkSpec, Manifest, PortSpec,
-    RestartPolicy, SwitchSpec, encode, module_hash,
+    AddressSpec, Attachment, InstanceSpec, LinkSpec, Manifest, PortSpec, SwitchSpec, encode,
+    module_hash,
 };
 use std::net::IpAddr;
 
@@ -48,17 +48,8 @@ impl ImageBuilder {
         let bytes = wat::parse_bytes(module.as_ref())
             .expect("module text")
             .into_owned();
-        self.manifest.instances.push(InstanceSpec {
-            name: name.into(),
-            module: module_hash(&bytes),
-            module_name: name.into(),
-            arguments: Vec::new(),
-            autostart: Autostart::AtBoot,
-            restart: RestartPolicy::Never,
-            limits: InstanceLimits::default(),
-            ports: Vec::new(),
-            config: Vec::new(),
-        });
+        let spec = InstanceSpec::new(name, module_hash(&bytes), name);
+        self.manifest.instances.push(spec);
         self.modules.push(bytes);
         self
     }

@@ -8,7 +8,7 @@ use core::fmt;
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
-use sos_abi::CallId;
+use sos_abi::{CallId, HostCall};
 
 use super::clock::GuestClock;
 use super::handles::HandleTable;
@@ -167,8 +167,22 @@ impl Guest {
         self.last_cost += bytes as u64 / BYTES_PER_FUEL;
     }
 
-    /// One attempt at a call; `wait` is where the last one stopped.
+    /// One attempt at a call of either table; `wait` is where the last one stopped.
     fn attempt(
+        &mut self,
+        memory: &mut [u8],
+        call: HostCall,
+        arguments: Arguments<'_>,
+        wait: Option<Wait>,
+    ) -> StepResult {
+        match call {
+            HostCall::Sos(call) => self.attempt_native(memory, call, arguments, wait),
+            HostCall::Wasi(call) => self.attempt_wasi(memory, call, arguments, wait),
+        }
+    }
+
+    /// One attempt at a native call.
+    fn attempt_native(
         &mut self,
         memory: &mut [u8],
         call: CallId,
@@ -212,7 +226,7 @@ impl Guest {
     }
 
     /// Turns an attempt into what the engine is told, and remembers a call that waits.
-    fn conclude(&mut self, call: CallId, arguments: &[u64], result: StepResult) -> Outcome {
+    fn conclude(&mut self, call: HostCall, arguments: &[u64], result: StepResult) -> Outcome {
         match result {
             Ok(Step::Done(value)) => Outcome::Done(u64::from(value as u32)),
             Ok(Step::DoneLong(value)) => Outcome::Done(value as u64),
@@ -236,7 +250,7 @@ impl Guest {
 }
 
 impl HostState for Guest {
-    fn call(&mut self, memory: &mut [u8], call: CallId, arguments: &[u64]) -> Outcome {
+    fn call(&mut self, memory: &mut [u8], call: HostCall, arguments: &[u64]) -> Outcome {
         self.last_cost = CALL_FUEL;
         if let Some(pending) = self.pending {
             return Outcome::Fault(HostFault::StillBlocked(pending.call));

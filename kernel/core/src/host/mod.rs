@@ -22,6 +22,7 @@ mod ring;
 mod tcp;
 mod time;
 mod udp;
+mod wasi;
 
 #[cfg(test)]
 mod tests;

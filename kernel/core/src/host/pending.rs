@@ -1,19 +1,19 @@
 //! A host call that waits, as plain data (D4), and the steps of a call.
 
-use sos_abi::{CallId, ErrorCode};
+use sos_abi::{ErrorCode, HostCall};
 
 use super::handles::Handle;
 use crate::machine::Time;
 use crate::net::stack::SocketId;
 
-/// Most arguments of a call in the table.
-pub const ARGUMENTS: usize = 5;
+/// Most arguments of a call in the tables (`path_open` has them).
+pub const ARGUMENTS: usize = 9;
 
 /// A blocked call: all that is needed to go on with it, on this node or another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
     /// The call.
-    pub call: CallId,
+    pub call: HostCall,
     /// Its arguments, raw; those that it does not have are 0.
     pub arguments: [u64; ARGUMENTS],
     /// How far it came.

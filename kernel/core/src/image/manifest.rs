@@ -57,12 +57,24 @@ pub struct InstanceSpec {
     pub module: ModuleHash,
     /// What the module was called in the manifest, for people.
     pub module_name: String,
+    /// Modules that `module`, and they among themselves, may import from by name.
+    pub libraries: Vec<LibrarySpec>,
     /// Arguments as the guest sees them, without the program's name.
     pub arguments: Vec<String>,
+    /// Environment of WASI programs: keys and values.
+    pub environment: Vec<(String, String)>,
+    /// Read-only lower layer of its file system; directories above each entry are implied.
+    pub files: Vec<FileSpec>,
+    /// Directories that WASI programs find open, in this order after the listeners.
+    pub preopens: Vec<PreopenSpec>,
+    /// Listening sockets that WASI programs find open, as descriptors from 3 on.
+    pub listeners: Vec<ListenerSpec>,
     /// Whether it starts at boot.
     pub autostart: Autostart,
     /// What happens when it ends.
     pub restart: RestartPolicy,
+    /// How the node finds out whether it still serves.
+    pub health: Option<HealthSpec>,
     /// What it may use.
     pub limits: InstanceLimits,
     /// Its network interfaces.
@@ -114,6 +126,93 @@ pub struct InstanceLimits {
     pub sockets: u32,
     /// Bytes of log that are kept.
     pub log_bytes: u64,
+    /// Bytes of the files that it writes, those of the image left out.
+    pub file_bytes: u64,
+    /// Files, directories and links, those of the image included.
+    pub files: u32,
+}
+
+/// A library module of a set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LibrarySpec {
+    /// The module name under which others import from it; unique in the instance.
+    pub name: String,
+    /// Which module file of the image it is.
+    pub module: ModuleHash,
+    /// What the module was called in the manifest, for people.
+    pub module_name: String,
+}
+
+/// One entry of an instance's read-only files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSpec {
+    /// Where it lies: an absolute path without `.` and `..`, such as `/etc/motd`.
+    pub path: String,
+    /// What it is.
+    pub content: FileContent,
+}
+
+/// What an entry of an instance's files is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileContent {
+    /// A file with the bytes of this blob of the image.
+    Blob(ModuleHash),
+    /// A directory, perhaps an empty one.
+    Directory,
+    /// A symbolic link that holds this text.
+    SymbolicLink(String),
+}
+
+/// A directory that a WASI program finds open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreopenSpec {
+    /// What the program is told it is called, `/` or `.` for example.
+    pub name: String,
+    /// The directory in the instance's file system, an absolute path.
+    pub directory: String,
+}
+
+/// A listening TCP socket that a WASI program finds open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerSpec {
+    /// The address on which it listens; without it every address of the instance.
+    pub address: Option<IpAddr>,
+    /// The TCP port.
+    pub port: u16,
+}
+
+/// How the node finds out whether an instance serves. It asks over a connection of its own inside
+/// the instance's network stack; an instance that fails too often ends as unhealthy, which the restart
+/// policy counts as a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthSpec {
+    /// What is tried.
+    pub check: HealthCheck,
+    /// Milliseconds from one try to the next.
+    pub interval_ms: u32,
+    /// Milliseconds after which a try has failed.
+    pub timeout_ms: u32,
+    /// Tries that may fail in a row before the instance counts as unhealthy.
+    pub failures: u32,
+    /// Milliseconds after the start before the first try.
+    pub grace_ms: u32,
+}
+
+/// What a health check tries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HealthCheck {
+    /// A TCP connection is accepted.
+    Tcp {
+        /// The port.
+        port: u16,
+    },
+    /// `GET path` is answered with a status from 200 to 399.
+    Http {
+        /// The port.
+        port: u16,
+        /// The path asked for.
+        path: String,
+    },
 }
 
 /// One network interface of an instance.
@@ -189,6 +288,36 @@ impl Default for InstanceLimits {
             cpu_shares: limits::CPU_SHARES,
             sockets: limits::SOCKETS,
             log_bytes: limits::LOG_BYTES,
+            file_bytes: limits::FILE_BYTES,
+            files: limits::FILES,
+        }
+    }
+}
+
+impl InstanceSpec {
+    /// An instance of a module with everything else as usual: no arguments, files or ports, the root
+    /// of its file system open, started at boot and not again.
+    pub fn new(name: &str, module: ModuleHash, module_name: &str) -> InstanceSpec {
+        InstanceSpec {
+            name: name.into(),
+            module,
+            module_name: module_name.into(),
+            libraries: Vec::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            files: Vec::new(),
+            preopens: [PreopenSpec {
+                name: "/".into(),
+                directory: "/".into(),
+            }]
+            .into(),
+            listeners: Vec::new(),
+            autostart: Autostart::default(),
+            restart: RestartPolicy::default(),
+            health: None,
+            limits: InstanceLimits::default(),
+            ports: Vec::new(),
+            config: Vec::new(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod tests;
 pub use codec::{FORMAT_VERSION, HEADER_BYTES, Image, MAGIC, encode, module_hash};
 pub use error::{ImageError, ImagePart, Item, ManifestError};
 pub use manifest::{
-    AddressSpec, Attachment, Autostart, ForwardProtocol, ForwardSpec, InstanceLimits, InstanceSpec,
-    LinkSpec, Manifest, ModuleHash, PortSpec, RestartPolicy, SwitchSpec,
+    AddressSpec, Attachment, Autostart, FileContent, FileSpec, ForwardProtocol, ForwardSpec,
+    HealthCheck, HealthSpec, InstanceLimits, InstanceSpec, LibrarySpec, LinkSpec, ListenerSpec,
+    Manifest, ModuleHash, PortSpec, PreopenSpec, RestartPolicy, SwitchSpec,
 };

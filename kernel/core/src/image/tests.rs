@@ -33,11 +33,7 @@ fn fixed(address: [u8; 4], prefix_length: u8) -> AddressSpec {
 
 fn instance(name: &str, module: &[u8], ports: Vec<PortSpec>) -> InstanceSpec {
     InstanceSpec {
-        name: name.to_string(),
-        module: module_hash(module),
-        module_name: name.to_string(),
         arguments: vec!["--verbose".to_string()],
-        autostart: Autostart::AtBoot,
         restart: RestartPolicy::OnFailure,
         limits: InstanceLimits {
             memory_bytes: 16 * 1024 * 1024,
@@ -47,9 +43,11 @@ fn instance(name: &str, module: &[u8], ports: Vec<PortSpec>) -> InstanceSpec {
             cpu_shares: 100,
             sockets: 64,
             log_bytes: 4096,
+            ..InstanceLimits::default()
         },
         ports,
         config: vec![("greeting".to_string(), "hello".to_string())],
+        ..InstanceSpec::new(name, module_hash(module), name)
     }
 }
 
@@ -235,12 +233,12 @@ fn an_unsound_manifest_in_a_sound_file_is_refused() {
 fn the_format_has_not_changed_by_accident() {
     assert_eq!(
         (&MAGIC, FORMAT_VERSION, HEADER_BYTES),
-        (b"SOSIMG\r\n", 1, 64)
+        (b"SOSIMG\r\n", 2, 64)
     );
     let digest: [u8; 32] = sha2::Sha256::digest(demo_image()).into();
     assert_eq!(
         ModuleHash(digest).to_string(),
-        "2ab358b9dd4e2de1c5c4ee3effb0d2e4ae74422fefcaf16caf8edac60091fd28"
+        "5a399d7bf99331d664eced9cba6cd3691c62d08342c3b1da008685763829d946"
     );
 }
 

@@ -4,13 +4,13 @@
 //! everything else that a call may touch. Neither knows the other's types.
 
 use core::fmt;
-use sos_abi::CallId;
+use sos_abi::HostCall;
 
 /// What serves the host calls of one instance.
 pub trait HostState {
     /// Carries out `call`. `arguments` are raw cells: an `i32` in the low 32 bits. `memory` is the
-    /// guest's whole memory as it is now.
-    fn call(&mut self, memory: &mut [u8], call: CallId, arguments: &[u64]) -> Outcome;
+    /// calling module's memory 0 as it is now.
+    fn call(&mut self, memory: &mut [u8], call: HostCall, arguments: &[u64]) -> Outcome;
 
     /// Continues the call that returned [`Outcome::Blocked`]; it may do so again.
     fn retry(&mut self, memory: &mut [u8]) -> Outcome;
@@ -38,9 +38,9 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostFault {
     /// The number of arguments is not the one of the call's signature.
-    Arguments(CallId),
+    Arguments(HostCall),
     /// A call was made while this one waits.
-    StillBlocked(CallId),
+    StillBlocked(HostCall),
     /// A retry without a call that waits.
     NothingBlocked,
 }

@@ -156,9 +156,6 @@ impl InstanceFile {
             .map(|(port, file)| file.into_spec(&name, port));
         Ok(InstanceSpec {
             ports: ports.collect::<Result<_, _>>()?,
-            name,
-            module: ModuleHash::default(),
-            module_name: self.module,
             arguments: self.args,
             autostart: match self.autostart {
                 Some(false) => Autostart::Manual,
@@ -176,6 +173,7 @@ impl InstanceFile {
                 .into_iter()
                 .map(|(key, value)| (key, value.0))
                 .collect(),
+            ..InstanceSpec::new(&name, ModuleHash::default(), &self.module)
         })
     }
 }
@@ -192,6 +190,7 @@ impl LimitsFile {
             cpu_shares: self.cpu_shares.unwrap_or(usual.cpu_shares),
             sockets: self.sockets.unwrap_or(usual.sockets),
             log_bytes: bytes(self.log, usual.log_bytes),
+            ..usual
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits;
+use sos_abi::wasi::WasiCall;
 
 #[test]
 fn a_slice_lies_inside_or_is_refused() {
@@ -55,9 +56,8 @@ fn a_long_slice_is_moved_in_pieces() {
 fn the_limits_are_those_that_guests_are_told() {
     assert_eq!(limits::HOST_CALL_BYTES, sos_abi::CALL_BYTES);
     assert_eq!(limits::POLL_ENTRIES, sos_abi::POLL_ENTRIES);
-    let most = CallId::ALL
-        .iter()
-        .map(|call| call.signature().parameters.len())
-        .max();
+    let native = CallId::ALL.iter().map(|call| call.signature());
+    let wasi = WasiCall::ALL.iter().map(|call| call.signature());
+    let most = native.chain(wasi).map(|call| call.parameters.len()).max();
     assert_eq!(most, Some(super::super::pending::ARGUMENTS));
 }

@@ -163,7 +163,7 @@ impl World {
             call.name()
         );
         let Instance { guest, memory } = &mut self.instances[who];
-        let outcome = guest.call(memory, call, &cells);
+        let outcome = guest.call(memory, call.into(), &cells);
         assert!(guest.cost() > 0, "{} is for free", call.name());
         assert_eq!(
             guest.is_blocked(),
@@ -270,9 +270,9 @@ fn outcome_result(outcome: Outcome) -> Result<i32, ErrorCode> {
 fn a_call_with_a_wrong_number_of_arguments_is_a_fault() {
     let mut world = World::new();
     let Instance { guest, memory } = &mut world.instances[A];
-    let fault = Outcome::Fault(HostFault::Arguments(CallId::Sleep));
-    assert_eq!(guest.call(memory, CallId::Sleep, &[]), fault);
-    assert_eq!(guest.call(memory, CallId::Sleep, &[1, 2]), fault);
+    let fault = Outcome::Fault(HostFault::Arguments(CallId::Sleep.into()));
+    assert_eq!(guest.call(memory, CallId::Sleep.into(), &[]), fault);
+    assert_eq!(guest.call(memory, CallId::Sleep.into(), &[1, 2]), fault);
 }
 
 #[test]
@@ -282,8 +282,8 @@ fn only_a_blocked_call_can_be_continued_and_no_other_be_made_meanwhile() {
     assert_eq!(world.call(A, CallId::Sleep, &[1_000]), Outcome::Blocked);
     let Instance { guest, memory } = &mut world.instances[A];
     assert_eq!(
-        guest.call(memory, CallId::YieldNow, &[]),
-        Outcome::Fault(HostFault::StillBlocked(CallId::Sleep))
+        guest.call(memory, CallId::YieldNow.into(), &[]),
+        Outcome::Fault(HostFault::StillBlocked(CallId::Sleep.into()))
     );
     assert_eq!(world.guest(A).blocked_on(), Some("sleep"));
 }

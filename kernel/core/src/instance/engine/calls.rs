@@ -6,7 +6,7 @@
 use super::bounds::Bounds;
 use crate::instance::{HostFault, HostState, Outcome};
 use core::fmt;
-use sos_abi::{CallId, ValueType};
+use sos_abi::{HostCall, ValueType};
 use sos_engine::{Caller, Error, Func, FuncType, Memory, Store, Val};
 
 /// What the host functions of an execution reach.
@@ -25,7 +25,7 @@ pub(super) struct Context<G> {
 /// A host call that did not return a value, and which it was.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Suspended {
-    pub call: CallId,
+    pub call: HostCall,
     pub why: Why,
 }
 
@@ -52,7 +52,7 @@ impl sos_engine::errors::HostError for SuspendedMarker {}
 /// The import that carries out `call`.
 pub(super) fn host_function<G: HostState + Send + 'static>(
     store: &mut Store<Context<G>>,
-    call: CallId,
+    call: HostCall,
     signature: &FuncType,
 ) -> Func {
     Func::from_cells(
@@ -104,7 +104,7 @@ where
 }
 
 /// The raw result of a host call as the engine wants it on resumption.
-pub(super) fn result_value(call: CallId, value: u64) -> Option<Val> {
+pub(super) fn result_value(call: HostCall, value: u64) -> Option<Val> {
     call.signature().result.map(|result| match result {
         // The value is a bit pattern; its high half is zero by the contract of `Outcome::Done`.
         ValueType::I32 => Val::I32(value as u32 as i32),

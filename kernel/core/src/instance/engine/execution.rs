@@ -11,7 +11,7 @@ use super::stop::{self, Retry, Stop, TrapReason};
 use crate::instance::{HostState, Outcome};
 use crate::machine::ReserveError;
 use alloc::sync::Arc;
-use sos_abi::CallId;
+use sos_abi::HostCall;
 use sos_engine::{
     Extern, Func, GuestMemory, ResumableCall, ResumableCallHostTrap, ResumableCallOutOfFuel,
     Segments, Store,
@@ -45,7 +45,7 @@ enum Progress {
     /// Suspended for fuel.
     OutOfFuel(Root, ResumableCallOutOfFuel),
     /// Suspended in a host call that waits, or whose result is there.
-    InHostCall(Root, HostCall, Option<u64>),
+    InHostCall(Root, Suspension, Option<u64>),
     /// Over.
     Ended(Stop),
     /// Being run: seen only if the engine panicked.
@@ -54,9 +54,9 @@ enum Progress {
 
 /// A suspended host call.
 #[derive(Debug)]
-enum HostCall {
+enum Suspension {
     /// The program goes on after it.
-    Called(CallId, ResumableCallHostTrap),
+    Called(HostCall, ResumableCallHostTrap),
     /// It was the root function itself, or its tail call: the root returns with it.
     Tail,
 }
@@ -205,14 +205,14 @@ impl<G: HostState + Send + 'static> Execution<G> {
             Progress::OutOfFuel(root, suspended) => {
                 (root, suspended.resume(&mut self.store, &mut []))
             }
-            Progress::InHostCall(root, HostCall::Called(call, suspended), Some(value)) => {
+            Progress::InHostCall(root, Suspension::Called(call, suspended), Some(value)) => {
                 let value = calls::result_value(call, value);
                 (
                     root,
                     suspended.resume(&mut self.store, value.as_slice(), &mut []),
                 )
             }
-            Progress::InHostCall(root, HostCall::Tail, Some(_)) => {
+            Progress::InHostCall(root, Suspension::Tail, Some(_)) => {
                 (root, Ok(ResumableCall::Finished))
             }
             waiting @ Progress::InHostCall(_, _, None) => {
@@ -260,8 +260,8 @@ impl<G: HostState + Send + 'static> Execution<G> {
         match suspended.why {
             Why::Blocked => {
                 let call = match call {
-                    Some(call) => HostCall::Called(suspended.call, call),
-                    None => HostCall::Tail,
+                    Some(call) => Suspension::Called(suspended.call, call),
+                    None => Suspension::Tail,
                 };
                 self.progress = Progress::InHostCall(root, call, None);
                 Stop::Blocked

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use sos_abi::{CallId, ValueType};
+use sos_abi::{HostCall, ValueType};
 use sos_engine::errors::{EnforcedLimitsError, ErrorKind};
 use sos_engine::{
     CompilationMode, Config, EnforcedLimits, ExternType, FuncType, ItemCounts, ValType,
@@ -29,7 +29,7 @@ pub struct Engine {
 pub struct Module {
     pub(super) inner: sos_engine::Module,
     /// What each import is, in the order of the module.
-    pub(super) imports: Box<[(CallId, FuncType)]>,
+    pub(super) imports: Box<[(HostCall, FuncType)]>,
 }
 
 /// A kind of thing in a module.
@@ -97,7 +97,7 @@ pub enum LoadError {
     /// It imports a host call with another type than the call has.
     ImportType {
         /// The call.
-        call: CallId,
+        call: HostCall,
         /// The type that the module expects.
         wanted: Box<str>,
     },
@@ -149,7 +149,7 @@ impl fmt::Display for LoadError {
                 f,
                 "module imports {}.{} as {wanted}, but its type is {}; build it with this \
                  kernel's sdk",
-                sos_abi::MODULE,
+                call.module(),
                 call.name(),
                 type_of_call(*call)
             ),
@@ -227,7 +227,11 @@ impl Engine {
 }
 
 /// Finds the host call that an import names.
-fn resolve(module: &str, name: &str, wanted: &ExternType) -> Result<(CallId, FuncType), LoadError> {
+fn resolve(
+    module: &str,
+    name: &str,
+    wanted: &ExternType,
+) -> Result<(HostCall, FuncType), LoadError> {
     let kind = match wanted {
         ExternType::Func(wanted) => return resolve_function(module, name, wanted),
         ExternType::Global(_) => "global",
@@ -245,9 +249,8 @@ fn resolve_function(
     module: &str,
     name: &str,
     wanted: &FuncType,
-) -> Result<(CallId, FuncType), LoadError> {
-    let found = CallId::from_name(name).filter(|_| module == sos_abi::MODULE);
-    let Some(call) = found else {
+) -> Result<(HostCall, FuncType), LoadError> {
+    let Some(call) = HostCall::from_import(module, name) else {
         return Err(LoadError::UnknownImport {
             module: module.into(),
             name: name.into(),
@@ -284,7 +287,7 @@ fn type_text(function: &FuncType) -> Box<str> {
     write_type(&names(function.params()), &names(function.results()))
 }
 
-fn type_of_call(call: CallId) -> Box<str> {
+fn type_of_call(call: HostCall) -> Box<str> {
     let signature = call.signature();
     let parameters: Vec<&str> = signature
         .parameters

@@ -9,20 +9,20 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use sos_abi::CallId;
+use sos_abi::{CallId, HostCall};
 use sos_engine::GuestMemory;
 
 /// Answers host calls in order; what it was asked is kept.
 #[derive(Debug, Default)]
 struct Script {
     answers: VecDeque<Outcome>,
-    calls: Vec<(CallId, Vec<u64>)>,
+    calls: Vec<(HostCall, Vec<u64>)>,
     cost: u64,
     memory_bytes: usize,
 }
 
 impl HostState for Script {
-    fn call(&mut self, memory: &mut [u8], call: CallId, arguments: &[u64]) -> Outcome {
+    fn call(&mut self, memory: &mut [u8], call: HostCall, arguments: &[u64]) -> Outcome {
         self.memory_bytes = memory.len();
         self.calls.push((call, arguments.to_vec()));
         self.answers.pop_front().unwrap_or(Outcome::Done(0))
@@ -147,7 +147,7 @@ fn the_start_function_runs_first_and_can_be_preempted() {
     let (stop, slices) = run(&mut execution, 100);
     assert_eq!(stop, Stop::Exited(500));
     assert!(slices > 5);
-    assert_eq!(execution.guest().calls, [(CallId::Exit, vec![500])]);
+    assert_eq!(execution.guest().calls, [(CallId::Exit.into(), vec![500])]);
     assert_eq!(execution.run(100), Stop::Exited(500), "it stays exited");
 }
 
@@ -189,7 +189,7 @@ fn a_blocked_call_resumes_with_its_value_five_frames_deep() {
     assert_eq!(execution.run(1000), Stop::Exited(7));
     let calls = &execution.guest().calls;
     assert_eq!(calls.len(), 3);
-    assert_eq!(calls[2], (CallId::Exit, vec![11 * 2 + 21 * 2]));
+    assert_eq!(calls[2], (CallId::Exit.into(), vec![11 * 2 + 21 * 2]));
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn a_host_call_sees_the_memory_as_it_is_now_and_writes_to_it() {
     assert_eq!(execution.run(1000), Stop::Finished);
     assert_eq!(
         execution.guest().calls[1],
-        (CallId::Exit, vec![1]),
+        (CallId::Exit.into(), vec![1]),
         "the retry wrote it"
     );
 }
@@ -298,7 +298,7 @@ fn several_memories_share_the_limit() {
             (call $exit (i32.add (i32.mul (memory.size $a) (i32.const 10)) (memory.size $b)))))"#;
     let mut execution = start(text, &[]);
     assert_eq!(run(&mut execution, 1000).0, Stop::Finished);
-    assert_eq!(execution.guest().calls, [(CallId::Exit, vec![22])]);
+    assert_eq!(execution.guest().calls, [(CallId::Exit.into(), vec![22])]);
     assert_eq!(execution.memory_bytes(), 4 * 65_536);
 }
 
