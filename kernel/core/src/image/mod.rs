@@ -3,6 +3,7 @@
 //! `manifest` holds the plain data, `validate` says which manifests are sound, `codec` reads and
 //! writes the file. The tool encodes, the kernel parses; both run the same code.
 
+mod bytes;
 mod codec;
 mod error;
 mod manifest;
@@ -11,6 +12,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use bytes::BlobBytes;
 pub use codec::{FORMAT_VERSION, HEADER_BYTES, Image, MAGIC, encode, module_hash};
 pub use error::{ImageError, ImagePart, Item, ManifestError};
 pub use manifest::{
