@@ -29,12 +29,13 @@
 //! SDK needs `alloc` only: the service then is `#![no_std] #![no_main]` and names a global
 //! allocator; the SDK brings the panic handler.
 //!
-//! On other targets than `wasm32` everything compiles, so that a service's own logic can be tested
-//! on the developer's machine, and every host call fails with `UNSUPPORTED`.
+//! On other targets than `wasm32` everything compiles, so that a service can be tested on the
+//! developer's machine: in a [`testing::Node`] it has all host calls; elsewhere each of them fails
+//! with `UNSUPPORTED`.
 #![no_std]
 
 extern crate alloc;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", not(target_family = "wasm")))]
 extern crate std;
 
 pub mod config;
@@ -50,6 +51,8 @@ pub mod random;
 pub mod runtime;
 pub mod serve;
 mod sys;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 pub mod time;
 
 pub use config::args;

@@ -70,6 +70,12 @@ impl Termination for core::convert::Infallible {
     }
 }
 
+/// Runs an entry point and gives the instance's status.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn run_to_status<T: Termination>(entry: impl FnOnce() -> T) -> i32 {
+    entry().status()
+}
+
 /// Runs an entry point; [`main!`](crate::main) calls it.
 pub fn run<T: Termination>(entry: fn() -> T) {
     #[cfg(all(feature = "std", target_family = "wasm"))]

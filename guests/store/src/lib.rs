@@ -1,4 +1,4 @@
-//! The store: its protocol, and the table behind it. Neither does I/O.
+//! The store: its protocol and the table behind it, neither of which does I/O, and the service.
 //!
 //! A client sends requests and receives answers in their order, as many at once as it likes. All
 //! numbers are little-endian:
@@ -12,10 +12,12 @@
 //! [`Status::Malformed`] and ends the connection.
 
 mod protocol;
+mod service;
 mod table;
 
 pub use protocol::{
     Answer, Frame, KEY_BYTES, Operation, Request, Status, VALUE_BYTES, encode_answer,
     encode_request, next_answer, next_request,
 };
+pub use service::serve;
 pub use table::{TOTAL_BYTES, Table};
