@@ -21,7 +21,7 @@ use crate::sys;
 /// Most bytes of a line that [`read_line`] gathers.
 pub const LINE_BYTES: usize = 4096;
 
-/// Writes all of `bytes`; never waits.
+/// Writes all of `bytes`; waits only where a pipe takes the place of the console.
 pub fn write(mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match sys::console_write(bytes) {
@@ -32,7 +32,7 @@ pub fn write(mut bytes: &[u8]) {
     }
 }
 
-/// Reads what was typed; waits for at least one byte.
+/// Reads what was typed; waits for at least one byte. 0 bytes are the end of the input.
 ///
 /// # Errors
 /// Those of the host call `console_read`.
@@ -56,7 +56,9 @@ pub fn read_line() -> Result<String> {
     let mut line = Vec::new();
     let mut byte = [0];
     while line.len() < LINE_BYTES {
-        read(&mut byte)?;
+        if read(&mut byte)? == 0 {
+            break;
+        }
         match byte[0] {
             b'\r' | b'\n' => break,
             byte => line.push(byte),

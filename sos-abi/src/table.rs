@@ -20,10 +20,10 @@ macro_rules! host_calls {
               "Appends at most 65 536 bytes of text to the instance's log, a line for each line end, and returns how many were taken; levels: 0 = error, 1 = warning, 2 = information, 3 = debug." }
             { 1, console_write, ConsoleWrite, (bytes: i32, length: i32), i32,
               [BadPointer],
-              "Writes to the instance's console and returns how many bytes were taken; never waits: an unread console forgets its oldest bytes." }
+              "Writes to the instance's console and returns how many bytes were taken; an unread console forgets its oldest bytes, so that only a full pipe (a program run by `exec`) makes the call wait." }
             { 2, console_read, ConsoleRead, (buffer: i32, capacity: i32, flags: i32), i32,
               [BadPointer, InvalidArgument, WouldBlock],
-              "Reads what was typed on the console, waits for at least one byte, and returns the number of bytes." }
+              "Reads what was typed on the console, waits for at least one byte, and returns the number of bytes: 0 at the end of the input, which a console never has." }
             { 3, clock_monotonic, ClockMonotonic, (), i64, [],
               "Nanoseconds since the instance started, without the time that it was suspended." }
             { 4, clock_wall, ClockWall, (), i64, [],

@@ -71,6 +71,8 @@ pub const LOG_LINE_BYTES: usize = 1024;
 pub const CONSOLE_OUTPUT_BYTES: usize = 16 * 1024;
 /// Console bytes that wait for an instance to read them.
 pub const CONSOLE_INPUT_BYTES: usize = 4096;
+/// Bytes that wait in a standard stream that is a pipe, each way.
+pub const STREAM_BYTES: usize = 64 * 1024;
 /// Sockets that one `poll` call may name.
 pub const POLL_ENTRIES: usize = 1024;
 

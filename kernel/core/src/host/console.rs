@@ -1,16 +1,19 @@
-//! Calls of the console: output that never waits, input that does.
+//! Calls of the console, which are the native way to the standard streams.
 
 use sos_abi::{ErrorCode, NONBLOCK};
 
 use super::guest::Guest;
 use super::memory::Arguments;
 use super::pending::{Step, StepResult, Wait, done_bytes};
+use super::streams::{Input, OutputStream};
 
 impl Guest {
     pub(super) fn console_write(&mut self, memory: &[u8], arguments: Arguments<'_>) -> StepResult {
         let bytes = arguments.slice(0).get_bounded(memory)?;
-        self.console_output.push(bytes);
-        let taken = bytes.len();
+        let taken = self.streams.write(OutputStream::Output, bytes);
+        if taken == 0 && !bytes.is_empty() {
+            return Ok(Step::Wait(Wait::Event));
+        }
         self.charge_bytes(taken);
         Ok(done_bytes(taken))
     }
@@ -25,18 +28,14 @@ impl Guest {
         if buffer.is_empty() {
             return Ok(Step::Done(0));
         }
-        if self.console_input.is_empty() {
-            return if flags & NONBLOCK != 0 {
-                Err(ErrorCode::WouldBlock)
-            } else {
-                Ok(Step::Wait(Wait::Event))
-            };
+        match self.streams.read(buffer) {
+            Input::Bytes(length) => {
+                self.charge_bytes(length);
+                Ok(done_bytes(length))
+            }
+            Input::End => Ok(Step::Done(0)),
+            Input::Empty if flags & NONBLOCK != 0 => Err(ErrorCode::WouldBlock),
+            Input::Empty => Ok(Step::Wait(Wait::Event)),
         }
-        let length = buffer.len().min(self.console_input.len());
-        for (to, from) in buffer.iter_mut().zip(self.console_input.drain(..length)) {
-            *to = from;
-        }
-        self.charge_bytes(length);
-        Ok(done_bytes(length))
     }
 }

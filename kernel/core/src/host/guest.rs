@@ -1,6 +1,5 @@
 //! [`Guest`]: the state behind the host calls of one instance, and their dispatch.
 
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,9 +15,8 @@ use super::identity::Identity;
 use super::log::LogRing;
 use super::memory::Arguments;
 use super::pending::{ARGUMENTS, Pending, Step, StepResult, Wait};
-use super::ring::ByteRing;
+use super::streams::{Streams, StreamsTo};
 use crate::instance::{HostFault, HostState, Outcome};
-use crate::limits;
 use crate::machine::{Clock, Time};
 use crate::net::fabric::Fabric;
 use crate::net::stack::Stack;
@@ -44,21 +42,22 @@ pub struct GuestSetup {
     pub sockets: u32,
     /// Its network.
     pub stack: Stack,
+    /// Where its standard streams lead.
+    pub streams: StreamsTo,
     /// The node's clock.
     pub clock: Arc<dyn Clock>,
 }
 
 /// Everything that the host calls of one instance may touch, but its memory.
 pub struct Guest {
-    /// What it wrote to its console.
-    pub console_output: ByteRing,
+    /// Its standard streams: what it wrote to its console, or the pipes that it is attached by.
+    pub streams: Streams,
     /// Its log.
     pub log: LogRing,
     /// Its time.
     pub clock: GuestClock,
     /// Its network, which runs on guest time.
     pub stack: Stack,
-    pub(super) console_input: VecDeque<u8>,
     pub(super) random: ChaCha12Rng,
     pub(super) arguments: Vec<String>,
     /// Sorted by key.
@@ -76,11 +75,10 @@ impl Guest {
         let mut config = setup.config;
         config.sort();
         Guest {
-            console_output: ByteRing::new(limits::CONSOLE_OUTPUT_BYTES),
+            streams: Streams::new(setup.streams),
             log: LogRing::new(setup.log_bytes),
             clock: GuestClock::start(setup.clock),
             stack: setup.stack,
-            console_input: VecDeque::new(),
             random: ChaCha12Rng::from_seed(setup.random_seed),
             arguments: setup.arguments,
             config,
@@ -90,15 +88,6 @@ impl Guest {
             exit_status: None,
             last_cost: 0,
         }
-    }
-
-    /// Types `bytes` to the console: returns how many were taken, fewer when the guest does not
-    /// read.
-    pub fn type_console(&mut self, bytes: &[u8]) -> usize {
-        let room = limits::CONSOLE_INPUT_BYTES.saturating_sub(self.console_input.len());
-        let taken = bytes.len().min(room);
-        self.console_input.extend(&bytes[..taken]);
-        taken
     }
 
     /// Moves frames between the instance and `fabric` and lets its stack work, on guest time.

@@ -150,8 +150,11 @@ impl Kernel {
     fn console(&self, name: &str, since: u64) -> Result<Report, ControlError> {
         let record = &self.records[self.key_of(name)? as usize];
         let (console, live) = match &record.state {
-            State::Live(live) => (Some(&live.execution.guest().console_output), true),
-            State::Ended(_, remains) => (remains.as_ref().map(|remains| &remains.console), false),
+            State::Live(live) => (Some(&live.execution.guest().streams.console), true),
+            State::Ended(_, remains) => (
+                remains.as_ref().map(|remains| &remains.streams.console),
+                false,
+            ),
         };
         let (bytes, next) = console.map_or((Vec::new(), 0), |console| {
             (console.since(since), console.next_number())
@@ -164,7 +167,7 @@ impl Kernel {
         let Some(live) = self.records[key as usize].live() else {
             return Err(ControlError::NotRunning(name.into()));
         };
-        if live.execution.guest_mut().type_console(bytes) < bytes.len() {
+        if live.execution.guest_mut().streams.feed(bytes) < bytes.len() {
             return Err(ControlError::ConsoleFull(name.into()));
         }
         self.try_wake(key);

@@ -3,7 +3,7 @@
 use super::record::{Activity, Ended, Held, Live, Remains, State, Usage};
 use super::{Kernel, admission};
 use crate::control::ControlError;
-use crate::host::{Guest, GuestSetup, Identity};
+use crate::host::{Guest, GuestSetup, Identity, StreamsTo};
 use crate::image::{AddressSpec, RestartPolicy};
 use crate::instance::engine::{EngineLimits, Execution, Module};
 use crate::log::{EventKind, Severity};
@@ -86,7 +86,7 @@ impl Kernel {
                 {
                     let guest = live.execution.guest_mut();
                     guest.log = remains.log;
-                    guest.console_output = remains.console;
+                    guest.streams.console = remains.streams.console;
                 }
                 record.usage = Usage {
                     started: now,
@@ -211,6 +211,7 @@ impl Kernel {
             sockets: spec.limits.sockets,
             stack: Stack::new(limits, self.random.next_u64())
                 .with_allowance(self.allowance.clone()),
+            streams: StreamsTo::Console,
             clock: self.clock.clone(),
         });
         for ((port, &id), &mac) in spec.ports.iter().zip(ports).zip(&record.macs) {
@@ -447,7 +448,7 @@ impl Kernel {
                 let guest = live.execution.into_guest();
                 let remains = Remains {
                     log: guest.log,
-                    console: guest.console_output,
+                    streams: guest.streams,
                 };
                 record.state = State::Ended(ended, Some(Box::new(remains)));
             }

@@ -1,6 +1,6 @@
 //! What the kernel keeps of one instance, running or not.
 
-use crate::host::{ByteRing, Guest, LogRing};
+use crate::host::{Guest, LogRing, Streams};
 use crate::image::InstanceSpec;
 use crate::instance::engine::Execution;
 use crate::machine::Time;
@@ -55,7 +55,7 @@ pub(super) enum State {
 /// What is still asked of an instance that ended.
 pub(super) struct Remains {
     pub log: LogRing,
-    pub console: ByteRing,
+    pub streams: Streams,
 }
 
 /// A running instance.

@@ -92,12 +92,12 @@ fn console_output_keeps_the_newest_bytes_under_their_numbers() {
         world.done(A, CallId::ConsoleWrite, &[TEXT.into(), 5]),
         Ok(5)
     );
-    assert_eq!(world.guest(A).console_output.since(0), b"hello");
-    assert_eq!(world.guest(A).console_output.since(3), b"lo");
+    assert_eq!(world.guest(A).streams.console.since(0), b"hello");
+    assert_eq!(world.guest(A).streams.console.since(3), b"lo");
     let piece = limits::HOST_CALL_BYTES as i32;
     let arguments = [BUFFER.into(), 2 * limits::HOST_CALL_BYTES as i64];
     assert_eq!(world.done(A, CallId::ConsoleWrite, &arguments), Ok(piece));
-    let ring = &world.guest(A).console_output;
+    let ring = &world.guest(A).streams.console;
     assert_eq!(ring.next_number(), 5 + piece as u64);
     assert_eq!(ring.since(0).len(), limits::CONSOLE_OUTPUT_BYTES);
     assert_eq!(
@@ -114,7 +114,7 @@ fn reading_the_console_waits_for_typing() {
     assert_eq!(world.call(A, CallId::ConsoleRead, &read), Outcome::Blocked);
     assert_eq!(world.guest(A).call_deadline(), None);
     assert_eq!(world.retry(A), Outcome::Blocked);
-    assert_eq!(world.guest(A).type_console(b"typed"), 5);
+    assert_eq!(world.guest(A).streams.feed(b"typed"), 5);
     assert_eq!(world.retry(A), Outcome::Done(4));
     assert_eq!(world.read(A, BUFFER, 4), b"type");
     assert_eq!(world.done(A, CallId::ConsoleRead, &read), Ok(1));
@@ -143,8 +143,8 @@ fn typing_is_bounded() {
     let mut world = World::new();
     let typed = vec![b'x'; limits::CONSOLE_INPUT_BYTES + 10];
     assert_eq!(
-        world.guest(A).type_console(&typed),
+        world.guest(A).streams.feed(&typed),
         limits::CONSOLE_INPUT_BYTES
     );
-    assert_eq!(world.guest(A).type_console(b"more"), 0);
+    assert_eq!(world.guest(A).streams.feed(b"more"), 0);
 }

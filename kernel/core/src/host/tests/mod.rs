@@ -101,6 +101,7 @@ fn setup(clock: Arc<TestClock>, stack: Stack) -> GuestSetup {
         log_bytes: 4096,
         sockets: SOCKETS,
         stack,
+        streams: StreamsTo::Console,
         clock,
     }
 }
