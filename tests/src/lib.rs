@@ -15,3 +15,25 @@ pub fn guests<const COUNT: usize>(names: [&str; COUNT]) -> [Vec<u8>; COUNT] {
     });
     std::array::from_fn(|_| modules.next().expect("a module for each guest"))
 }
+
+/// Compiles a Rust program for WASI.
+///
+/// # Panics
+/// When it does not compile; the message is the compiler's.
+pub fn wasi_program(name: &str, source: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (input, output) = (
+        folder.path().join("main.rs"),
+        folder.path().join("out.wasm"),
+    );
+    std::fs::write(&input, source).expect("the source");
+    let result = std::process::Command::new("rustc")
+        .args(["--target", "wasm32-wasip1", "--edition", "2024", "-O"])
+        .args(["-C", "strip=debuginfo", "--crate-name", name, "-o"])
+        .args([&output, &input])
+        .output()
+        .expect("rustc");
+    let errors = String::from_utf8_lossy(&result.stderr);
+    assert!(result.status.success(), "{name}: {errors}");
+    std::fs::read(&output).expect("the module")
+}

@@ -73,7 +73,11 @@ pub const CONSOLE_OUTPUT_BYTES: usize = 16 * 1024;
 pub const CONSOLE_INPUT_BYTES: usize = 4096;
 /// Bytes that wait in a standard stream that is a pipe, each way.
 pub const STREAM_BYTES: usize = 64 * 1024;
-/// Sockets that one `poll` call may name.
+/// Descriptors that a WASI program may have open at once.
+pub const DESCRIPTORS: usize = 1024;
+/// Buffers of one WASI read or write (POSIX's IOV_MAX).
+pub const IOVECS: usize = 1024;
+/// Sockets that one `poll` call, or events that one `poll_oneoff` call, may name.
 pub const POLL_ENTRIES: usize = 1024;
 
 /// Lines of the kernel log (`dmesg`).
@@ -102,8 +106,6 @@ pub const MODULE_TABLES: u32 = 64;
 pub const MODULE_MEMORIES: u32 = 8;
 /// Data segments of one module, and element segments.
 pub const MODULE_SEGMENTS: u32 = 100_000;
-/// Bytes of a function's name in a backtrace.
-pub const FUNCTION_NAME_BYTES: usize = 160;
 /// Modules of an image.
 pub const IMAGE_MODULES: usize = 256;
 /// Bytes of an image's manifest in its binary form.

@@ -1,6 +1,5 @@
 //! A node under test: how it is booted and how one talks to its shell.
 
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sos::image::BootImage;
 use sos::lan::{Forward, Lan, LanConfig};
-use sos::qemu::{Accelerator, Console, Node, NodeBuilder, channel};
+use sos::qemu::{Accelerator, Console, Node, NodeBuilder};
 use sos::{build, setup};
 use tempfile::TempDir;
 
@@ -44,7 +43,6 @@ pub struct Boot {
     image: Option<Vec<u8>>,
     forwards: Vec<Forward>,
     nic: Nic,
-    channel: bool,
     machine: Option<String>,
     memory_mib: u64,
     options: Vec<String>,
@@ -85,7 +83,6 @@ impl Boot {
             image: None,
             forwards: Vec::new(),
             nic: Nic::None,
-            channel: false,
             machine: None,
             memory_mib: 128,
             options: Vec::new(),
@@ -103,12 +100,6 @@ impl Boot {
     /// Another card than the usual one.
     pub fn nic(mut self, nic: Nic) -> Boot {
         self.nic = nic;
-        self
-    }
-
-    /// With a channel to the host.
-    pub fn with_channel(mut self) -> Boot {
-        self.channel = true;
         self
     }
 
@@ -177,9 +168,6 @@ impl Boot {
         for options in &self.options {
             builder = builder.append(options);
         }
-        if self.channel {
-            builder = builder.channel(&channel_socket(&folder));
-        }
         let mut lan = None;
         if let Nic::OnLan(properties) = &self.nic {
             let config = LanConfig {
@@ -205,10 +193,6 @@ impl Boot {
             folder,
         }
     }
-}
-
-fn channel_socket(folder: &TempDir) -> PathBuf {
-    folder.path().join("channel.sock")
 }
 
 /// A running node. Dropping it ends QEMU and the LAN.
@@ -241,17 +225,6 @@ impl TestNode {
     /// The host's port that leads to the first forward of the manifest.
     pub fn port(&self) -> u16 {
         self.lan().forward_port(0)
-    }
-
-    /// A connection to its channel.
-    ///
-    /// # Panics
-    /// When it was started without one.
-    pub fn channel(&self) -> UnixStream {
-        let stream = channel::connect(&channel_socket(&self.folder), PATIENCE).expect("a channel");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-        stream
     }
 
     /// A connection to QEMU's monitor.

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use crate::machine::{Clock, Time};
+use crate::machine::{Clock, Duration, Time};
 
 /// The clock of one instance. Guest times are [`Time`]s counted from the instance's start.
 pub struct GuestClock {
@@ -81,5 +81,33 @@ impl fmt::Debug for GuestClock {
             .field("base_guest", &self.base_guest)
             .field("state", &self.state)
             .finish_non_exhaustive()
+    }
+}
+
+/// CPU time that an instance used, on the node's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CpuClock {
+    /// In the slices that are over.
+    used: Duration,
+    /// When the present slice began.
+    slice: Option<Time>,
+}
+
+impl CpuClock {
+    /// A slice begins.
+    pub fn begin_slice(&mut self, now: Time) {
+        self.slice = Some(now);
+    }
+
+    /// It is over.
+    pub fn end_slice(&mut self, now: Time) {
+        self.used = self.used(now);
+        self.slice = None;
+    }
+
+    /// CPU time used until `now`.
+    pub fn used(&self, now: Time) -> Duration {
+        let current = self.slice.map_or(Duration::ZERO, |begin| now.since(begin));
+        self.used.saturating_add(current)
     }
 }

@@ -9,13 +9,14 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sos_abi::{CallId, HostCall};
 
-use super::clock::GuestClock;
+use super::clock::{CpuClock, GuestClock};
 use super::handles::HandleTable;
 use super::identity::Identity;
 use super::log::LogRing;
 use super::memory::Arguments;
 use super::pending::{ARGUMENTS, Pending, Step, StepResult, Wait};
 use super::streams::{Streams, StreamsTo};
+use super::wasi::{Descriptors, ErrorLine};
 use crate::instance::{HostFault, HostState, Outcome};
 use crate::machine::{Clock, Time};
 use crate::net::fabric::Fabric;
@@ -30,6 +31,10 @@ const BYTES_PER_FUEL: u64 = 16;
 pub struct GuestSetup {
     /// Arguments, without the program's name.
     pub arguments: Vec<String>,
+    /// The program's name, which WASI programs see as their first argument.
+    pub program: String,
+    /// Environment of WASI programs, in order.
+    pub environment: Vec<(String, String)>,
     /// Configuration keys and values, in any order.
     pub config: Vec<(String, String)>,
     /// Who it is.
@@ -56,14 +61,20 @@ pub struct Guest {
     pub log: LogRing,
     /// Its time.
     pub clock: GuestClock,
+    /// The CPU time that it used.
+    pub cpu: CpuClock,
     /// Its network, which runs on guest time.
     pub stack: Stack,
     pub(super) random: ChaCha12Rng,
+    pub(super) error_line: ErrorLine,
     pub(super) arguments: Vec<String>,
+    pub(super) program: String,
+    pub(super) environment: Vec<(String, String)>,
     /// Sorted by key.
     pub(super) config: Vec<(String, String)>,
     pub(super) identity: Identity,
     pub(super) handles: HandleTable,
+    pub(super) descriptors: Descriptors,
     pending: Option<Pending>,
     exit_status: Option<i32>,
     last_cost: u64,
@@ -78,9 +89,14 @@ impl Guest {
             streams: Streams::new(setup.streams),
             log: LogRing::new(setup.log_bytes),
             clock: GuestClock::start(setup.clock),
+            cpu: CpuClock::default(),
             stack: setup.stack,
             random: ChaCha12Rng::from_seed(setup.random_seed),
+            error_line: ErrorLine::default(),
             arguments: setup.arguments,
+            program: setup.program,
+            environment: setup.environment,
+            descriptors: Descriptors::new(),
             config,
             identity: setup.identity,
             handles: HandleTable::new(setup.sockets),
@@ -118,9 +134,9 @@ impl Guest {
         self.exit_status
     }
 
-    /// How many handles are open.
+    /// How many sockets are open, as handles or as WASI's descriptors.
     pub fn open_handles(&self) -> usize {
-        self.handles.len()
+        self.handles.len() + self.descriptors.sockets()
     }
 
     /// Node time at which the call that waits is due whatever else happens; none when it waits for
@@ -129,8 +145,9 @@ impl Guest {
     pub fn call_deadline(&self) -> Option<Time> {
         match self.pending?.wait {
             Wait::Until(deadline) => self.clock.node_time(deadline),
-            Wait::Turn => self.clock.node_time(Time::ZERO),
-            Wait::Event | Wait::Connection(_) | Wait::Lookup(_) => None,
+            Wait::OneOf { deadline, .. } => self.clock.node_time(deadline?),
+            Wait::Turn | Wait::Piece { .. } => self.clock.node_time(Time::ZERO),
+            Wait::Event | Wait::Connection(_) | Wait::Lookup(_) | Wait::Rest { .. } => None,
         }
     }
 

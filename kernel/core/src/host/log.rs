@@ -137,6 +137,14 @@ impl Guest {
     pub(super) fn log(&mut self, memory: &[u8], arguments: Arguments<'_>) -> StepResult {
         let level = LogLevel::from_number(arguments.u32(0))?;
         let text = arguments.slice(1).get_bounded(memory)?;
+        self.log_text(level, text);
+        let taken = text.len();
+        self.charge_bytes(taken);
+        Ok(done_bytes(taken))
+    }
+
+    /// Appends the lines of `text`; one that is too long is split.
+    pub(super) fn log_text(&mut self, level: LogLevel, text: &[u8]) {
         let time = self.clock.node_now();
         let lines = text
             .strip_suffix(b"\n")
@@ -157,14 +165,11 @@ impl Guest {
                 line = rest;
             }
         }
-        let taken = text.len();
-        self.charge_bytes(taken);
-        Ok(done_bytes(taken))
     }
 }
 
 /// Where a line is cut: at its end or, when it is too long, between two characters.
-fn split_point(line: &[u8]) -> usize {
+pub(super) fn split_point(line: &[u8]) -> usize {
     if line.len() <= limits::LOG_LINE_BYTES {
         return line.len();
     }

@@ -28,7 +28,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
-pub use clock::GuestClock;
+pub use clock::{CpuClock, GuestClock};
 pub use guest::{Guest, GuestSetup};
 pub use handles::{Handle, HandleTable};
 pub use identity::Identity;

@@ -33,6 +33,23 @@ pub enum Wait {
     Connection(Handle),
     /// The answer to this query.
     Lookup(SocketId),
+    /// The others' turn, since so many bytes were moved; more follow.
+    Piece {
+        /// Bytes moved so far.
+        moved: u32,
+    },
+    /// What its arguments name, after so many bytes were moved.
+    Rest {
+        /// Bytes moved so far.
+        moved: u32,
+    },
+    /// One of several things that its arguments name.
+    OneOf {
+        /// Guest time at which the call was made: its relative times count from here.
+        since: Time,
+        /// The earliest moment of guest time among them.
+        deadline: Option<Time>,
+    },
 }
 
 /// What one attempt at a call came to.

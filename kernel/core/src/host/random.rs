@@ -8,7 +8,7 @@ use super::pending::{StepResult, done_bytes};
 
 /// Making a byte takes about as long as copying this many: some cycles (ChaCha12 without vector
 /// registers), against a fraction of one.
-const COPIES: usize = 8;
+pub(super) const COPIES: usize = 8;
 
 impl Guest {
     pub(super) fn random(&mut self, memory: &mut [u8], arguments: Arguments<'_>) -> StepResult {

@@ -66,6 +66,11 @@ impl Streams {
         }
     }
 
+    /// Whether they lead to the console.
+    pub fn is_console(&self) -> bool {
+        self.pipes.is_none()
+    }
+
     /// Writes as much of `bytes` as fits and tells how much that was. None of some: the pipe is full,
     /// and an event tells of room.
     pub fn write(&mut self, stream: OutputStream, bytes: &[u8]) -> usize {

@@ -3,9 +3,9 @@
 use super::record::{Activity, Ended, Held, Live, Remains, State, Usage};
 use super::{Kernel, admission};
 use crate::control::ControlError;
-use crate::host::{Guest, GuestSetup, Identity, LogLevel, LogLine, LogRing, StreamsTo};
-use crate::image::{AddressSpec, BlobBytes, RestartPolicy};
-use crate::instance::engine::{EngineLimits, Execution, Module, Trap};
+use crate::host::{Guest, GuestSetup, Identity, StreamsTo};
+use crate::image::{AddressSpec, RestartPolicy};
+use crate::instance::engine::{EngineLimits, Execution, Module};
 use crate::log::{EventKind, Severity};
 use crate::machine::{Duration, Machine, Time};
 use crate::net::fabric::PortId;
@@ -152,7 +152,7 @@ impl Kernel {
         let begin = self.clock.now();
         let module = self
             .engine
-            .load(BlobBytes::Image(entry.bytes))
+            .compile(entry.bytes)
             .map_err(|error| format!("module '{}' is refused: {error}", spec.module_name))?;
         entry.translate_nanos = self.clock.now().since(begin).as_nanos() as u64;
         entry.compiled = Some(module.clone());
@@ -200,6 +200,8 @@ impl Kernel {
         };
         let mut guest = Guest::new(GuestSetup {
             arguments: spec.arguments.clone(),
+            program: spec.module_name.clone(),
+            environment: spec.environment.clone(),
             config: spec.config.clone(),
             identity: Identity {
                 instance: spec.name.clone(),
@@ -229,6 +231,14 @@ impl Kernel {
                 .stack
                 .add_interface(config, Time::ZERO)
                 .map_err(|error| format!("port '{}': {error}", port.name))?;
+        }
+        if spec.ports.is_empty() && !spec.listeners.is_empty() {
+            return Err("it has listeners but no port; give it a port in the manifest".into());
+        }
+        for listener in &spec.listeners {
+            guest
+                .open_listener(listener)
+                .map_err(|error| format!("listener on TCP port {}: {error}", listener.port))?;
         }
         let limits = EngineLimits {
             memory_bytes: spec.limits.memory_bytes,
@@ -260,9 +270,6 @@ impl Kernel {
             self.journal.log(now, Severity::Warning, text);
         }
         self.journal.event(now, &name, kind, ended.to_string());
-        if let (Ended::Trapped(trap), State::Live(live)) = (&ended, &mut record.state) {
-            log_trap(&mut live.execution.guest_mut().log, now, trap);
-        }
         let again = match record.spec.restart {
             RestartPolicy::Never => false,
             RestartPolicy::OnFailure => ended.is_failure(),
@@ -448,7 +455,8 @@ impl Kernel {
                     self.fabric.detach(*port);
                     self.owners.remove(port);
                 }
-                let guest = live.execution.into_guest();
+                let mut guest = live.execution.into_guest();
+                guest.finish_error_line();
                 let remains = Remains {
                     log: guest.log,
                     streams: guest.streams,
@@ -465,18 +473,6 @@ impl Kernel {
             State::Ended(_, remains) => remains.take(),
             State::Live(_) => None,
         }
-    }
-}
-
-/// Writes into an instance's log why and where it trapped.
-fn log_trap(log: &mut LogRing, time: Time, trap: &Trap) {
-    let head = format!("trapped: {trap}");
-    for text in [head].into_iter().chain(trap.backtrace.lines()) {
-        log.push(LogLine {
-            time,
-            level: LogLevel::Error,
-            text,
-        });
     }
 }
 

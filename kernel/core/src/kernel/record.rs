@@ -2,11 +2,10 @@
 
 use crate::host::{Guest, LogRing, Streams};
 use crate::image::InstanceSpec;
-use crate::instance::engine::{Execution, Trap};
+use crate::instance::engine::Execution;
 use crate::machine::Time;
 use crate::net::fabric::PortId;
 use crate::sched::{Account, FuelRate};
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -48,9 +47,9 @@ pub(super) struct Usage {
 /// Whether an instance runs.
 pub(super) enum State {
     /// It has no execution; its guest state is kept for its log and console.
-    Ended(Ended, Option<Box<Remains>>),
+    Ended(Ended, Option<alloc::boxed::Box<Remains>>),
     /// It has one.
-    Live(Box<Live>),
+    Live(alloc::boxed::Box<Live>),
 }
 
 /// What is still asked of an instance that ended.
@@ -102,7 +101,7 @@ pub(super) enum Ended {
     /// Its program returned or exited.
     Exited(i32),
     /// Its program trapped.
-    Trapped(Box<Trap>),
+    Trapped(String),
     /// The node had no page for it.
     OutOfMemory,
     /// It could not be made.
@@ -142,14 +141,7 @@ impl fmt::Display for Ended {
             Ended::Stopped => Ok(()),
             Ended::Killed => f.write_str("killed"),
             Ended::Exited(code) => write!(f, "status {code}"),
-            Ended::Trapped(trap) => {
-                trap.fmt(f)?;
-                match trap.backtrace.frames().first() {
-                    Some(frame) => write!(f, ", in {}", frame.place),
-                    None => Ok(()),
-                }
-            }
-            Ended::StartFailed(reason) => f.write_str(reason),
+            Ended::Trapped(reason) | Ended::StartFailed(reason) => f.write_str(reason),
             Ended::OutOfMemory => f.write_str("the node ran out of memory"),
         }
     }

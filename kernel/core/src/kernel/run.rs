@@ -5,7 +5,6 @@ use super::record::{Activity, Ended, State};
 use crate::instance::engine::{Retry, Stop};
 use crate::machine::{Machine, Time};
 use crate::sched::SLICE;
-use alloc::boxed::Box;
 
 /// Slices that one instance may run in one turn while nothing else wants anything: the turn's
 /// other work costs a few microseconds, which would show in a compute-bound program.
@@ -41,10 +40,12 @@ impl Kernel {
         }
         let fuel = record.rate.fuel_for(SLICE);
         let fuel_before = live.execution.fuel_used();
+        live.execution.guest_mut().cpu.begin_slice(begin);
         let stop = live.execution.run(fuel);
         let fuel_used = live.execution.fuel_used() - fuel_before;
         machine.charge_fuel(fuel_used);
         let end = self.clock.now();
+        live.execution.guest_mut().cpu.end_slice(end);
         let used = end.since(begin);
         self.run_queue.charge(key, &mut record.account, used);
         record.usage.cpu_nanos += used.as_nanos() as u64;
@@ -67,7 +68,7 @@ impl Kernel {
             }
             Stop::Finished => self.finish(key, Ended::Exited(0)),
             Stop::Exited(code) => self.finish(key, Ended::Exited(code)),
-            Stop::Trapped(trap) => self.finish(key, Ended::Trapped(Box::new(trap))),
+            Stop::Trapped(trap) => self.finish(key, Ended::Trapped(alloc::format!("{trap}"))),
         }
     }
 

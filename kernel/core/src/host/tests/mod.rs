@@ -87,6 +87,8 @@ fn setup(clock: Arc<TestClock>, stack: Stack) -> GuestSetup {
     let text = |text: &str| String::from(text);
     GuestSetup {
         arguments: vec![text("first"), text("zweites ä")],
+        program: text("program.wasm"),
+        environment: vec![(text("HOME"), text("/")), (text("EMPTY"), text(""))],
         config: vec![
             (text("port"), text("80")),
             (text("a"), text("")),

@@ -1,4 +1,23 @@
 //! WASI preview 1: what programs of any toolchain ask of the kernel (the table is `sos_abi::wasi`).
+//!
+//! [`Descriptors`] is the table of what a program has open. One file per group of functions; each
+//! checks what the program claims before it has an effect (`memory`, `iovec`), and returns an
+//! [`Errno`] that the dispatch here turns into the call's result. A function that waits leaves a
+//! [`Wait`] and is made again from its arguments, as the native calls are.
+
+mod descriptors;
+mod facts;
+mod fd;
+mod iovec;
+mod memory;
+mod poll;
+mod process;
+mod rights;
+mod sockets;
+mod stdio;
+mod time;
+mod transfer;
+mod wire;
 
 use sos_abi::wasi::{Errno, WasiCall};
 
@@ -6,19 +25,96 @@ use super::guest::Guest;
 use super::memory::Arguments;
 use super::pending::{Step, StepResult, Wait};
 
+use process::{proc_raise, sched_yield};
+
+pub use descriptors::Descriptors;
+pub use stdio::ErrorLine;
+
+/// How far one attempt at a function came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// It is over without an error; its results are in the program's memory.
+    Done,
+    /// It waits.
+    Wait(Wait),
+    /// The program ends with this status.
+    Exit(i32),
+}
+
+/// The outcome of one attempt.
+type WasiResult = Result<Progress, Errno>;
+
 impl Guest {
     /// One attempt at a WASI function; `wait` is where the last one stopped.
     pub(super) fn attempt_wasi(
         &mut self,
-        _memory: &mut [u8],
+        memory: &mut [u8],
         call: WasiCall,
         arguments: Arguments<'_>,
         wait: Option<Wait>,
     ) -> StepResult {
+        Ok(match self.dispatch(memory, call, arguments, wait) {
+            Ok(Progress::Done) => Step::Done(i32::from(Errno::Success.number())),
+            Ok(Progress::Wait(wait)) => Step::Wait(wait),
+            Ok(Progress::Exit(status)) => Step::Exit(status),
+            Err(error) => Step::Done(i32::from(error.number())),
+        })
+    }
+
+    fn dispatch(
+        &mut self,
+        memory: &mut [u8],
+        call: WasiCall,
+        arguments: Arguments<'_>,
+        wait: Option<Wait>,
+    ) -> WasiResult {
         match call {
-            WasiCall::ProcExit => Ok(Step::Exit(arguments.u32(0) as i32)),
-            WasiCall::SchedYield => self.yield_now(wait),
-            _ => Ok(Step::Done(i32::from(Errno::NoSys.number()))),
+            WasiCall::ArgsGet => self.args_get(memory, arguments),
+            WasiCall::ArgsSizesGet => self.args_sizes_get(memory, arguments),
+            WasiCall::EnvironGet => self.environ_get(memory, arguments),
+            WasiCall::EnvironSizesGet => self.environ_sizes_get(memory, arguments),
+            WasiCall::ClockResGet => self.clock_res_get(memory, arguments),
+            WasiCall::ClockTimeGet => self.clock_time_get(memory, arguments),
+            WasiCall::FdAdvise => Err(Errno::NoSys),
+            WasiCall::FdAllocate => Err(Errno::NoSys),
+            WasiCall::FdClose => self.fd_close(arguments),
+            WasiCall::FdDatasync => Err(Errno::NoSys),
+            WasiCall::FdFdstatGet => self.fd_fdstat_get(memory, arguments),
+            WasiCall::FdFdstatSetFlags => self.fd_fdstat_set_flags(arguments),
+            WasiCall::FdFdstatSetRights => self.fd_fdstat_set_rights(arguments),
+            WasiCall::FdFilestatGet => self.fd_filestat_get(memory, arguments),
+            WasiCall::FdFilestatSetSize => Err(Errno::NoSys),
+            WasiCall::FdFilestatSetTimes => Err(Errno::NoSys),
+            WasiCall::FdPread => self.fd_pread(memory, arguments),
+            WasiCall::FdPrestatGet => self.fd_prestat_get(memory, arguments),
+            WasiCall::FdPrestatDirName => self.fd_prestat_dir_name(memory, arguments),
+            WasiCall::FdPwrite => self.fd_pwrite(memory, arguments),
+            WasiCall::FdRead => self.fd_read(memory, arguments),
+            WasiCall::FdReaddir => Err(Errno::NoSys),
+            WasiCall::FdRenumber => self.fd_renumber(arguments),
+            WasiCall::FdSeek => self.fd_seek(memory, arguments),
+            WasiCall::FdSync => Err(Errno::NoSys),
+            WasiCall::FdTell => self.fd_tell(memory, arguments),
+            WasiCall::FdWrite => self.fd_write(memory, arguments),
+            WasiCall::PathCreateDirectory => Err(Errno::NoSys),
+            WasiCall::PathFilestatGet => Err(Errno::NoSys),
+            WasiCall::PathFilestatSetTimes => Err(Errno::NoSys),
+            WasiCall::PathLink => Err(Errno::NoSys),
+            WasiCall::PathOpen => Err(Errno::NoSys),
+            WasiCall::PathReadlink => Err(Errno::NoSys),
+            WasiCall::PathRemoveDirectory => Err(Errno::NoSys),
+            WasiCall::PathRename => Err(Errno::NoSys),
+            WasiCall::PathSymlink => Err(Errno::NoSys),
+            WasiCall::PathUnlinkFile => Err(Errno::NoSys),
+            WasiCall::PollOneoff => self.poll_oneoff(memory, arguments, wait),
+            WasiCall::ProcExit => Ok(Progress::Exit(arguments.u32(0) as i32)),
+            WasiCall::ProcRaise => proc_raise(arguments),
+            WasiCall::SchedYield => Ok(sched_yield(wait)),
+            WasiCall::RandomGet => self.random_get(memory, arguments, wait),
+            WasiCall::SockAccept => self.sock_accept(memory, arguments),
+            WasiCall::SockRecv => self.sock_recv(memory, arguments, wait),
+            WasiCall::SockSend => self.sock_send(memory, arguments),
+            WasiCall::SockShutdown => self.sock_shutdown(arguments),
         }
     }
 }

@@ -119,11 +119,9 @@ impl Connection {
         self.seen = self.state();
     }
 
-    /// Whether an RST waits to be sent: smoltcp keeps the addresses until then. A peer that never
-    /// answered is owed none: it may not exist, and looking for it for ever would keep the interface,
-    /// which looks for one neighbour at a time, from finding others.
+    /// Whether an RST waits to be sent: smoltcp keeps the addresses until then.
     pub(super) fn owes_reset(&self) -> bool {
-        self.was_open && self.state() == State::Closed && self.socket().local_endpoint().is_some()
+        self.state() == State::Closed && self.socket().local_endpoint().is_some()
     }
 
     /// Whether our FIN is not acknowledged.

@@ -4,7 +4,7 @@ use super::Stack;
 use super::connection::{Connection, Owner, Reading};
 use super::handles::Entry;
 use super::header::Tuple;
-use super::types::{NetError, Readiness, Shutdown, SocketId};
+use super::types::{NetError, Readiness, Shutdown, SocketId, Waiting};
 use crate::limits;
 use crate::machine::{Duration, Time};
 use core::net::SocketAddr;
@@ -185,6 +185,18 @@ impl Stack {
         connection.set_keepalive(interval);
         self.connections.touch(slot);
         Ok(())
+    }
+
+    /// What waits in a connection's buffers; nothing of anything else.
+    pub fn tcp_waiting(&self, id: SocketId) -> Waiting {
+        let Ok(connection) = self.connection(id) else {
+            return Waiting::default();
+        };
+        let socket = connection.socket();
+        Waiting {
+            received: socket.recv_queue(),
+            room: socket.send_capacity() - socket.send_queue(),
+        }
     }
 
     pub(super) fn connection_readiness(&self, slot: u32) -> Readiness {

@@ -93,6 +93,15 @@ pub struct Readiness {
     pub failed: bool,
 }
 
+/// What waits in a connection's buffers, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// Received and not yet read.
+    pub received: usize,
+    /// Room for what is written next.
+    pub room: usize,
+}
+
 /// Where DHCP stands on an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DhcpState {

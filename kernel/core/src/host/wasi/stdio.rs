@@ -1,0 +1,110 @@
+//! Descriptors 0 to 2: the standard streams (`host::streams`) as WASI sees them.
+//!
+//! What a program writes to standard error goes line by line to its log too, as warnings.
+
+use alloc::vec::Vec;
+
+use sos_abi::wasi::Errno;
+
+use super::poll::{Ready, State};
+use super::wire::FileType;
+use crate::host::guest::Guest;
+use crate::host::log::{LogLevel, split_point};
+use crate::host::streams::{Input, OutputStream};
+use crate::limits;
+
+/// One of a program's standard streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// What the program reads.
+    Input,
+    /// What it writes.
+    Output(OutputStream),
+}
+
+/// The part of a line of standard error that has come so far.
+#[derive(Debug, Clone, Default)]
+pub struct ErrorLine(Vec<u8>);
+
+impl Guest {
+    /// Writes to a standard stream: how many bytes were taken.
+    pub(super) fn write_stream(&mut self, stream: Stream, bytes: &[u8]) -> Result<usize, Errno> {
+        let Stream::Output(output) = stream else {
+            return Err(Errno::BadF);
+        };
+        let taken = self.streams.write(output, bytes);
+        if taken == 0 && !bytes.is_empty() {
+            return Err(Errno::Again);
+        }
+        if output == OutputStream::Error {
+            self.log_error_lines(&bytes[..taken]);
+        }
+        Ok(taken)
+    }
+
+    /// Reads from a standard stream: how many bytes came, 0 at the end.
+    pub(super) fn read_stream(
+        &mut self,
+        stream: Stream,
+        buffer: &mut [u8],
+    ) -> Result<usize, Errno> {
+        let Stream::Input = stream else {
+            return Err(Errno::BadF);
+        };
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        match self.streams.read(buffer) {
+            Input::Bytes(length) => Ok(length),
+            Input::End => Ok(0),
+            Input::Empty => Err(Errno::Again),
+        }
+    }
+
+    /// How a standard stream stands for `poll_oneoff`.
+    pub(super) fn stream_state(&self, stream: Stream) -> State {
+        match stream {
+            Stream::Input => match self.streams.input_ready() {
+                None => State::Waits,
+                Some(0) => State::Ready(Ready::hangup()),
+                Some(bytes) => State::Ready(Ready::bytes(bytes)),
+            },
+            Stream::Output(output) => match self.streams.output_room(output) {
+                0 => State::Waits,
+                room => State::Ready(Ready::bytes(room.min(limits::HOST_CALL_BYTES))),
+            },
+        }
+    }
+
+    /// What a standard stream is, as programs are told: a terminal or not.
+    pub(super) fn stream_type(&self) -> FileType {
+        match self.streams.is_console() {
+            true => FileType::CharacterDevice,
+            false => FileType::Unknown,
+        }
+    }
+
+    /// The program is over: what it left of a line goes to the log.
+    pub fn finish_error_line(&mut self) {
+        let rest = core::mem::take(&mut self.error_line.0);
+        if !rest.is_empty() {
+            self.log_text(LogLevel::Warning, &rest);
+        }
+    }
+
+    fn log_error_lines(&mut self, bytes: &[u8]) {
+        let mut line = core::mem::take(&mut self.error_line.0);
+        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+            line.extend_from_slice(part);
+            while line.last() == Some(&b'\n') || line.len() > limits::LOG_LINE_BYTES {
+                let rest = match line.last() {
+                    Some(b'\n') => Vec::new(),
+                    _ => line.split_off(split_point(&line)),
+                };
+                self.log_text(LogLevel::Warning, &line);
+                line = rest;
+            }
+        }
+        self.error_line.0 = line;
+    }
+}
