@@ -2,7 +2,7 @@
 //!
 //! No unsafe code, no I/O, no clock and no randomness but what a [`machine::Machine`] passes in, so
 //! that the same code runs on bare metal and in the simulator (D1). Modules, each using only those
-//! before it: `limits`, `machine`, `log`, `image`; `net`; `instance`; `host`; `sched`; `shell`,
+//! before it: `limits`, `machine`, `log`, `image`; `net`; `files`; `instance`; `host`; `sched`; `shell`,
 //! `control`; `kernel`.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod control;
+pub mod files;
 pub mod host;
 pub mod image;
 pub mod instance;

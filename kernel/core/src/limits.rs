@@ -65,6 +65,16 @@ pub const LOG_BYTES: u64 = 64 * 1024;
 pub const FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Default files, directories and links of an instance.
 pub const FILES: u32 = 16_384;
+/// Bytes of one file, holes included.
+pub const FILE_SIZE_BYTES: u64 = 1 << 40;
+/// Names of one file.
+pub const FILE_LINKS: u32 = 65_000;
+/// Bytes of a file's name.
+pub const FILE_NAME_BYTES: usize = 255;
+/// Bytes of a path, and of a symbolic link's text.
+pub const PATH_BYTES: usize = 4096;
+/// Symbolic links that are followed on the way of one path.
+pub const LINKS_FOLLOWED: usize = 40;
 /// Bytes of one log line; longer ones are split.
 pub const LOG_LINE_BYTES: usize = 1024;
 /// Console bytes of an instance that are kept for an operator to read.

@@ -1,0 +1,86 @@
+//! A directory: names, each with an inode and a place in the order of listing.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::InodeId;
+
+/// Places before the first entry: `.` and `..`.
+pub(super) const FIRST_PLACE: u64 = 2;
+
+/// A directory. Entries are listed in the order in which they were made; a place is never used
+/// again, so a listing that is continued after changes misses and repeats nothing that stayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Directory {
+    /// The directory that holds this one; the root holds itself.
+    pub parent: InodeId,
+    /// How many entries are directories.
+    pub subdirectories: u32,
+    by_name: BTreeMap<Box<str>, Entry>,
+    by_place: BTreeMap<u64, Box<str>>,
+    next_place: u64,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub inode: InodeId,
+    place: u64,
+}
+
+impl Directory {
+    /// An empty directory inside `parent`.
+    pub fn new(parent: InodeId) -> Directory {
+        Directory {
+            parent,
+            subdirectories: 0,
+            by_name: BTreeMap::new(),
+            by_place: BTreeMap::new(),
+            next_place: FIRST_PLACE,
+        }
+    }
+
+    /// Whether it has no entries.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// What `name` stands for.
+    pub fn get(&self, name: &str) -> Option<InodeId> {
+        self.by_name.get(name).map(|entry| entry.inode)
+    }
+
+    /// Lets `name` stand for `inode`; a name that is there keeps its place. Returns what it stood
+    /// for.
+    pub fn set(&mut self, name: &str, inode: InodeId) -> Option<InodeId> {
+        if let Some(entry) = self.by_name.get_mut(name) {
+            return Some(core::mem::replace(&mut entry.inode, inode));
+        }
+        let place = self.next_place;
+        self.next_place += 1;
+        self.by_name.insert(name.into(), Entry { inode, place });
+        self.by_place.insert(place, name.into());
+        None
+    }
+
+    /// Takes `name` out.
+    pub fn remove(&mut self, name: &str) -> Option<InodeId> {
+        let entry = self.by_name.remove(name)?;
+        self.by_place.remove(&entry.place);
+        Some(entry.inode)
+    }
+
+    /// Entries in the order of names.
+    pub fn by_name(&self) -> alloc::collections::btree_map::Iter<'_, Box<str>, Entry> {
+        self.by_name.iter()
+    }
+
+    /// Entries from `place` on, in the order of places.
+    pub fn from_place(&self, place: u64) -> impl Iterator<Item = (u64, &str, InodeId)> {
+        self.by_place
+            .range(place..)
+            .filter_map(|(&place, name)| Some((place, name.as_ref(), self.get(name)?)))
+    }
+}

@@ -1,0 +1,212 @@
+//! Reading, writing, sizes, limits and times.
+
+use super::*;
+use alloc::vec;
+
+/// Three chunks and a bit.
+static LARGE: [u8; 13_000] = [7; 13_000];
+
+fn read(files: &mut FileSystem, inode: InodeId, offset: u64, length: usize) -> vec::Vec<u8> {
+    let mut buffer = vec![0xEE; length];
+    let read = files.read_at(inode, offset, &mut buffer, 5).unwrap();
+    buffer.truncate(read);
+    buffer
+}
+
+#[test]
+fn a_write_is_read_back_and_a_read_ends_with_the_file() {
+    let mut files = empty();
+    let file = put(&mut files, "f", b"hello");
+    assert_eq!(read(&mut files, file, 1, 10), b"ello");
+    assert_eq!(read(&mut files, file, 5, 10), b"");
+    assert_eq!(read(&mut files, file, u64::MAX, 10), b"");
+}
+
+#[test]
+fn a_write_past_the_end_leaves_zeros() {
+    let mut files = empty();
+    let file = put(&mut files, "f", b"ab");
+    files.write_at(file, 10_000, b"cd", 2).unwrap();
+    let bytes = get(&files, "f").unwrap();
+    assert_eq!(bytes.len(), 10_002);
+    assert_eq!((&bytes[..2], &bytes[10_000..]), (&b"ab"[..], &b"cd"[..]));
+    assert!(bytes[2..10_000].iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn an_append_goes_to_the_end() {
+    let mut files = empty();
+    let file = put(&mut files, "f", b"ab");
+    assert_eq!(files.append(file, b"cd", 2), Ok(2));
+    assert_eq!(get(&files, "f").unwrap(), b"abcd");
+}
+
+#[test]
+fn cut_bytes_do_not_come_back_when_the_file_grows() {
+    let mut files = empty();
+    files.add_image_file("/large", blob(&LARGE), 1).unwrap();
+    let file = files.lookup(ROOT, b"large", Follow::Follow).unwrap();
+    files.write_at(file, 100, b"x", 2).unwrap();
+    for size in [50, 6000, 13_000] {
+        files.set_size(file, size, 2).unwrap();
+    }
+    let bytes = get(&files, "large").unwrap();
+    assert_eq!(bytes.len(), 13_000);
+    assert!(bytes[..50].iter().all(|&byte| byte == 7));
+    assert!(bytes[50..].iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn a_write_to_a_file_of_the_image_copies_only_its_chunk() {
+    let mut files = empty();
+    files.add_image_file("/large", blob(&LARGE), 1).unwrap();
+    let file = files.lookup(ROOT, b"large", Follow::Follow).unwrap();
+    assert_eq!(files.usage().bytes, 0);
+    files.write_at(file, 5000, b"x", 2).unwrap();
+    assert_eq!(files.usage().bytes, 4096);
+    let bytes = get(&files, "large").unwrap();
+    assert_eq!(bytes.len(), LARGE.len());
+    for (at, &byte) in bytes.iter().enumerate() {
+        assert_eq!(byte, if at == 5000 { b'x' } else { 7 }, "at {at}");
+    }
+}
+
+#[test]
+fn holes_cost_nothing_and_small_files_little() {
+    let mut files = empty();
+    let file = put(&mut files, "f", b"ab");
+    assert_eq!(files.usage().bytes, 256);
+    files.set_size(file, 1 << 39, 2).unwrap();
+    assert_eq!(files.usage().bytes, 256);
+    assert_eq!(files.size(file), Ok(1 << 39));
+}
+
+#[test]
+fn data_is_found_behind_holes() {
+    let mut files = empty();
+    files.add_image_file("/large", blob(&LARGE), 1).unwrap();
+    let file = files.lookup(ROOT, b"large", Follow::Follow).unwrap();
+    files.write_at(file, 100_000, b"x", 2).unwrap();
+    files.set_size(file, 1 << 30, 2).unwrap();
+    assert_eq!(files.data_from(file, 5), Ok(Some(5)));
+    assert_eq!(files.data_from(file, 13_000), Ok(Some(98_304)));
+    assert_eq!(files.data_from(file, 200_000), Ok(None));
+}
+
+#[test]
+fn the_byte_limit_cuts_a_write_short_and_then_refuses_it() {
+    let mut files = FileSystem::new(
+        FileLimits {
+            bytes: 8192,
+            files: 10,
+        },
+        1,
+    );
+    let file = put(&mut files, "f", b"");
+    assert_eq!(files.write_at(file, 0, &[1; 10_000], 2), Ok(8192));
+    assert_eq!(files.size(file), Ok(8192));
+    assert_eq!(files.write_at(file, 8192, b"x", 2), Err(FileError::NoSpace));
+    // What is there can be written again, and what is cut can be used again.
+    assert_eq!(files.write_at(file, 0, &[2; 8192], 2), Ok(8192));
+    files.set_size(file, 4096, 2).unwrap();
+    assert_eq!(files.write_at(file, 4096, &[3; 4096], 2), Ok(4096));
+    files.unlink(ROOT, b"f", 2).unwrap();
+    assert_eq!(files.usage(), FileUsage::default());
+}
+
+#[test]
+fn a_file_has_a_largest_size() {
+    let mut files = empty();
+    let file = put(&mut files, "f", b"");
+    let most = crate::limits::FILE_SIZE_BYTES;
+    assert_eq!(files.set_size(file, most, 2), Ok(()));
+    assert_eq!(files.set_size(file, most + 1, 2), Err(FileError::TooLarge));
+    assert_eq!(files.write_at(file, most - 1, b"xy", 2), Ok(1));
+    for offset in [most, u64::MAX] {
+        assert_eq!(
+            files.write_at(file, offset, b"x", 2),
+            Err(FileError::TooLarge)
+        );
+    }
+    assert_eq!(files.write_at(file, u64::MAX, b"", 2), Ok(0));
+}
+
+#[test]
+fn allocating_lengthens_a_file_within_the_limit() {
+    let mut files = empty();
+    let file = put(&mut files, "f", b"abc");
+    assert_eq!(files.allocate(file, 0, 2, 2), Ok(()));
+    assert_eq!(files.size(file), Ok(3));
+    assert_eq!(files.allocate(file, 10, 20, 2), Ok(()));
+    assert_eq!(files.size(file), Ok(30));
+    let refused = [
+        (0, 0, FileError::InvalidArgument),
+        (0, 2 * LIMITS.bytes, FileError::NoSpace),
+        (u64::MAX, 1, FileError::TooLarge),
+        (crate::limits::FILE_SIZE_BYTES, 1, FileError::TooLarge),
+    ];
+    for (offset, length, error) in refused {
+        assert_eq!(files.allocate(file, offset, length, 2), Err(error));
+    }
+    assert_eq!(get(&files, "f").unwrap()[..4], *b"abc\0");
+}
+
+#[test]
+fn only_files_have_bytes() {
+    let mut files = empty();
+    let directory = make_directory(&mut files, "d");
+    let link = make_link(&mut files, "d", "l");
+    for (inode, error) in [
+        (directory, FileError::IsDirectory),
+        (link, FileError::InvalidArgument),
+    ] {
+        assert_eq!(files.read_at(inode, 0, &mut [0], 2), Err(error));
+        assert_eq!(files.write_at(inode, 0, b"x", 2), Err(error));
+        assert_eq!(files.append(inode, b"x", 2), Err(error));
+        assert_eq!(files.set_size(inode, 0, 2), Err(error));
+        assert_eq!(files.allocate(inode, 0, 1, 2), Err(error));
+    }
+}
+
+#[test]
+fn times_follow_what_happens() {
+    let mut files = empty();
+    let file = files.open(ROOT, b"f", CREATE, 10).unwrap();
+    let times = |files: &FileSystem, inode| {
+        let stat = files.stat(inode).unwrap();
+        (stat.accessed_ns, stat.modified_ns, stat.changed_ns)
+    };
+    assert_eq!(times(&files, file), (10, 10, 10));
+    assert_eq!(times(&files, ROOT), (1, 10, 10));
+    files.write_at(file, 0, b"x", 20).unwrap();
+    assert_eq!(times(&files, file), (10, 20, 20));
+    files.read_at(file, 0, &mut [0], 30).unwrap();
+    assert_eq!(times(&files, file), (30, 20, 20));
+    files.set_size(file, 0, 40).unwrap();
+    assert_eq!(times(&files, file), (30, 40, 40));
+    let set = files.set_times(file, SetTime::To(5), SetTime::Keep, 50);
+    assert_eq!((set, times(&files, file)), (Ok(()), (5, 40, 50)));
+    let set = files.set_times(file, SetTime::Keep, SetTime::Now, 60);
+    assert_eq!((set, times(&files, file)), (Ok(()), (5, 60, 60)));
+    files
+        .link(ROOT, b"f", Follow::Follow, ROOT, b"g", 70)
+        .unwrap();
+    assert_eq!(times(&files, file), (5, 60, 70));
+    assert_eq!(times(&files, ROOT), (1, 70, 70));
+}
+
+#[test]
+fn an_open_file_outlives_its_last_name() {
+    let mut files = empty();
+    let file = open(&mut files, "f", CREATE).unwrap();
+    files.retain(file).unwrap();
+    files.write_at(file, 0, b"still here", 2).unwrap();
+    files.unlink(ROOT, b"f", 2).unwrap();
+    assert_eq!(files.stat(file).unwrap().links, 0);
+    files.release(file);
+    assert_eq!(read(&mut files, file, 0, 5), b"still");
+    assert_eq!(files.usage().files, 1);
+    files.release(file);
+    assert_eq!(files.stat(file), Err(FileError::Stale));
+    assert_eq!(files.usage(), FileUsage::default());
+}
