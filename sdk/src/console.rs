@@ -83,13 +83,14 @@ macro_rules! print {
     };
 }
 
-/// Writes a line to the console; takes what `format!` takes.
+/// Writes a line to the console; takes what `format!` takes. The line ends with `\n`: what a terminal
+/// wants before it is the shell's affair.
 #[macro_export]
 macro_rules! println {
     () => {
-        $crate::console::write(b"\r\n")
+        $crate::console::write(b"\n")
     };
     ($($text:tt)+) => {
-        $crate::console::print(format_args!("{}\r\n", format_args!($($text)+)))
+        $crate::console::print(format_args!("{}\n", format_args!($($text)+)))
     };
 }

@@ -216,6 +216,34 @@ fn log_and_console_outlive_the_execution() {
 }
 
 #[test]
+fn a_trap_is_told_with_the_calls_that_led_to_it() {
+    const TRAPS_INSIDE: &str = r#"(module
+        (memory (export "memory") 1)
+        (func $_ZN4data5parse17h0123456789abcdefE (drop (i32.load (i32.const -4))))
+        (func $work (call 0))
+        (func (export "_start") (call $work)))"#;
+    let mut cluster = boot(ImageBuilder::new("trace").instance("parser", TRAPS_INSIDE));
+    let (word, detail) = state(&mut cluster, "parser");
+    assert_eq!(word, "trapped");
+    let first = "memory access out of bounds, in data::parse (function 0)";
+    assert_eq!(detail, first);
+    for (verb, line) in [("events", first), ("dmesg", first)] {
+        let text = shell(&mut cluster, verb);
+        assert!(text.contains(line), "{verb}: {text}");
+    }
+    let calls = [
+        "#0  data::parse (function 0)",
+        "#1  work (function 1)",
+        "#2  _start (function 2)",
+    ];
+    let logs = shell(&mut cluster, "logs parser");
+    assert!(logs.contains("trapped: memory access out of bounds"));
+    assert!(calls.iter().all(|call| logs.contains(call)), "{logs}");
+    let info = json(&mut cluster, "info parser --json");
+    assert_eq!(info["backtrace"], serde_json::json!(calls));
+}
+
+#[test]
 fn a_corrupt_image_leaves_a_shell_that_says_so() {
     let image = ImageBuilder::new("corrupt")
         .instance("ticks", TICKS)

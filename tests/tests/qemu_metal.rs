@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sos::qemu::{ConsoleError, End};
 use sos::symbols::Symbols;
-use sos_tests::qemu::{Boot, PATIENCE, kernel};
+use sos_tests::qemu::{Boot, PATIENCE, cpu_time, kernel};
 
 /// Boots the kernel with a self test that it survives; returns what it printed before the prompt.
 fn survives(test: &str, memory_mib: u64) -> String {
@@ -197,17 +197,6 @@ fn an_idle_node_leaves_the_cpu_alone() {
     // It wakes up as it should.
     node.web_serves();
     node.power_off();
-}
-
-/// CPU time of a process, user and system (proc(5), fields 14 and 15 of stat).
-fn cpu_time(process: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("stat");
-    // The name before may hold blanks; it ends with the last parenthesis.
-    let rest = stat.rsplit_once(") ").expect("a name").1;
-    let mut fields = rest.split(' ').skip(11);
-    let mut ticks = || -> u64 { fields.next().expect("a field").parse().expect("ticks") };
-    // USER_HZ is 100 on every Linux.
-    Duration::from_millis((ticks() + ticks()) * 10)
 }
 
 #[test]

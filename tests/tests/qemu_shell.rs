@@ -249,7 +249,7 @@ fn logs_and_consoles_are_followed() {
     assert_eq!(node.log("hello"), ["hello from hello"]);
     let console = node.shell("console hello");
     assert!(
-        console.starts_with("hello from hello on talk\r\n"),
+        console.starts_with("hello from hello on talk\n"),
         "{console:?}"
     );
     assert!(

@@ -116,6 +116,8 @@ pub const MODULE_TABLES: u32 = 64;
 pub const MODULE_MEMORIES: u32 = 8;
 /// Data segments of one module, and element segments.
 pub const MODULE_SEGMENTS: u32 = 100_000;
+/// Bytes of a function's name in a backtrace.
+pub const FUNCTION_NAME_BYTES: usize = 160;
 /// Modules of an image.
 pub const IMAGE_MODULES: usize = 256;
 /// Bytes of an image's manifest in its binary form.

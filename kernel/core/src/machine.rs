@@ -175,7 +175,7 @@ pub trait Machine {
 
     /// Takes bytes that the host sent over the channel: returns how many bytes of `out` were filled.
     /// Fewer than its length: there are no more, and the next ones are an event. What is not taken
-    /// holds the host up, so nothing is lost however slowly it is read.
+    /// holds the host up, so nothing is lost however slowly it is read; it is an event for one turn only.
     fn read_channel(&mut self, _out: &mut [u8]) -> usize {
         0
     }

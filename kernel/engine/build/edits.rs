@@ -135,6 +135,46 @@ pub const EDITS: &[Edit] = &[
         ),
     },
     Edit {
+        file: "src/engine/executor/handler/func.rs",
+        why: "after a trap the kernel names the functions that led to it",
+        anchor: "        let sp = outcome?;\n",
+        change: InsertBefore(
+            "        if let Err(ExecutionOutcome::Error(_)) = &outcome {
+            crate::trace::keep(&mut self.store.inner);
+        }
+",
+        ),
+    },
+    Edit {
+        file: "src/engine/executor/handler/state.rs",
+        why: "a trace of calls needs the addresses that the frames hold",
+        anchor: "impl Stack {\n",
+        change: InsertAfter(
+            "    /// Where each call is in its translated code, outermost first.
+    pub fn code_addresses(&self) -> impl DoubleEndedIterator<Item = usize> + ExactSizeIterator + '_ {
+        self.frames.frames.iter().map(|frame| frame.ip.value.addr())
+    }
+
+",
+        ),
+    },
+    Edit {
+        file: "src/engine/resumable.rs",
+        why: "a trace of a suspended call needs its stack",
+        anchor: "impl ResumableCallHostTrap {\n",
+        change: InsertAfter(
+            "    pub(crate) fn stack(&self) -> &Stack {\n        &self.common.stack\n    }\n\n",
+        ),
+    },
+    Edit {
+        file: "src/engine/resumable.rs",
+        why: "a trace of a suspended call needs its stack",
+        anchor: "impl ResumableCallOutOfFuel {\n",
+        change: InsertAfter(
+            "    pub(crate) fn stack(&self) -> &Stack {\n        &self.common.stack\n    }\n\n",
+        ),
+    },
+    Edit {
         file: "src/engine/executor/mod.rs",
         why: "stack limits belong to an instance, not to the engine",
         anchor: "        let store = ctx.store;\n        let stack = self.stacks.lock().reuse_or_new();\n",

@@ -5,8 +5,8 @@ use crate::engine::executor::{CellError, CellsReader, LiftFromCells};
 use crate::func::{HostFuncEntity, TrampolineEntity};
 use crate::store::AsStoreId;
 use crate::{
-    Caller, EnforcedLimits, Engine, Error, Extern, Func, FuncType, GuestMemory, Instance, Memory,
-    MemoryType, Module, StackConfig, Store,
+    CallTrace, Caller, EnforcedLimits, Engine, Error, Extern, Func, FuncType, GuestMemory,
+    Instance, Memory, MemoryType, Module, StackConfig, Store,
 };
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -47,6 +47,8 @@ pub struct StoreAdditions {
     pub(crate) start: Option<Func>,
     pub(crate) segments: Segments,
     pub(crate) stack: Option<StackConfig>,
+    /// Where the last call that ended with an error was.
+    pub(crate) trace: Option<CallTrace>,
 }
 
 impl StoreAdditions {

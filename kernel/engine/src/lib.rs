@@ -11,7 +11,8 @@
 //! - `guest_memory`: [`GuestMemory`] and [`RangeOwner`], the bytes that the kernel supplies;
 //! - `linear_memory`: takes the place of wasmi's memory type: no fill, no move, no copy;
 //! - `additions`: instantiation without effects ([`Store::instantiate`]), host functions over raw
-//!   cells ([`Func::from_cells`]), and what a store's memories hold.
+//!   cells ([`Func::from_cells`]), and what a store's memories hold;
+//! - `trace`, `names`: the calls that a program is inside of ([`CallTrace`]), by name.
 //!
 //! # Memories: a hook, not a rewrite
 //!
@@ -65,10 +66,18 @@ mod guest_memory;
 #[warn(missing_docs, unused, clippy::all)]
 #[deny(clippy::undocumented_unsafe_blocks)]
 mod linear_memory;
+#[warn(missing_docs, unused, clippy::all)]
+#[deny(clippy::undocumented_unsafe_blocks)]
+mod names;
+#[warn(missing_docs, unused, clippy::all)]
+#[deny(clippy::undocumented_unsafe_blocks)]
+mod trace;
 
 pub use self::{
     additions::{ItemCounts, Segments, StackLimits},
     guest_memory::{GuestMemory, RangeOwner},
+    names::function_names,
+    trace::{CallTrace, TracedCall},
 };
 /// What a limiter answers to end the call; wasmi keeps the name to itself.
 pub use wasmi_core::LimiterError;

@@ -83,9 +83,9 @@ impl BareMachine {
     /// Turns `kernel` until it asks for the end.
     pub fn run(mut self, mut kernel: Kernel) -> ! {
         loop {
+            self.begin_round();
             let next = kernel.turn(&mut self);
-            console::pump();
-            self.tick_slowly();
+            self.end_round();
             match next {
                 Next::Again => {}
                 Next::Idle { until } => self.idle(until),
@@ -93,6 +93,22 @@ impl BareMachine {
                 Next::Reboot => self.reboot(),
             }
         }
+    }
+
+    /// Sees to the devices whose news the next turn shall find.
+    pub fn begin_round(&mut self) {
+        if let Some(channel) = &mut self.devices.channel {
+            channel.serve();
+        }
+    }
+
+    /// Hands devices what the last turn left for them, and does what need not happen in every turn.
+    pub fn end_round(&mut self) {
+        if let Some(channel) = &mut self.devices.channel {
+            channel.flush();
+        }
+        console::pump();
+        self.tick_slowly();
     }
 
     /// What need not happen in every turn.
@@ -111,7 +127,7 @@ impl BareMachine {
     }
 
     /// Sleeps until an event, `until` or the next slow tick.
-    fn idle(&mut self, until: Option<Time>) {
+    pub fn idle(&mut self, until: Option<Time>) {
         if irq::any_pending() {
             self.useless_wakes += 1;
             if self.useless_wakes > USELESS_WAKES_MAX {
@@ -189,8 +205,25 @@ impl Machine for BareMachine {
         }
     }
 
+    fn channel_connection(&self) -> Option<u64> {
+        self.devices.channel.as_ref()?.connection()
+    }
+
+    fn read_channel(&mut self, out: &mut [u8]) -> usize {
+        let channel = self.devices.channel.as_mut();
+        channel.map_or(0, |channel| channel.read(out))
+    }
+
+    fn write_channel(&mut self, bytes: &[u8]) -> usize {
+        let channel = self.devices.channel.as_mut();
+        channel.map_or(0, |channel| channel.write(bytes))
+    }
+
     fn has_events(&self) -> bool {
-        console::has_input() || self.devices.network.iter().any(|card| card.has_pending())
+        let devices = &self.devices;
+        console::has_input()
+            || devices.network.iter().any(|card| card.has_pending())
+            || devices.channel.iter().any(|channel| channel.has_pending())
     }
 
     fn reserve_memory(&mut self, maximum_bytes: u64) -> Result<GuestMemory, ReserveError> {

@@ -58,6 +58,7 @@ extern "C" fn kernel_main(start_info: u64) -> ! {
     );
     self_test::run(info.command_line());
     let mut machine = BareMachine::new(platform);
+    self_test::run_on(&mut machine, info.command_line());
     let name = options::value(info.command_line(), "name");
     let boot = sos_core::kernel::BootInfo {
         image: boot_image(&info),

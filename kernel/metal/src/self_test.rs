@@ -1,6 +1,8 @@
 //! What only the real machine can prove, run by the command line's `test=NAME`; the QEMU tests read
 //! the lines it prints. A kernel without that word never comes here.
 
+mod channel;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -9,6 +11,7 @@ use sos_engine::RangeOwner;
 use crate::boot::options;
 use crate::cpu::{self, clock};
 use crate::log;
+use crate::machine::BareMachine;
 use crate::mem::{PAGE_BYTES, frames, guest, heap};
 
 /// Runs the test that the command line names, if any.
@@ -26,6 +29,13 @@ pub fn run(command_line: &str) {
         Some("copy") => check_memory_functions(),
         Some("speed") => measure_speed(),
         _ => {}
+    }
+}
+
+/// As [`run`], for tests that need the machine's devices.
+pub fn run_on(machine: &mut BareMachine, command_line: &str) {
+    if options::value(command_line, "test") == Some("channel") {
+        channel::serve(machine);
     }
 }
 

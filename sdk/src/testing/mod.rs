@@ -40,7 +40,7 @@
 //! - **Nobody waits for ever.** When no instance can go on, the test fails and says who waits in which
 //!   call. When a test fails, the logs of all instances are printed.
 //!
-//! Calls behave as the kernel's; `sdk/tests/conformance.rs` runs one script on both. Simplified are:
+//! Calls behave as the kernel's; `tests/tests/conformance.rs` of SOS runs one script on both. Simplified are:
 //! bytes and datagrams arrive at once, a datagram is bounded by Ethernet's 1500 bytes everywhere, and
 //! what an instance left open when it ended is reset at once.
 

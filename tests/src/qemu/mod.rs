@@ -35,3 +35,17 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>)
         }
     }
 }
+
+/// CPU time of a process, user and system (proc(5), fields 14 and 15 of stat).
+///
+/// # Panics
+/// When there is no such process.
+pub fn cpu_time(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("stat");
+    // The name before may hold blanks; it ends with the last parenthesis.
+    let rest = stat.rsplit_once(") ").expect("a name").1;
+    let mut fields = rest.split(' ').skip(11);
+    let mut ticks = || -> u64 { fields.next().expect("a field").parse().expect("ticks") };
+    // USER_HZ is 100 on every Linux.
+    Duration::from_millis((ticks() + ticks()) * 10)
+}

@@ -1,5 +1,6 @@
 //! A node under test: how it is booted and how one talks to its shell.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sos::image::BootImage;
 use sos::lan::{Forward, Lan, LanConfig};
-use sos::qemu::{Accelerator, Console, Node, NodeBuilder};
+use sos::qemu::{Accelerator, Console, Node, NodeBuilder, channel};
 use sos::{build, setup};
 use tempfile::TempDir;
 
@@ -43,6 +44,7 @@ pub struct Boot {
     image: Option<Vec<u8>>,
     forwards: Vec<Forward>,
     nic: Nic,
+    channel: bool,
     machine: Option<String>,
     memory_mib: u64,
     options: Vec<String>,
@@ -83,6 +85,7 @@ impl Boot {
             image: None,
             forwards: Vec::new(),
             nic: Nic::None,
+            channel: false,
             machine: None,
             memory_mib: 128,
             options: Vec::new(),
@@ -100,6 +103,12 @@ impl Boot {
     /// Another card than the usual one.
     pub fn nic(mut self, nic: Nic) -> Boot {
         self.nic = nic;
+        self
+    }
+
+    /// With a channel to the host.
+    pub fn with_channel(mut self) -> Boot {
+        self.channel = true;
         self
     }
 
@@ -168,6 +177,9 @@ impl Boot {
         for options in &self.options {
             builder = builder.append(options);
         }
+        if self.channel {
+            builder = builder.channel(&channel_socket(&folder));
+        }
         let mut lan = None;
         if let Nic::OnLan(properties) = &self.nic {
             let config = LanConfig {
@@ -193,6 +205,10 @@ impl Boot {
             folder,
         }
     }
+}
+
+fn channel_socket(folder: &TempDir) -> PathBuf {
+    folder.path().join("channel.sock")
 }
 
 /// A running node. Dropping it ends QEMU and the LAN.
@@ -225,6 +241,17 @@ impl TestNode {
     /// The host's port that leads to the first forward of the manifest.
     pub fn port(&self) -> u16 {
         self.lan().forward_port(0)
+    }
+
+    /// A connection to its channel.
+    ///
+    /// # Panics
+    /// When it was started without one.
+    pub fn channel(&self) -> UnixStream {
+        let stream = channel::connect(&channel_socket(&self.folder), PATIENCE).expect("a channel");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        stream
     }
 
     /// A connection to QEMU's monitor.

@@ -111,6 +111,8 @@ pub struct InstanceDetail {
     pub slices: u64,
     /// Log bytes dropped because the ring was full.
     pub log_dropped: u64,
+    /// Where it trapped, one call each, innermost first; empty when it did not.
+    pub backtrace: Vec<String>,
     /// Its interfaces and sockets.
     pub network: NetworkDetail,
 }

@@ -3,9 +3,9 @@
 use super::record::{Activity, Ended, Held, Live, Remains, State, Usage};
 use super::{Kernel, admission};
 use crate::control::ControlError;
-use crate::host::{Guest, GuestSetup, Identity, StreamsTo};
-use crate::image::{AddressSpec, RestartPolicy};
-use crate::instance::engine::{EngineLimits, Execution, Module};
+use crate::host::{Guest, GuestSetup, Identity, LogLevel, LogLine, LogRing, StreamsTo};
+use crate::image::{AddressSpec, BlobBytes, RestartPolicy};
+use crate::instance::engine::{EngineLimits, Execution, Module, Trap};
 use crate::log::{EventKind, Severity};
 use crate::machine::{Duration, Machine, Time};
 use crate::net::fabric::PortId;
@@ -152,7 +152,7 @@ impl Kernel {
         let begin = self.clock.now();
         let module = self
             .engine
-            .compile(entry.bytes)
+            .load(BlobBytes::Image(entry.bytes))
             .map_err(|error| format!("module '{}' is refused: {error}", spec.module_name))?;
         entry.translate_nanos = self.clock.now().since(begin).as_nanos() as u64;
         entry.compiled = Some(module.clone());
@@ -270,6 +270,9 @@ impl Kernel {
             self.journal.log(now, Severity::Warning, text);
         }
         self.journal.event(now, &name, kind, ended.to_string());
+        if let (Ended::Trapped(trap), State::Live(live)) = (&ended, &mut record.state) {
+            log_trap(&mut live.execution.guest_mut().log, now, trap);
+        }
         let again = match record.spec.restart {
             RestartPolicy::Never => false,
             RestartPolicy::OnFailure => ended.is_failure(),
@@ -473,6 +476,18 @@ impl Kernel {
             State::Ended(_, remains) => remains.take(),
             State::Live(_) => None,
         }
+    }
+}
+
+/// Writes into an instance's log why and where it trapped.
+fn log_trap(log: &mut LogRing, time: Time, trap: &Trap) {
+    let head = format!("trapped: {trap}");
+    for text in [head].into_iter().chain(trap.backtrace.lines()) {
+        log.push(LogLine {
+            time,
+            level: LogLevel::Error,
+            text,
+        });
     }
 }
 

@@ -100,6 +100,7 @@ impl Kernel {
             fuel,
             slices: record.usage.slices,
             log_dropped,
+            backtrace: backtrace(record),
             network: self.network_detail(key),
         }
     }
@@ -176,6 +177,14 @@ impl Kernel {
             running: self.records.iter().filter(running).count(),
             nics: self.nics.iter().map(|nic| mac_text(&nic.mac)).collect(),
         }
+    }
+}
+
+/// Where the instance trapped, if that is how it ended.
+fn backtrace(record: &Record) -> Vec<String> {
+    match &record.state {
+        State::Ended(Ended::Trapped(trap), _) => trap.backtrace.lines().collect(),
+        State::Ended(..) | State::Live(_) => Vec::new(),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use crate::host::{Guest, LogRing, Streams};
 use crate::image::InstanceSpec;
-use crate::instance::engine::Execution;
+use crate::instance::engine::{Execution, Trap};
 use crate::machine::Time;
 use crate::net::fabric::PortId;
 use crate::sched::{Account, FuelRate};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -47,9 +48,9 @@ pub(super) struct Usage {
 /// Whether an instance runs.
 pub(super) enum State {
     /// It has no execution; its guest state is kept for its log and console.
-    Ended(Ended, Option<alloc::boxed::Box<Remains>>),
+    Ended(Ended, Option<Box<Remains>>),
     /// It has one.
-    Live(alloc::boxed::Box<Live>),
+    Live(Box<Live>),
 }
 
 /// What is still asked of an instance that ended.
@@ -101,7 +102,7 @@ pub(super) enum Ended {
     /// Its program returned or exited.
     Exited(i32),
     /// Its program trapped.
-    Trapped(String),
+    Trapped(Box<Trap>),
     /// The node had no page for it.
     OutOfMemory,
     /// It could not be made.
@@ -141,7 +142,14 @@ impl fmt::Display for Ended {
             Ended::Stopped => Ok(()),
             Ended::Killed => f.write_str("killed"),
             Ended::Exited(code) => write!(f, "status {code}"),
-            Ended::Trapped(reason) | Ended::StartFailed(reason) => f.write_str(reason),
+            Ended::Trapped(trap) => {
+                trap.fmt(f)?;
+                match trap.backtrace.frames().first() {
+                    Some(frame) => write!(f, ", in {}", frame.place),
+                    None => Ok(()),
+                }
+            }
+            Ended::StartFailed(reason) => f.write_str(reason),
             Ended::OutOfMemory => f.write_str("the node ran out of memory"),
         }
     }

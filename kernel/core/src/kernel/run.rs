@@ -5,6 +5,7 @@ use super::record::{Activity, Ended, State};
 use crate::instance::engine::{Retry, Stop};
 use crate::machine::{Machine, Time};
 use crate::sched::SLICE;
+use alloc::boxed::Box;
 
 /// Slices that one instance may run in one turn while nothing else wants anything: the turn's
 /// other work costs a few microseconds, which would show in a compute-bound program.
@@ -68,7 +69,7 @@ impl Kernel {
             }
             Stop::Finished => self.finish(key, Ended::Exited(0)),
             Stop::Exited(code) => self.finish(key, Ended::Exited(code)),
-            Stop::Trapped(trap) => self.finish(key, Ended::Trapped(alloc::format!("{trap}"))),
+            Stop::Trapped(trap) => self.finish(key, Ended::Trapped(Box::new(trap))),
         }
     }
 

@@ -306,6 +306,9 @@ pub fn instance(detail: &InstanceDetail) -> String {
     for (key, value) in &detail.config {
         fact("config", format!("{key} = {value}"));
     }
+    for (place, line) in detail.backtrace.iter().enumerate() {
+        fact(if place == 0 { "trapped in" } else { "" }, line.clone());
+    }
     text.push_str(&network(core::slice::from_ref(&detail.network)));
     text
 }

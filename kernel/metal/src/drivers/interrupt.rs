@@ -14,7 +14,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use spin::Mutex;
 
-/// Most messages of one device: for its configuration and for two queues.
+/// Most messages of one device: for its configuration and for its queues of either direction.
 pub const MESSAGES_MAX: usize = 3;
 
 /// Interrupt status: the device's configuration changed, or it has failed.
@@ -113,8 +113,8 @@ static LINES: Mutex<Vec<Arc<SharedLine>>> = Mutex::new(Vec::new());
 
 impl Interrupts {
     /// Vectors and messages for a device that has `available` messages: one each for its configuration
-    /// and its queues, or fewer and the last one shared. The second result names, for the
-    /// configuration and each queue, the number of its message.
+    /// and the two directions of its queues, or fewer and the last one shared. The second result names,
+    /// for the configuration and each direction, the number of its message.
     pub fn by_messages(
         available: usize,
     ) -> Result<(Self, Vec<Message>, [u16; MESSAGES_MAX]), InterruptError> {

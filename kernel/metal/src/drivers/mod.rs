@@ -1,4 +1,5 @@
-//! Drivers: PCI and its interrupts, virtio network cards and entropy device, real-time clock, power.
+//! Drivers: PCI and its interrupts, virtio network cards, entropy device and channel to the host,
+//! real-time clock, power.
 //!
 //! [`Devices::find`] brings up what there is. A device that cannot be used costs one line in the log,
 //! which names it and says what to do; the node goes on without it. What the drivers need of the rest
@@ -7,6 +8,7 @@
 //! device says.
 
 pub mod calendar;
+pub mod channel;
 pub mod entropy;
 pub mod interrupt;
 pub mod mmio;
@@ -20,6 +22,7 @@ pub mod virtio;
 
 use crate::acpi::Platform;
 use alloc::vec::Vec;
+use channel::ChannelDevice;
 use net::NetworkCard;
 use pci::{Bus, Function};
 use rng::EntropyDevice;
@@ -36,6 +39,8 @@ pub struct Devices {
     pub network: Vec<NetworkCard>,
     /// The entropy device, if there is one.
     pub entropy: Option<EntropyDevice>,
+    /// The channel to the host, if there is one.
+    pub channel: Option<ChannelDevice>,
 }
 
 impl Devices {
@@ -45,6 +50,7 @@ impl Devices {
         let mut devices = Self {
             network: Vec::new(),
             entropy: None,
+            channel: None,
             bus,
         };
         let functions = pci::enumerate(&devices.bus.space);
@@ -79,6 +85,12 @@ impl Devices {
             }
             rng::DEVICE_TYPE if self.entropy.is_none() => {
                 self.entropy = Some(EntropyDevice::new(&self.bus, function)?);
+            }
+            channel::DEVICE_TYPE if self.channel.is_none() => {
+                let device = ChannelDevice::new(&self.bus, function)?;
+                let interrupts = device.interrupt_kind();
+                crate::log!("channel {}: {interrupts}", function.address);
+                self.channel = Some(device);
             }
             _ => {}
         }

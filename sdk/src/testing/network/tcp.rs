@@ -8,8 +8,8 @@ use sos_abi::ErrorCode;
 use super::stream::{Connection, Progress, Side};
 use super::{Network, Socket};
 
-/// What a handshake takes.
-const HANDSHAKE_NS: u64 = 20_000;
+/// What a handshake takes: some calls see the connection before it is established.
+const HANDSHAKE_NS: u64 = 200_000;
 /// After this a handshake that met no answer is tried again.
 const RETRY_NS: u64 = 1_000_000_000;
 /// After this it is given up.

@@ -1,9 +1,11 @@
 //! A node as a QEMU machine: how it is started, spoken to and ended.
 //!
 //! [`NodeBuilder`] says what to start, [`Node`] is the running machine with its [`Console`],
-//! `accelerator` decides between KVM and emulation, `machine` for the quickest firmware.
+//! [`channel`] leads into its kernel, `accelerator` decides between KVM and emulation, `machine` for
+//! the quickest firmware.
 
 mod accelerator;
+pub mod channel;
 mod console;
 mod machine;
 mod node;
@@ -47,6 +49,7 @@ pub struct NodeBuilder {
     name: String,
     kernel: PathBuf,
     image: Option<PathBuf>,
+    channel: Option<PathBuf>,
     machine: Option<String>,
     memory_mib: u64,
     cpus: u32,
@@ -64,6 +67,7 @@ impl NodeBuilder {
             name: "node".to_string(),
             kernel: kernel.to_path_buf(),
             image: None,
+            channel: None,
             machine: None,
             memory_mib: MEMORY_MIB,
             cpus: 1,
@@ -84,6 +88,13 @@ impl NodeBuilder {
     /// The boot image, handed over as the boot module (`-initrd`).
     pub fn image(mut self, image: &Path) -> Self {
         self.image = Some(image.to_path_buf());
+        self
+    }
+
+    /// Gives the machine a channel to programs on this host: [`channel::connect`] finds it at `socket`.
+    /// Its folder should be the user's alone, as whoever reaches the socket commands the node.
+    pub fn channel(mut self, socket: &Path) -> Self {
+        self.channel = Some(socket.to_path_buf());
         self
     }
 
@@ -200,6 +211,9 @@ impl NodeBuilder {
         }
         if !self.options.is_empty() {
             command.args(["-append", &self.options.join(" ")]);
+        }
+        if let Some(socket) = &self.channel {
+            command.args(channel::arguments(socket)?);
         }
         command.args(&self.arguments);
         Ok(command)

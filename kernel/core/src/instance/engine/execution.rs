@@ -4,17 +4,19 @@
 //! is suspended until fuel ends, a host call blocks, or the program ends; after that every further
 //! `run` gives the same answer.
 
+use super::backtrace::{Backtrace, Traced};
 use super::bounds::{self, Bounds, EngineLimits, MemoryRequest, StartError};
 use super::calls::{self, Context, SuspendedMarker, Why};
 use super::load::{ENTRY, Module};
 use super::stop::{self, Retry, Stop, TrapReason};
 use crate::instance::{HostState, Outcome};
 use crate::machine::ReserveError;
+use alloc::format;
 use alloc::sync::Arc;
 use sos_abi::HostCall;
 use sos_engine::{
-    Extern, Func, GuestMemory, ResumableCall, ResumableCallHostTrap, ResumableCallOutOfFuel,
-    Segments, Store,
+    CallTrace, Extern, Func, GuestMemory, ResumableCall, ResumableCallHostTrap,
+    ResumableCallOutOfFuel, Segments, Store,
 };
 
 /// One instance of a module with its guest state.
@@ -150,7 +152,11 @@ impl<G: HostState + Send + 'static> Execution<G> {
             Outcome::Blocked => return Retry::StillBlocked,
             Outcome::Done(value) => *result = Some(value),
             Outcome::Exit(status) => self.progress = Progress::Ended(Stop::Exited(status)),
-            Outcome::Fault(fault) => self.progress = Progress::Ended(stop::host_fault(fault)),
+            Outcome::Fault(fault) => {
+                let backtrace = self.backtrace();
+                let stop = stop::trap(TrapReason::Host(fault), backtrace);
+                self.progress = Progress::Ended(stop);
+            }
         }
         Retry::Ready
     }
@@ -196,6 +202,38 @@ impl<G: HostState + Send + 'static> Execution<G> {
         self.store.take_exhausted()
     }
 
+    /// The calls that the program is inside of, while it is suspended; empty when it is not.
+    pub fn backtrace(&self) -> Backtrace {
+        match &self.progress {
+            Progress::OutOfFuel(_, suspended) => self.named(&suspended.trace(), None),
+            Progress::InHostCall(_, Suspension::Called(call, suspended), _) => {
+                self.named(&suspended.trace(), Some(*call))
+            }
+            Progress::Begin(..)
+            | Progress::InHostCall(..)
+            | Progress::Ended(_)
+            | Progress::Running => Backtrace::default(),
+        }
+    }
+
+    /// `trace` with names; `call` is the host call that it led to.
+    fn named(&self, trace: &CallTrace, call: Option<HostCall>) -> Backtrace {
+        let module = Traced {
+            name: None,
+            module: &self.module.inner,
+            bytes: &self.module.bytes,
+        };
+        let call = call.map(|call| format!("{}.{}", call.module(), call.name()).into());
+        Backtrace::new(trace, &[module], call)
+    }
+
+    /// Ends the program for `reason`, where its last call left off.
+    fn trap(&mut self, reason: TrapReason) -> Stop {
+        let trace = self.store.take_trace().unwrap_or_default();
+        let backtrace = self.named(&trace, None);
+        self.end(stop::trap(reason, backtrace))
+    }
+
     /// Takes one step from where the program is. `None`: there is more to do in this slice.
     fn advance(&mut self) -> Option<Stop> {
         let (root, outcome) = match core::mem::replace(&mut self.progress, Progress::Running) {
@@ -220,7 +258,7 @@ impl<G: HostState + Send + 'static> Execution<G> {
                 return Some(Stop::Blocked);
             }
             Progress::Ended(stop) => return Some(self.end(stop)),
-            Progress::Running => return Some(self.end(stop::trap(TrapReason::Engine))),
+            Progress::Running => return Some(self.trap(TrapReason::Engine)),
         };
         match outcome {
             Ok(ResumableCall::Finished) => self.finish(root),
@@ -236,7 +274,7 @@ impl<G: HostState + Send + 'static> Execution<G> {
                 let reason = error
                     .as_trap_code()
                     .map_or(TrapReason::Engine, stop::trap_reason);
-                Some(self.end(stop::trap(reason)))
+                Some(self.trap(reason))
             }
         }
     }
@@ -255,7 +293,7 @@ impl<G: HostState + Send + 'static> Execution<G> {
     /// A host call did not return a value. `call` is `None` when the root returns with it.
     fn suspend(&mut self, root: Root, call: Option<ResumableCallHostTrap>) -> Stop {
         let Some(suspended) = self.store.data_mut().suspended.take() else {
-            return self.end(stop::trap(TrapReason::Engine));
+            return self.trap(TrapReason::Engine);
         };
         match suspended.why {
             Why::Blocked => {
@@ -267,12 +305,19 @@ impl<G: HostState + Send + 'static> Execution<G> {
                 Stop::Blocked
             }
             Why::Exit(status) => self.end(Stop::Exited(status)),
-            Why::Fault(fault) => self.end(stop::host_fault(fault)),
+            Why::Fault(fault) => {
+                let trace = match &call {
+                    Some(call) => call.trace(),
+                    None => self.store.take_trace().unwrap_or_default(),
+                };
+                let backtrace = self.named(&trace, Some(suspended.call));
+                self.end(stop::trap(TrapReason::Host(fault), backtrace))
+            }
         }
     }
 
     fn end(&mut self, stop: Stop) -> Stop {
-        self.progress = Progress::Ended(stop);
+        self.progress = Progress::Ended(stop.clone());
         stop
     }
 

@@ -1,5 +1,6 @@
 //! Loading: a module's bytes are claims until they are validated, bounded and every import is known.
 
+use crate::image::BlobBytes;
 use crate::limits;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -28,6 +29,8 @@ pub struct Engine {
 #[derive(Debug)]
 pub struct Module {
     pub(super) inner: sos_engine::Module,
+    /// What it was translated from.
+    pub(super) bytes: BlobBytes,
     /// What each import is, in the order of the module.
     pub(super) imports: Box<[(HostCall, FuncType)]>,
 }
@@ -205,6 +208,18 @@ impl Engine {
         if wasm.len() > limits::MODULE_BYTES {
             return Err(LoadError::TooLarge { bytes: wasm.len() });
         }
+        self.load(BlobBytes::Held(wasm.into()))
+    }
+
+    /// [`compile`](Self::compile) of bytes that are there to stay.
+    ///
+    /// # Errors
+    /// As `compile`.
+    pub fn load(&self, bytes: BlobBytes) -> Result<Arc<Module>, LoadError> {
+        let wasm = &*bytes;
+        if wasm.len() > limits::MODULE_BYTES {
+            return Err(LoadError::TooLarge { bytes: wasm.len() });
+        }
         let engine = sos_engine::Engine::new(&self.config);
         let inner = sos_engine::Module::new(&engine, wasm).map_err(|error| refusal(&error))?;
         let imports = inner
@@ -222,7 +237,11 @@ impl Engine {
             }
             _ => return Err(LoadError::NoEntry),
         }
-        Ok(Arc::new(Module { inner, imports }))
+        Ok(Arc::new(Module {
+            inner,
+            bytes,
+            imports,
+        }))
     }
 }
 

@@ -7,6 +7,7 @@
 //! One fuel is about one operator. A slice is exceeded only by what is indivisible: a basic block,
 //! or a bulk operation, which gets the fuel that it asks for (64 bytes each) in one piece.
 
+mod backtrace;
 mod bounds;
 mod calls;
 mod execution;
@@ -15,6 +16,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+pub use backtrace::{Backtrace, Frame, Place};
 pub use bounds::{EngineLimits, MemoryRequest, StartError};
 pub use execution::Execution;
 pub use load::{Engine, Item, LoadError, Module};

@@ -1,11 +1,12 @@
 //! How a slice or a program ends.
 
+use super::Backtrace;
 use crate::instance::HostFault;
 use core::fmt;
 use sos_engine::TrapCode;
 
 /// Why [`super::Execution::run`] came back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
     /// The slice is used up.
     OutOfFuel,
@@ -19,11 +20,13 @@ pub enum Stop {
     Trapped(Trap),
 }
 
-/// The end of a program that did what it must not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The end of a program that did what it must not. Displayed without its backtrace.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trap {
     /// What it did.
     pub reason: TrapReason,
+    /// Where. Empty when it failed before its first function ran.
+    pub backtrace: Backtrace,
 }
 
 /// What a program did to be ended.
@@ -89,13 +92,8 @@ pub enum Retry {
 }
 
 /// The stop for `reason`.
-pub(super) fn trap(reason: TrapReason) -> Stop {
-    Stop::Trapped(Trap { reason })
-}
-
-/// The stop for a host call that could not be made.
-pub(super) fn host_fault(fault: HostFault) -> Stop {
-    trap(TrapReason::Host(fault))
+pub(super) fn trap(reason: TrapReason, backtrace: Backtrace) -> Stop {
+    Stop::Trapped(Trap { reason, backtrace })
 }
 
 /// The engine's codes in our words.

@@ -119,9 +119,11 @@ impl Connection {
         self.seen = self.state();
     }
 
-    /// Whether an RST waits to be sent: smoltcp keeps the addresses until then.
+    /// Whether an RST waits to be sent: smoltcp keeps the addresses until then. A peer that never
+    /// answered is owed none: it may not exist, and looking for it for ever would keep the interface,
+    /// which looks for one neighbour at a time, from finding others.
     pub(super) fn owes_reset(&self) -> bool {
-        self.state() == State::Closed && self.socket().local_endpoint().is_some()
+        self.was_open && self.state() == State::Closed && self.socket().local_endpoint().is_some()
     }
 
     /// Whether our FIN is not acknowledged.

@@ -79,13 +79,14 @@ impl fmt::Display for Group {
 }
 
 /// The virtio device type of a function, when it is a virtio device: modern numbers name it, the
-/// transitional ones (4.1.2.1) of the two types that have drivers here are listed.
+/// transitional ones (4.1.2.1) of the types that have drivers here are listed.
 pub fn device_type(function: &Function) -> Option<u16> {
     if function.vendor != VIRTIO_VENDOR {
         return None;
     }
     match function.device {
         0x1000 => Some(1),
+        0x1003 => Some(3),
         0x1005 => Some(4),
         0x1040..=0x107F => Some(function.device - MODERN_DEVICES),
         _ => None,

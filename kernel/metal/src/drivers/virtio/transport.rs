@@ -16,8 +16,9 @@ use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Trans
 use virtio_drivers::{Error, PhysAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Most queues that a driver here uses.
-const QUEUES_MAX: usize = MESSAGES_MAX - 1;
+/// Most queues of a device here: a serial device has two each for a port that is not used, for control
+/// messages and for the port that is.
+const QUEUES_MAX: usize = 6;
 /// How often a configuration that keeps changing is read again.
 const CONSISTENT_READS_MAX: usize = 16;
 /// How often the status is read until a reset must have taken effect (4.1.4.3.2).
@@ -65,6 +66,8 @@ pub enum TransportError {
     Queue(Error),
     /// No memory for its buffers.
     NoMemory,
+    /// It is a serial device without ports of which it tells when a host uses them.
+    NoPorts,
     /// It reads as ones: it is no longer there.
     Gone,
     /// It asks for a reset, having met an error it cannot recover from.
@@ -93,6 +96,9 @@ impl fmt::Display for TransportError {
             Self::NoMemory => {
                 formatter.write_str("no memory for its buffers; give the node more memory")
             }
+            Self::NoPorts => formatter.write_str(
+                "it has no port but the console; give it max_ports=2 and a virtserialport",
+            ),
             Self::Gone => formatter.write_str("it has vanished; attach it again and reboot"),
             Self::NeedsReset => formatter.write_str("it failed and asks for a reset; reboot"),
             Self::BadCompletion => {
@@ -114,7 +120,8 @@ pub struct PciTransport {
     device: Option<Registers>,
     /// Offset of each queue's notification register, once the queue is set.
     notify_offsets: [Option<usize>; QUEUES_MAX],
-    /// Table entries for configuration changes and for each queue; without messages, none.
+    /// Table entries for configuration changes, for queues that receive and for those that transmit;
+    /// without messages, none.
     vectors: Option<[u16; MESSAGES_MAX]>,
     fault: Option<TransportError>,
 }
@@ -254,7 +261,8 @@ impl PciTransport {
         let Some(vectors) = self.vectors else {
             return Some(());
         };
-        let vector = vectors[1 + usize::from(queue)];
+        // With virtio's network cards and serial ports, even queues receive and odd ones transmit.
+        let vector = vectors[1 + usize::from(queue % 2)];
         self.common.write_u16(common::QUEUE_VECTOR, vector);
         let taken = self.common.read_u16(common::QUEUE_VECTOR)?;
         (taken == vector && taken != NO_VECTOR).then_some(())
