@@ -118,10 +118,12 @@ pub const MODULE_MEMORIES: u32 = 8;
 pub const MODULE_SEGMENTS: u32 = 100_000;
 /// Bytes of a function's name in a backtrace.
 pub const FUNCTION_NAME_BYTES: usize = 160;
-/// Modules of an image.
-pub const IMAGE_MODULES: usize = 256;
+/// Blobs of an image: modules and contents of files.
+pub const IMAGE_BLOBS: usize = 65_536;
+/// Bytes of one blob.
+pub const BLOB_BYTES: usize = 128 * 1024 * 1024;
 /// Bytes of an image's manifest in its binary form.
-pub const MANIFEST_BYTES: usize = 1024 * 1024;
+pub const MANIFEST_BYTES: usize = 8 * 1024 * 1024;
 /// Arguments of an instance.
 pub const ARGUMENTS: usize = 64;
 /// Bytes of one argument, configuration key or configuration value.
@@ -143,6 +145,10 @@ pub const STACK_BYTES: u64 = 1024 * 1024;
 pub const CALL_DEPTH: u64 = 10_000;
 /// Library modules of one instance.
 pub const LIBRARIES: usize = 64;
+/// Most failures in a row that a health check may wait for.
+pub const HEALTH_FAILURES_MOST: u32 = 1000;
+/// Longest interval, timeout or grace of a health check, milliseconds.
+pub const HEALTH_MILLIS_MOST: u32 = 3_600_000;
 /// Environment entries of an instance.
 pub const ENVIRONMENT_ENTRIES: usize = 256;
 /// Directories, or listening sockets, that a program finds open.

@@ -2,7 +2,7 @@
 
 use sos_core::image::{
     AddressSpec, Attachment, InstanceSpec, LinkSpec, Manifest, PortSpec, SwitchSpec, encode,
-    module_hash,
+    blob_hash,
 };
 use std::net::IpAddr;
 
@@ -48,7 +48,7 @@ impl ImageBuilder {
         let bytes = wat::parse_bytes(module.as_ref())
             .expect("module text")
             .into_owned();
-        let spec = InstanceSpec::new(name, module_hash(&bytes), name);
+        let spec = InstanceSpec::new(name, blob_hash(&bytes), name);
         self.manifest.instances.push(spec);
         self.modules.push(bytes);
         self

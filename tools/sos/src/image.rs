@@ -1,14 +1,14 @@
-//! From a manifest to a boot image: builds or reads the modules, names them by hash, packs.
+//! From a manifest to a boot image: builds or reads modules and files, names them by hash, packs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sos_core::image::{self, Image, Manifest, module_hash};
+use sos_core::image::{self, FileContent, Image, Manifest, blob_hash};
 
 use crate::build::{self, Workspace};
-use crate::manifest::{self, Draft};
+use crate::manifest::{self, Draft, FileSource};
 
 /// A boot image and what it runs.
 #[derive(Clone, Debug)]
@@ -40,8 +40,8 @@ impl BootImage {
         let context = || format!("read the image {}", path.display());
         let bytes = std::fs::read(path).with_context(context)?;
         let image = Image::parse(&bytes).with_context(context)?;
-        for (hash, _) in image.modules() {
-            image.module(&hash).with_context(context)?;
+        for (hash, _) in image.blobs() {
+            image.blob(&hash).with_context(context)?;
         }
         let manifest = image.manifest().clone();
         Ok(BootImage { bytes, manifest })
@@ -58,20 +58,39 @@ pub fn from_text(text: &str, folder: &Path) -> Result<BootImage> {
     from_draft(manifest::parse(text, "manifest", folder)?)
 }
 
-/// Makes the image of a manifest and modules given by the names that it uses, as tests do.
-pub fn from_modules(mut manifest: Manifest, modules: &BTreeMap<&str, &[u8]>) -> Result<BootImage> {
+/// Makes the image of a manifest, of modules given by the names that it uses, and of contents given
+/// by instance and path.
+pub fn from_parts(
+    mut manifest: Manifest,
+    modules: &BTreeMap<&str, Vec<u8>>,
+    files: &BTreeMap<(String, String), Vec<u8>>,
+) -> Result<BootImage> {
     for instance in &mut manifest.instances {
-        let Some(bytes) = modules.get(instance.module_name.as_str()) else {
-            bail!(
-                "no module `{}` for instance `{}`",
-                instance.module_name,
-                instance.name
-            );
+        let owner = &instance.name;
+        let module = |name: &str| match modules.get(name) {
+            Some(bytes) => Ok(blob_hash(bytes)),
+            None => bail!("no module `{name}` for instance `{owner}`"),
         };
-        instance.module = module_hash(bytes);
+        instance.module = module(&instance.module_name)?;
+        for library in &mut instance.libraries {
+            library.module = module(&library.module_name)?;
+        }
+        for file in &mut instance.files {
+            if let FileContent::Blob(hash) = &mut file.content {
+                let key = (owner.clone(), file.path.clone());
+                let Some(bytes) = files.get(&key) else {
+                    bail!("no content for file `{}` of instance `{owner}`", file.path);
+                };
+                *hash = blob_hash(bytes);
+            }
+        }
     }
-    let files: Vec<&[u8]> = modules.values().copied().collect();
-    let bytes = image::encode(&manifest, &files).context("pack the image")?;
+    let blobs: Vec<&[u8]> = modules
+        .values()
+        .chain(files.values())
+        .map(Vec::as_slice)
+        .collect();
+    let bytes = image::encode(&manifest, &blobs).context("pack the image")?;
     Ok(BootImage { bytes, manifest })
 }
 
@@ -83,16 +102,26 @@ pub fn modules_of(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn from_draft(draft: Draft) -> Result<BootImage> {
-    let files = module_files(&draft)?;
     let mut modules = BTreeMap::new();
-    for (name, file) in &files {
-        modules.insert(*name, read_module(file)?);
+    for (name, file) in module_files(&draft)? {
+        modules.insert(name, read_module(&file)?);
     }
-    let modules = modules
-        .iter()
-        .map(|(name, bytes)| (*name, bytes.as_slice()))
-        .collect();
-    from_modules(draft.manifest.clone(), &modules)
+    let mut files = BTreeMap::new();
+    for (key, source) in &draft.files {
+        let bytes = match source {
+            FileSource::Text(text) => text.clone().into_bytes(),
+            FileSource::Host(path) => std::fs::read(path).with_context(|| {
+                format!(
+                    "read {} for `{}` of instance `{}`",
+                    path.display(),
+                    key.1,
+                    key.0
+                )
+            })?,
+        };
+        files.insert(key.clone(), bytes);
+    }
+    from_parts(draft.manifest.clone(), &modules, &files)
 }
 
 /// Where the file of each module lies, once the guests among them are built.
@@ -101,8 +130,13 @@ fn module_files(draft: &Draft) -> Result<BTreeMap<&str, PathBuf>> {
     let mut own = Vec::new();
     let mut of_sos = Vec::new();
     let mut workspace = None;
-    for instance in &draft.manifest.instances {
-        let name = instance.module_name.as_str();
+    let instances = draft.manifest.instances.iter();
+    let names = instances.flat_map(|instance| {
+        let libraries = instance.libraries.iter();
+        let libraries = libraries.map(|library| library.module_name.as_str());
+        [instance.module_name.as_str()].into_iter().chain(libraries)
+    });
+    for name in names {
         if is_path(name) {
             files.insert(name, draft.folder.join(name));
             continue;
@@ -156,17 +190,9 @@ pub fn describe(image: &BootImage) -> Result<String> {
         manifest.name,
         image.bytes.len()
     )?;
-    for (hash, bytes) in parsed.modules() {
-        let users = manifest
-            .instances
-            .iter()
-            .filter(|instance| instance.module == hash);
-        let users: Vec<_> = users.map(|instance| instance.name.as_str()).collect();
-        writeln!(
-            text,
-            "module   {hash:#}… {bytes:>9} bytes, run by {}",
-            users.join(", ")
-        )?;
+    for (hash, bytes) in parsed.blobs() {
+        let uses = uses_of(manifest, &hash).join(", ");
+        writeln!(text, "blob     {hash:#}… {bytes:>9} bytes, {uses}")?;
     }
     for switch in &manifest.switches {
         let uplink = switch.uplink.as_deref().unwrap_or("none");
@@ -184,10 +210,27 @@ pub fn describe(image: &BootImage) -> Result<String> {
             instance.limits.memory_bytes / 1024,
             instance.restart
         )?;
+        for library in &instance.libraries {
+            let (name, module) = (&library.name, &library.module_name);
+            writeln!(text, "  library {name:<12} module {module}")?;
+        }
+        for file in &instance.files {
+            match &file.content {
+                FileContent::Blob(hash) => writeln!(text, "  file    {} {hash:#}…", file.path)?,
+                FileContent::Directory => writeln!(text, "  folder  {}", file.path)?,
+                FileContent::SymbolicLink(target) => {
+                    writeln!(text, "  link    {} -> {target}", file.path)?;
+                }
+            }
+        }
+        for listener in &instance.listeners {
+            let address = listener.address.map_or("*".into(), |it| it.to_string());
+            writeln!(text, "  listens {address}:{}", listener.port)?;
+        }
         for port in &instance.ports {
             writeln!(
                 text,
-                "  port   {:<12} on {}",
+                "  port    {:<12} on {}",
                 port.name,
                 port.attach.segment()
             )?;
@@ -199,6 +242,24 @@ pub fn describe(image: &BootImage) -> Result<String> {
         writeln!(text, "forward  {host}/{protocol} to {instance}:{port}")?;
     }
     Ok(text)
+}
+
+/// Who runs a module or has a file with this content.
+fn uses_of(manifest: &Manifest, hash: &image::BlobHash) -> Vec<String> {
+    let mut uses = Vec::new();
+    for instance in &manifest.instances {
+        let name = &instance.name;
+        if instance.module == *hash {
+            uses.push(format!("run by {name}"));
+        }
+        let libraries = instance.libraries.iter();
+        let libraries = libraries.filter(|library| library.module == *hash);
+        uses.extend(libraries.map(|library| format!("library {} of {name}", library.name)));
+        let files = instance.files.iter();
+        let files = files.filter(|file| file.content == FileContent::Blob(*hash));
+        uses.extend(files.map(|file| format!("{name}:{}", file.path)));
+    }
+    uses
 }
 
 #[cfg(test)]
@@ -235,6 +296,32 @@ mod tests {
             error.contains("one.sosimg") && error.contains("corrupt"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn libraries_and_files_are_packed_once_and_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("nothing.wat"), "(module)").unwrap();
+        std::fs::write(folder.path().join("motd.txt"), "hello").unwrap();
+        let text = r#"
+            name = "one"
+            [instance.a]
+            module = "nothing.wat"
+            libraries = { empty = "nothing.wat" }
+            listen = [":80"]
+            files = { "/motd" = "motd.txt", "/copy" = { text = "hello" }, "/l" = { symlink = "motd" } }
+        "#;
+        let image = from_text(text, folder.path()).unwrap();
+        let described = describe(&image).unwrap();
+        assert_eq!(described.matches("\nblob ").count(), 2, "{described}");
+        for words in [
+            "run by a, library empty of a",
+            "a:/motd, a:/copy",
+            "/l -> motd",
+            "listens *:80",
+        ] {
+            assert!(described.contains(words), "{words}: {described}");
+        }
     }
 
     #[test]

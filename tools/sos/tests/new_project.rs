@@ -1,6 +1,6 @@
 //! A project made by `sos new` compiles and packs as it is.
 
-use sos_core::image::module_hash;
+use sos_core::image::blob_hash;
 
 #[test]
 fn a_new_project_becomes_an_image_unchanged() {
@@ -12,5 +12,5 @@ fn a_new_project_becomes_an_image_unchanged() {
     let parsed = sos_core::image::Image::parse(&image.bytes).unwrap();
     let module = parsed.module(&greeter.module).unwrap();
     assert!(module.starts_with(b"\0asm"));
-    assert_eq!(module_hash(module), greeter.module);
+    assert_eq!(blob_hash(module), greeter.module);
 }

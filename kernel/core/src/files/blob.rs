@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::FileError;
-use crate::image::{BlobBytes, ModuleHash};
+use crate::image::{BlobBytes, BlobHash};
 
 /// Unchanging bytes. Stored, it is a hash and a length; [`super::FileSystem::attach_blobs`] finds
 /// the bytes again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Blob {
-    hash: ModuleHash,
+    hash: BlobHash,
     length: u64,
     #[serde(skip)]
     bytes: Option<BlobBytes>,
@@ -26,7 +26,7 @@ impl Eq for Blob {}
 
 impl Blob {
     /// `bytes`, whose SHA-256 is `hash`.
-    pub fn new(hash: ModuleHash, bytes: BlobBytes) -> Blob {
+    pub fn new(hash: BlobHash, bytes: BlobBytes) -> Blob {
         Blob {
             hash,
             length: bytes.len() as u64,
@@ -35,7 +35,7 @@ impl Blob {
     }
 
     /// SHA-256 of the bytes.
-    pub fn hash(&self) -> ModuleHash {
+    pub fn hash(&self) -> BlobHash {
         self.hash
     }
 

@@ -1,28 +1,28 @@
-//! The image file: header, module table, manifest, modules.
+//! The image file: header, blob table, manifest, blobs. A blob is a module or the content of a file.
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | magic |
 //! | 8 | 4 | format version |
-//! | 12 | 4 | number of modules |
+//! | 12 | 4 | number of blobs |
 //! | 16 | 8 | length of the whole file |
 //! | 24 | 8 | length of the manifest |
-//! | 32 | 32 | SHA-256 over bytes 0..32, the module table and the manifest |
-//! | 64 | 40 each | module table: SHA-256 and length, in ascending order of hash |
+//! | 32 | 32 | SHA-256 over bytes 0..32, the blob table and the manifest |
+//! | 64 | 40 each | blob table: SHA-256 and length, in ascending order of hash |
 //! | … | … | manifest, in postcard |
-//! | … | … | module files in the table's order, without gaps |
+//! | … | … | blobs in the table's order, without gaps |
 //!
-//! Integers are little-endian. The checksum covers the module hashes and they cover the modules, so
-//! every byte is covered exactly once; a module is checked when it is taken out, so that booting
-//! hashes only what runs and one corrupt module leaves the other instances alone.
+//! Integers are little-endian. The checksum covers the blobs' hashes and they cover the blobs, so
+//! every byte is covered exactly once; a blob is checked when it is taken out, so that booting
+//! hashes only what runs and one corrupt blob leaves the other instances alone.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use sha2::{Digest, Sha256};
 
-use super::error::ImagePart;
-use super::{ImageError, Manifest, ModuleHash};
+use super::error::{BlobUse, ImagePart};
+use super::{BlobHash, FileContent, ImageError, Manifest};
 use crate::limits;
 
 /// The first bytes of every image; the last two catch transfers that translate line ends.
@@ -36,16 +36,16 @@ const COVERED_HEADER_BYTES: usize = 32;
 /// Bytes of a module table entry.
 const ENTRY_BYTES: usize = 40;
 
-/// An image whose index was checked; modules are checked when taken.
+/// An image whose index was checked; blobs are checked when taken.
 #[derive(Debug)]
 pub struct Image<'bytes> {
     manifest: Manifest,
-    modules: BTreeMap<ModuleHash, &'bytes [u8]>,
+    blobs: BTreeMap<BlobHash, &'bytes [u8]>,
 }
 
-/// The content address of a module file.
-pub fn module_hash(bytes: &[u8]) -> ModuleHash {
-    ModuleHash(Sha256::digest(bytes).into())
+/// The content address of a module or of a file.
+pub fn blob_hash(bytes: &[u8]) -> BlobHash {
+    BlobHash(Sha256::digest(bytes).into())
 }
 
 impl<'bytes> Image<'bytes> {
@@ -53,7 +53,7 @@ impl<'bytes> Image<'bytes> {
     pub fn parse(bytes: &'bytes [u8]) -> Result<Image<'bytes>, ImageError> {
         let header = Header::parse(bytes)?;
         let (table, rest) = bytes[HEADER_BYTES..]
-            .split_at_checked(header.modules * ENTRY_BYTES)
+            .split_at_checked(header.blobs * ENTRY_BYTES)
             .ok_or(ImageError::PartsMismatch)?;
         let (manifest_bytes, files) = rest
             .split_at_checked(header.manifest_bytes)
@@ -61,15 +61,15 @@ impl<'bytes> Image<'bytes> {
         if checksum(&bytes[..COVERED_HEADER_BYTES], table, manifest_bytes) != header.checksum {
             return Err(ImageError::CorruptIndex);
         }
-        let modules = split_modules(table, files)?;
+        let blobs = split_blobs(table, files)?;
         let (manifest, unread) = postcard::take_from_bytes::<Manifest>(manifest_bytes)
             .map_err(|_| ImageError::UndecodableManifest)?;
         if !unread.is_empty() {
             return Err(ImageError::UndecodableManifest);
         }
         manifest.validate()?;
-        require_modules(&manifest, |hash| modules.contains_key(hash))?;
-        Ok(Image { manifest, modules })
+        require_blobs(&manifest, |hash| blobs.contains_key(hash))?;
+        Ok(Image { manifest, blobs })
     }
 
     /// What the image asks the node to run.
@@ -77,40 +77,32 @@ impl<'bytes> Image<'bytes> {
         &self.manifest
     }
 
-    /// A module file, after comparing its bytes with its hash (once over the whole file).
-    pub fn module(&self, hash: &ModuleHash) -> Result<&'bytes [u8], ImageError> {
-        let bytes = self
-            .modules
-            .get(hash)
-            .ok_or(ImageError::UnknownModule(*hash))?;
-        if module_hash(bytes) == *hash {
+    /// A module or a file, after comparing its bytes with its hash (once over all of it).
+    pub fn blob(&self, hash: &BlobHash) -> Result<&'bytes [u8], ImageError> {
+        let bytes = self.blobs.get(hash).ok_or(ImageError::UnknownBlob(*hash))?;
+        if blob_hash(bytes) == *hash {
             Ok(bytes)
         } else {
-            Err(ImageError::CorruptModule(*hash))
+            Err(ImageError::CorruptBlob(*hash))
         }
     }
 
-    /// Hashes and lengths of all module files, in ascending order of hash.
-    pub fn modules(&self) -> impl Iterator<Item = (ModuleHash, usize)> + '_ {
-        self.modules
-            .iter()
-            .map(|(hash, bytes)| (*hash, bytes.len()))
+    /// Hashes and lengths of all blobs, in ascending order of hash.
+    pub fn blobs(&self) -> impl Iterator<Item = (BlobHash, usize)> + '_ {
+        self.blobs.iter().map(|(hash, bytes)| (*hash, bytes.len()))
     }
 }
 
-/// Writes an image of a manifest and the module files that it names; equal files are stored once.
-pub fn encode<M: AsRef<[u8]>>(manifest: &Manifest, modules: &[M]) -> Result<Vec<u8>, ImageError> {
+/// Writes an image of a manifest and the blobs that it names: modules, libraries and the contents of
+/// files. Equal blobs are stored once.
+pub fn encode<B: AsRef<[u8]>>(manifest: &Manifest, blobs: &[B]) -> Result<Vec<u8>, ImageError> {
     manifest.validate()?;
-    let modules: BTreeMap<ModuleHash, &[u8]> = modules
+    let blobs: BTreeMap<BlobHash, &[u8]> = blobs
         .iter()
-        .map(|module| (module_hash(module.as_ref()), module.as_ref()))
+        .map(|blob| (blob_hash(blob.as_ref()), blob.as_ref()))
         .collect();
-    require_modules(manifest, |hash| modules.contains_key(hash))?;
-    within(
-        ImagePart::Modules,
-        modules.len() as u64,
-        limits::IMAGE_MODULES,
-    )?;
+    require_blobs(manifest, |hash| blobs.contains_key(hash))?;
+    within(ImagePart::Blobs, blobs.len() as u64, limits::IMAGE_BLOBS)?;
     let manifest_bytes =
         postcard::to_allocvec(manifest).map_err(|_| ImageError::UndecodableManifest)?;
     within(
@@ -120,27 +112,27 @@ pub fn encode<M: AsRef<[u8]>>(manifest: &Manifest, modules: &[M]) -> Result<Vec<
     )?;
 
     let mut table = Vec::new();
-    let mut files_bytes = 0;
-    for (hash, bytes) in &modules {
-        within(ImagePart::Module, bytes.len() as u64, limits::MODULE_BYTES)?;
+    let mut blobs_bytes = 0;
+    for (hash, bytes) in &blobs {
+        within(ImagePart::Blob, bytes.len() as u64, limits::BLOB_BYTES)?;
         table.extend_from_slice(&hash.0);
         table.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-        files_bytes += bytes.len();
+        blobs_bytes += bytes.len();
     }
-    let total = HEADER_BYTES + table.len() + manifest_bytes.len() + files_bytes;
+    let total = HEADER_BYTES + table.len() + manifest_bytes.len() + blobs_bytes;
     within(ImagePart::File, total as u64, limits::IMAGE_BYTES)?;
 
     let mut image = Vec::with_capacity(total);
     image.extend_from_slice(&MAGIC);
     image.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-    image.extend_from_slice(&(modules.len() as u32).to_le_bytes());
+    image.extend_from_slice(&(blobs.len() as u32).to_le_bytes());
     image.extend_from_slice(&(total as u64).to_le_bytes());
     image.extend_from_slice(&(manifest_bytes.len() as u64).to_le_bytes());
     let sum = checksum(&image, &table, &manifest_bytes);
     image.extend_from_slice(&sum);
     image.extend_from_slice(&table);
     image.extend_from_slice(&manifest_bytes);
-    for bytes in modules.values() {
+    for bytes in blobs.values() {
         image.extend_from_slice(bytes);
     }
     Ok(image)
@@ -148,7 +140,7 @@ pub fn encode<M: AsRef<[u8]>>(manifest: &Manifest, modules: &[M]) -> Result<Vec<
 
 /// The header's figures, bounded.
 struct Header {
-    modules: usize,
+    blobs: usize,
     manifest_bytes: usize,
     checksum: [u8; 32],
 }
@@ -165,7 +157,7 @@ impl Header {
         if found != FORMAT_VERSION {
             return Err(ImageError::UnsupportedVersion { found });
         }
-        let (modules, rest) = rest.split_first_chunk::<4>().ok_or(too_short.clone())?;
+        let (blobs, rest) = rest.split_first_chunk::<4>().ok_or(too_short.clone())?;
         let (total, rest) = rest.split_first_chunk::<8>().ok_or(too_short.clone())?;
         let (manifest, rest) = rest.split_first_chunk::<8>().ok_or(too_short.clone())?;
         let (checksum, _) = rest.split_first_chunk::<32>().ok_or(too_short)?;
@@ -178,9 +170,9 @@ impl Header {
             });
         }
         within(ImagePart::File, promised, limits::IMAGE_BYTES)?;
-        let modules = u64::from(u32::from_le_bytes(*modules));
+        let blobs = u64::from(u32::from_le_bytes(*blobs));
         Ok(Header {
-            modules: within(ImagePart::Modules, modules, limits::IMAGE_MODULES)?,
+            blobs: within(ImagePart::Blobs, blobs, limits::IMAGE_BLOBS)?,
             manifest_bytes: within(
                 ImagePart::Manifest,
                 u64::from_le_bytes(*manifest),
@@ -191,58 +183,66 @@ impl Header {
     }
 }
 
-/// Cuts the module files apart as the table says.
-fn split_modules<'bytes>(
+/// Cuts the blobs apart as the table says.
+fn split_blobs<'bytes>(
     table: &[u8],
-    mut files: &'bytes [u8],
-) -> Result<BTreeMap<ModuleHash, &'bytes [u8]>, ImageError> {
-    let mut modules = BTreeMap::new();
+    mut rest: &'bytes [u8],
+) -> Result<BTreeMap<BlobHash, &'bytes [u8]>, ImageError> {
+    let mut blobs = BTreeMap::new();
     let (entries, _) = table.as_chunks::<ENTRY_BYTES>();
     for entry in entries {
-        let mut hash = ModuleHash::default();
+        let mut hash = BlobHash::default();
         let mut length = [0; 8];
         hash.0.copy_from_slice(&entry[..32]);
         length.copy_from_slice(&entry[32..]);
         let length = within(
-            ImagePart::Module,
+            ImagePart::Blob,
             u64::from_le_bytes(length),
-            limits::MODULE_BYTES,
+            limits::BLOB_BYTES,
         )?;
-        let (file, rest) = files
+        let (blob, after) = rest
             .split_at_checked(length)
             .ok_or(ImageError::PartsMismatch)?;
-        if modules
+        if blobs
             .last_key_value()
             .is_some_and(|(last, _)| *last >= hash)
         {
-            return Err(ImageError::UnorderedModules);
+            return Err(ImageError::UnorderedBlobs);
         }
-        modules.insert(hash, file);
-        files = rest;
+        blobs.insert(hash, blob);
+        rest = after;
     }
-    if files.is_empty() {
-        Ok(modules)
+    if rest.is_empty() {
+        Ok(blobs)
     } else {
         Err(ImageError::PartsMismatch)
     }
 }
 
-/// Refuses a manifest that names a module for which `holds` says no.
-fn require_modules(
-    manifest: &Manifest,
-    holds: impl Fn(&ModuleHash) -> bool,
-) -> Result<(), ImageError> {
-    match manifest
-        .instances
-        .iter()
-        .find(|instance| !holds(&instance.module))
-    {
-        None => Ok(()),
-        Some(instance) => Err(ImageError::MissingModule {
+/// Refuses a manifest that names a module or a file for which `holds` says no.
+fn require_blobs(manifest: &Manifest, holds: impl Fn(&BlobHash) -> bool) -> Result<(), ImageError> {
+    for instance in &manifest.instances {
+        let missing = |item| ImageError::MissingBlob {
             instance: instance.name.clone(),
-            module: instance.module_name.clone(),
-        }),
+            item,
+        };
+        if !holds(&instance.module) {
+            let name = instance.module_name.clone();
+            return Err(missing(BlobUse::Module(name)));
+        }
+        if let Some(library) = instance.libraries.iter().find(|l| !holds(&l.module)) {
+            let name = library.module_name.clone();
+            return Err(missing(BlobUse::Module(name)));
+        }
+        for file in &instance.files {
+            if let FileContent::Blob(hash) = &file.content
+                && !holds(hash)
+            {
+                return Err(missing(BlobUse::File(file.path.clone())));
+            }
+        }
     }
+    Ok(())
 }
 
 fn within(part: ImagePart, size: u64, most: usize) -> Result<usize, ImageError> {

@@ -54,7 +54,7 @@ pub struct InstanceSpec {
     /// Unique among instances.
     pub name: String,
     /// Which module file of the image it runs.
-    pub module: ModuleHash,
+    pub module: BlobHash,
     /// What the module was called in the manifest, for people.
     pub module_name: String,
     /// Modules that `module`, and they among themselves, may import from by name.
@@ -83,9 +83,9 @@ pub struct InstanceSpec {
     pub config: Vec<(String, String)>,
 }
 
-/// SHA-256 of a module file.
+/// SHA-256 of a blob of the image: a module, or the content of a file.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ModuleHash(pub [u8; 32]);
+pub struct BlobHash(pub [u8; 32]);
 
 /// Whether an instance starts at boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +138,7 @@ pub struct LibrarySpec {
     /// The module name under which others import from it; unique in the instance.
     pub name: String,
     /// Which module file of the image it is.
-    pub module: ModuleHash,
+    pub module: BlobHash,
     /// What the module was called in the manifest, for people.
     pub module_name: String,
 }
@@ -156,7 +156,7 @@ pub struct FileSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileContent {
     /// A file with the bytes of this blob of the image.
-    Blob(ModuleHash),
+    Blob(BlobHash),
     /// A directory, perhaps an empty one.
     Directory,
     /// A symbolic link that holds this text.
@@ -297,7 +297,7 @@ impl Default for InstanceLimits {
 impl InstanceSpec {
     /// An instance of a module with everything else as usual: no arguments, files or ports, the root
     /// of its file system open, started at boot and not again.
-    pub fn new(name: &str, module: ModuleHash, module_name: &str) -> InstanceSpec {
+    pub fn new(name: &str, module: BlobHash, module_name: &str) -> InstanceSpec {
         InstanceSpec {
             name: name.into(),
             module,
@@ -338,7 +338,7 @@ impl Manifest {
     }
 }
 
-impl fmt::Display for ModuleHash {
+impl fmt::Display for BlobHash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = if formatter.alternate() { 6 } else { 32 };
         for byte in &self.0[..shown] {
@@ -348,7 +348,7 @@ impl fmt::Display for ModuleHash {
     }
 }
 
-impl fmt::Debug for ModuleHash {
+impl fmt::Debug for BlobHash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{self}")
     }

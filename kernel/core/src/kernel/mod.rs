@@ -17,7 +17,7 @@ mod record;
 mod run;
 mod traffic;
 
-use crate::image::{Autostart, Image, Manifest, ModuleHash};
+use crate::image::{Autostart, BlobHash, Image, Manifest};
 use crate::instance::engine::{Engine, Module};
 use crate::limits;
 use crate::log::{Journal, Severity};
@@ -88,7 +88,7 @@ pub struct Kernel {
     journal: Journal,
     fabric: Fabric,
     engine: Engine,
-    modules: BTreeMap<ModuleHash, ModuleEntry>,
+    modules: BTreeMap<BlobHash, ModuleEntry>,
     records: Vec<Record>,
     /// Which instance a port belongs to.
     owners: BTreeMap<PortId, u32>,
@@ -239,7 +239,7 @@ impl Kernel {
             let macs = macs.map(|port| port.mac.unwrap_or_else(|| self.draw_mac()));
             let macs = macs.collect();
             let mut record = Record::new(spec.clone(), macs);
-            match image.module(&spec.module) {
+            match image.blob(&spec.module) {
                 Ok(bytes) => {
                     self.modules.entry(spec.module).or_insert(ModuleEntry {
                         bytes,

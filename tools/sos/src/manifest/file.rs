@@ -1,14 +1,16 @@
 //! The form of a manifest file, key by key, and its translation into core's plain data.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use serde::Deserialize;
 use sos_core::image::{
-    Attachment, Autostart, ForwardProtocol, ForwardSpec, InstanceLimits, InstanceSpec, LinkSpec,
-    Manifest, ModuleHash, PortSpec, RestartPolicy, SwitchSpec,
+    Attachment, Autostart, BlobHash, ForwardProtocol, ForwardSpec, InstanceLimits, InstanceSpec,
+    LibrarySpec, LinkSpec, Manifest, PortSpec, RestartPolicy, SwitchSpec,
 };
 
-use super::values::{Address, Mac, OneOrMany, Size, Table, Target, Text};
+use super::guest::{FileEntry, FileSources, HealthFile, Preopens, expand_files};
+use super::values::{Address, Listen, Mac, OneOrMany, Size, Table, Target, Text};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -43,10 +45,20 @@ struct LinkFile {
 struct InstanceFile {
     module: String,
     #[serde(default)]
+    libraries: Table<String>,
+    #[serde(default)]
     args: Vec<String>,
+    #[serde(default)]
+    env: Table<Text>,
+    #[serde(default)]
+    files: Table<FileEntry>,
+    preopen: Option<Preopens>,
+    #[serde(default)]
+    listen: OneOrMany<Listen>,
     autostart: Option<bool>,
     #[serde(default)]
     restart: RestartFile,
+    health: Option<HealthFile>,
     #[serde(default)]
     limits: LimitsFile,
     #[serde(default)]
@@ -74,6 +86,8 @@ struct LimitsFile {
     cpu_shares: Option<u32>,
     sockets: Option<u32>,
     log: Option<Size>,
+    file_bytes: Option<Size>,
+    files: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -117,8 +131,13 @@ pub struct FormError {
 }
 
 impl ManifestFile {
-    /// Translates the file; module hashes stay zero until the modules are built.
-    pub fn into_manifest(self) -> Result<Manifest, FormError> {
+    /// Translates the file, whose relative paths start at `folder`. The hashes of modules and files
+    /// stay zero until they are read; `sources` says where the files' contents are.
+    pub fn into_manifest(
+        self,
+        folder: &Path,
+        sources: &mut FileSources,
+    ) -> Result<Manifest, FormError> {
         let switches = self.switch.0.into_iter().map(|(name, file)| SwitchSpec {
             name,
             uplink: file.uplink,
@@ -132,7 +151,7 @@ impl ManifestFile {
             .instance
             .0
             .into_iter()
-            .map(|(name, file)| file.into_spec(name));
+            .map(|(name, file)| file.into_spec(name, folder, sources));
         Ok(Manifest {
             name: self.name,
             switches: switches.collect(),
@@ -148,7 +167,24 @@ impl ManifestFile {
 }
 
 impl InstanceFile {
-    fn into_spec(self, name: String) -> Result<InstanceSpec, FormError> {
+    fn into_spec(
+        self,
+        name: String,
+        folder: &Path,
+        sources: &mut FileSources,
+    ) -> Result<InstanceSpec, FormError> {
+        let usual = InstanceSpec::new(&name, BlobHash::default(), &self.module);
+        let pairs = |table: Table<Text>| {
+            let pairs = table.0.into_iter();
+            pairs.map(|(key, value)| (key, value.0)).collect()
+        };
+        let libraries = self.libraries.0.into_iter();
+        let libraries = libraries.map(|(name, module_name)| LibrarySpec {
+            name,
+            module: BlobHash::default(),
+            module_name,
+        });
+        let health = self.health.map(|health| health.into_spec(&name));
         let ports = self
             .port
             .0
@@ -156,7 +192,13 @@ impl InstanceFile {
             .map(|(port, file)| file.into_spec(&name, port));
         Ok(InstanceSpec {
             ports: ports.collect::<Result<_, _>>()?,
+            libraries: libraries.collect(),
             arguments: self.args,
+            environment: pairs(self.env),
+            files: expand_files(&name, self.files.0, folder, sources)?,
+            preopens: self.preopen.map_or(usual.preopens.clone(), |list| list.0),
+            listeners: self.listen.0.into_iter().map(|it| it.0).collect(),
+            health: health.transpose()?,
             autostart: match self.autostart {
                 Some(false) => Autostart::Manual,
                 None | Some(true) => Autostart::AtBoot,
@@ -167,13 +209,8 @@ impl InstanceFile {
                 RestartFile::Always => RestartPolicy::Always,
             },
             limits: self.limits.into_limits(),
-            config: self
-                .config
-                .0
-                .into_iter()
-                .map(|(key, value)| (key, value.0))
-                .collect(),
-            ..InstanceSpec::new(&name, ModuleHash::default(), &self.module)
+            config: pairs(self.config),
+            ..usual
         })
     }
 }
@@ -190,7 +227,8 @@ impl LimitsFile {
             cpu_shares: self.cpu_shares.unwrap_or(usual.cpu_shares),
             sockets: self.sockets.unwrap_or(usual.sockets),
             log_bytes: bytes(self.log, usual.log_bytes),
-            ..usual
+            file_bytes: bytes(self.file_bytes, usual.file_bytes),
+            files: self.files.unwrap_or(usual.files),
         }
     }
 }

@@ -11,7 +11,11 @@
 //!
 //! [instance.web]
 //! module = "web"                  # a guest crate of the workspace, or the path of a .wasm or .wat file
+//! libraries = { zip = "zip.wasm" } # modules that it, and they among themselves, import from by name
 //! args = ["--verbose"]
+//! env = { RUST_LOG = "info" }     # for WASI programs
+//! preopen = { "." = "/data" }     # or a list of directories; without it "/"
+//! listen = [":8080"]              # sockets that a WASI program finds listening, from descriptor 3 on
 //! autostart = true
 //! restart = "on-failure"          # or "never", "always"
 //!
@@ -23,6 +27,22 @@
 //! tables = 10000
 //! stack = "1MiB"
 //! call_depth = 10000
+//! file_bytes = "64MiB"            # what it writes
+//! files = 16384                   # files, directories and links
+//!
+//! [instance.web.files]            # read-only below what it writes
+//! "/etc/motd" = "motd.txt"        # a file of this machine, or a folder with all that is in it
+//! "/etc/name" = { text = "web" }
+//! "/bin/sh" = { symlink = "/bin/busybox" }
+//! "/tmp" = { directory = {} }
+//!
+//! [instance.web.health]           # the node asks now and then; too many failures end the instance
+//! http = "/health"                # a status from 200 to 399; or: tcp = true
+//! port = 80
+//! interval = "5s"                 # these are optional
+//! timeout = "1s"
+//! failures = 3                    # in a row
+//! grace = "5s"                    # after the start
 //!
 //! [instance.web.port.eth0]
 //! switch = "lan"                  # or: link = "backend"
@@ -40,9 +60,10 @@
 //! protocol = "tcp"                # or "udp"
 //! ```
 //!
-//! `file` mirrors that form, `values` reads single values, `locate` finds the line of an error.
+//! `file` mirrors that form, `guest` what is in it about the program, `values` reads single values, `locate` finds the line of an error.
 
 mod file;
+mod guest;
 mod locate;
 mod values;
 
@@ -55,13 +76,16 @@ use anyhow::{Context, Result, anyhow};
 use sos_core::image::Manifest;
 
 use file::ManifestFile;
+pub use guest::{FileSource, FileSources};
 pub use values::{Target, parse_size, parse_target};
 
-/// A manifest that is sound but for its modules, which are not built yet.
+/// A manifest that is sound but for its modules and files, which are not read yet.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// What it asks for; every module hash is still zero, and every module name is as written.
+    /// What it asks for; every hash is still zero, and every module name is as written.
     pub manifest: Manifest,
+    /// Where the contents of its files are.
+    pub files: FileSources,
     /// The folder that relative paths start from.
     pub folder: PathBuf,
 }
@@ -86,7 +110,8 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Draft> {
         let line = error.span().map(|span| locate::line_at(text, span.start));
         fault(name, line, text, error.message())
     })?;
-    let manifest = file.into_manifest().map_err(|error| {
+    let mut files = FileSources::new();
+    let manifest = file.into_manifest(folder, &mut files).map_err(|error| {
         fault(
             name,
             locate::line_of(text, &error.path, None),
@@ -105,6 +130,7 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Draft> {
     })?;
     Ok(Draft {
         manifest,
+        files,
         folder: folder.to_path_buf(),
     })
 }

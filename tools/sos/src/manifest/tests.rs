@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use sos_core::image::{AddressSpec, Attachment, Autostart, RestartPolicy};
+use sos_core::image::{
+    AddressSpec, Attachment, Autostart, FileContent, HealthCheck, ListenerSpec, RestartPolicy,
+};
 
 use super::*;
 
@@ -179,4 +181,163 @@ fn a_missing_file_is_named() {
         read(Path::new("no-such-manifest.toml")).unwrap_err()
     );
     assert!(error.contains("no-such-manifest.toml"), "{error}");
+}
+
+const PROGRAM: &str = r#"
+name = "one"
+[instance.a]
+module = "a.wasm"
+libraries = { zip = "zip.wat", math = "./math.wasm" }
+env = { RUST_LOG = "info", THREADS = 4 }
+preopen = { "." = "/work" }
+listen = ["0.0.0.0:8080", ":81", "10.0.0.1:82"]
+limits = { files = 100, file_bytes = "1MiB" }
+[instance.a.files]
+"/etc/motd" = { text = "hello" }
+"/bin/sh" = { symlink = "busybox" }
+"/tmp" = { directory = {} }
+"/data" = "data"
+[instance.a.health]
+http = "/health"
+port = 8080
+interval = "2m"
+timeout = "500ms"
+"#;
+
+/// A folder with `data/a.txt`, `data/deep/b` and a link `data/c` to `a.txt`.
+fn data_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir_all(data.join("deep")).unwrap();
+    std::fs::write(data.join("a.txt"), "a").unwrap();
+    std::fs::write(data.join("deep/b"), "b").unwrap();
+    std::os::unix::fs::symlink("a.txt", data.join("c")).unwrap();
+    folder
+}
+
+#[test]
+fn every_key_of_a_program_reaches_its_place() {
+    let folder = data_folder();
+    let draft = parse(PROGRAM, "one.toml", folder.path()).unwrap();
+    let a = draft.manifest.instance("a").unwrap();
+    let libraries: Vec<_> = a
+        .libraries
+        .iter()
+        .map(|it| (&*it.name, &*it.module_name))
+        .collect();
+    assert_eq!(libraries, [("zip", "zip.wat"), ("math", "./math.wasm")]);
+    assert_eq!(a.environment[1], ("THREADS".to_string(), "4".to_string()));
+    let preopens: Vec<_> = a
+        .preopens
+        .iter()
+        .map(|it| (&*it.name, &*it.directory))
+        .collect();
+    assert_eq!(preopens, [(".", "/work")]);
+    let at = |address: Option<&str>, port| ListenerSpec {
+        address: address.map(|address| address.parse().unwrap()),
+        port,
+    };
+    assert_eq!(
+        a.listeners,
+        [at(None, 8080), at(None, 81), at(Some("10.0.0.1"), 82)]
+    );
+    assert_eq!((a.limits.files, a.limits.file_bytes), (100, 1 << 20));
+    let health = a.health.as_ref().unwrap();
+    let path = "/health".to_string();
+    assert_eq!(health.check, HealthCheck::Http { port: 8080, path });
+    assert_eq!(
+        (
+            health.interval_ms,
+            health.timeout_ms,
+            health.failures,
+            health.grace_ms
+        ),
+        (120_000, 500, 3, 5000)
+    );
+}
+
+#[test]
+fn a_folder_is_taken_with_all_that_is_in_it_in_the_order_of_names() {
+    let folder = data_folder();
+    let draft = parse(PROGRAM, "one.toml", folder.path()).unwrap();
+    let a = draft.manifest.instance("a").unwrap();
+    let kind = |content: &FileContent| match content {
+        FileContent::Blob(_) => "file",
+        FileContent::Directory => "directory",
+        FileContent::SymbolicLink(_) => "link",
+    };
+    let files: Vec<_> = a
+        .files
+        .iter()
+        .map(|file| (&*file.path, kind(&file.content)))
+        .collect();
+    assert_eq!(
+        files,
+        [
+            ("/etc/motd", "file"),
+            ("/bin/sh", "link"),
+            ("/tmp", "directory"),
+            ("/data", "directory"),
+            ("/data/a.txt", "file"),
+            ("/data/c", "link"),
+            ("/data/deep", "directory"),
+            ("/data/deep/b", "file"),
+        ]
+    );
+    let source = |path: &str| &draft.files[&("a".to_string(), path.to_string())];
+    assert_eq!(*source("/etc/motd"), FileSource::Text("hello".into()));
+    let host = folder.path().join("data/deep/b");
+    assert_eq!(*source("/data/deep/b"), FileSource::Host(host));
+}
+
+#[test]
+fn an_instance_without_files_finds_its_empty_root_open() {
+    let manifest = draft(DEMO).unwrap().manifest;
+    let web = manifest.instance("web").unwrap();
+    assert!(web.files.is_empty());
+    let preopens: Vec<_> = web
+        .preopens
+        .iter()
+        .map(|it| (&*it.name, &*it.directory))
+        .collect();
+    assert_eq!(preopens, [("/", "/")]);
+}
+
+#[test]
+fn faults_of_a_program_are_named_with_their_line() {
+    let folder = data_folder();
+    for (from, to, line, words) in [
+        ("zip = ", "main = ", 5, "library `main`"),
+        ("RUST_LOG = ", "\"A=B\" = ", 6, "`A=B`"),
+        ("\"/work\"", "\"work\"", 7, "write an absolute one"),
+        ("\":81\"", "\"81\"", 8, "nothing to listen on"),
+        ("\":81\"", "\":8080\"", 8, "another listener"),
+        (
+            "\"/etc/motd\"",
+            "\"/etc/../motd\"",
+            11,
+            "write an absolute one",
+        ),
+        ("symlink", "symlnik", 12, "symlnik"),
+        (
+            "\"/tmp\"",
+            "\"/bin/sh/x\"",
+            13,
+            "needs the directory `/bin/sh`",
+        ),
+        ("\"data\"", "\"date\"", 14, "cannot read"),
+        ("http = ", "htpt = ", 16, "htpt"),
+        ("http = \"/health\"", "tcp = false", 15, "one of"),
+        ("\"2m\"", "\"2h\"", 18, "no length of time"),
+        ("\"500ms\"", "\"0ms\"", 19, "`timeout` out of range"),
+        ("files = 100", "files = 3", 9, "at most 3"),
+    ] {
+        assert!(PROGRAM.contains(from), "{from}");
+        let text = PROGRAM.replacen(from, to, 1);
+        let error = parse(&text, "one.toml", folder.path())
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with(&format!("one.toml:{line}: ")), "{error}");
+        assert!(error.contains(words), "{error}");
+    }
 }

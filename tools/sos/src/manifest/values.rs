@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::de::value::StrDeserializer;
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use sos_core::image::AddressSpec;
+use sos_core::image::{AddressSpec, ListenerSpec};
 
 /// A number of bytes: `65536`, `"64KiB"`, `"16MiB"`, `"1GiB"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,14 @@ pub struct Target {
     /// Its port number.
     pub port: u16,
 }
+
+/// `":8080"` or `"10.0.2.15:8080"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen(pub ListenerSpec);
+
+/// A length of time: `"500ms"`, `"10s"`, `"2m"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Millis(pub u32);
 
 /// A configuration value; numbers and truth values are kept as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +110,42 @@ fn parse_mac(text: &str) -> Result<[u8; 6], String> {
     bytes.try_into().map_err(|_| refused())
 }
 
+/// Reads `ADDRESS:PORT` or `:PORT`; an unspecified address means every one.
+fn parse_listen(text: &str) -> Result<ListenerSpec, String> {
+    let refused =
+        || format!("`{text}` is nothing to listen on: write such as \":8080\" or \"0.0.0.0:8080\"");
+    if let Some(port) = text.strip_prefix(':') {
+        let port = port.parse().map_err(|_| refused())?;
+        return Ok(ListenerSpec {
+            address: None,
+            port,
+        });
+    }
+    let socket: SocketAddr = text.parse().map_err(|_| refused())?;
+    let address = Some(socket.ip()).filter(|address| !address.is_unspecified());
+    Ok(ListenerSpec {
+        address,
+        port: socket.port(),
+    })
+}
+
+/// Reads a length of time with its unit.
+fn parse_millis(text: &str) -> Result<u32, String> {
+    let refused =
+        || format!("`{text}` is no length of time: write such as \"500ms\", \"10s\" or \"2m\"");
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let number: u32 = text[..digits].parse().map_err(|_| refused())?;
+    let unit: u32 = match text[digits..].trim() {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        _ => return Err(refused()),
+    };
+    number.checked_mul(unit).ok_or_else(refused)
+}
+
 /// Reads `INSTANCE:PORT`.
 pub fn parse_target(text: &str) -> Result<Target, String> {
     let refused = || format!("`{text}` leads nowhere: write instance and port, such as \"web:80\"");
@@ -127,6 +171,8 @@ macro_rules! read_from_text {
 
 read_from_text!(Address, parse_address, Address);
 read_from_text!(Mac, parse_mac, Mac);
+read_from_text!(Listen, parse_listen, Listen);
+read_from_text!(Millis, parse_millis, Millis);
 read_from_text!(Target, parse_target, std::convert::identity);
 
 impl<'de> Deserialize<'de> for Size {

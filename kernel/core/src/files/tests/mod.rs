@@ -9,7 +9,7 @@ mod paths;
 mod stored;
 
 use super::*;
-use crate::image::{BlobBytes, module_hash};
+use crate::image::{BlobBytes, blob_hash};
 
 const ROOT: InodeId = InodeId::ROOT;
 const LIMITS: FileLimits = FileLimits {
@@ -31,7 +31,7 @@ fn empty() -> FileSystem {
 
 /// A blob that is in the image.
 fn blob(bytes: &'static [u8]) -> Blob {
-    Blob::new(module_hash(bytes), BlobBytes::Image(bytes))
+    Blob::new(blob_hash(bytes), BlobBytes::Image(bytes))
 }
 
 /// Makes a file with these bytes.

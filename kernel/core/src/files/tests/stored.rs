@@ -23,7 +23,7 @@ fn stored_files_come_back_whole_when_the_blobs_are_found() {
     let attached = back.attach_blobs(|blob| {
         let found = known
             .iter()
-            .find(|bytes| module_hash(&bytes[..]) == blob.hash());
+            .find(|bytes| blob_hash(&bytes[..]) == blob.hash());
         found.map(|bytes| BlobBytes::Image(&bytes[..]))
     });
     assert_eq!(attached, Ok(()));

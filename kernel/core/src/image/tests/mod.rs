@@ -10,6 +10,8 @@ use sha2::Digest;
 use super::*;
 use crate::limits;
 
+mod program;
+
 const WEB_MODULE: &[u8] = b"\0asm\x01\0\0\0 web";
 const STORE_MODULE: &[u8] = b"\0asm\x01\0\0\0 store";
 
@@ -47,7 +49,7 @@ fn instance(name: &str, module: &[u8], ports: Vec<PortSpec>) -> InstanceSpec {
         },
         ports,
         config: vec![("greeting".to_string(), "hello".to_string())],
-        ..InstanceSpec::new(name, module_hash(module), name)
+        ..InstanceSpec::new(name, blob_hash(module), name)
     }
 }
 
@@ -105,14 +107,11 @@ fn an_image_survives_the_round_trip() {
     let bytes = demo_image();
     let image = Image::parse(&bytes).unwrap();
     assert_eq!(*image.manifest(), demo());
-    assert_eq!(image.module(&module_hash(WEB_MODULE)), Ok(WEB_MODULE));
-    assert_eq!(image.module(&module_hash(STORE_MODULE)), Ok(STORE_MODULE));
-    assert_eq!(image.modules().count(), 2);
-    let unknown = module_hash(b"other");
-    assert_eq!(
-        image.module(&unknown),
-        Err(ImageError::UnknownModule(unknown))
-    );
+    assert_eq!(image.blob(&blob_hash(WEB_MODULE)), Ok(WEB_MODULE));
+    assert_eq!(image.blob(&blob_hash(STORE_MODULE)), Ok(STORE_MODULE));
+    assert_eq!(image.blobs().count(), 2);
+    let unknown = blob_hash(b"other");
+    assert_eq!(image.blob(&unknown), Err(ImageError::UnknownBlob(unknown)));
 }
 
 #[test]
@@ -160,10 +159,10 @@ fn a_flip_of_every_bit_is_noticed() {
             index / 8 >= files,
             "bit {index} of the index went unnoticed"
         );
-        let hashes = [module_hash(WEB_MODULE), module_hash(STORE_MODULE)];
+        let hashes = [blob_hash(WEB_MODULE), blob_hash(STORE_MODULE)];
         let corrupt = hashes
             .iter()
-            .filter(|hash| image.module(hash) == Err(ImageError::CorruptModule(**hash)))
+            .filter(|hash| image.blob(hash) == Err(ImageError::CorruptBlob(**hash)))
             .count();
         assert_eq!(
             corrupt, 1,
@@ -181,7 +180,7 @@ fn figures_are_bounded_before_they_are_used() {
         matches!(
             error,
             ImageError::TooLarge {
-                part: ImagePart::Modules,
+                part: ImagePart::Blobs,
                 ..
             }
         ),
@@ -207,9 +206,9 @@ fn an_image_without_a_named_module_is_refused() {
     let error = encode(&demo(), &[WEB_MODULE]).unwrap_err();
     assert_eq!(
         error,
-        ImageError::MissingModule {
+        ImageError::MissingBlob {
             instance: "store".to_string(),
-            module: "store".to_string()
+            item: BlobUse::Module("store".to_string())
         }
     );
 }
@@ -235,10 +234,10 @@ fn the_format_has_not_changed_by_accident() {
         (&MAGIC, FORMAT_VERSION, HEADER_BYTES),
         (b"SOSIMG\r\n", 2, 64)
     );
-    let digest: [u8; 32] = sha2::Sha256::digest(demo_image()).into();
+    let digest: [u8; 32] = sha2::Sha256::digest(program::image()).into();
     assert_eq!(
-        ModuleHash(digest).to_string(),
-        "5a399d7bf99331d664eced9cba6cd3691c62d08342c3b1da008685763829d946"
+        BlobHash(digest).to_string(),
+        "c370ba471b651a3c07a0081eeb444636d83233bebb8bad9cb76268ec7c76360d"
     );
 }
 

@@ -1,15 +1,18 @@
 //! Which manifests are sound: names, references, addresses and figures.
 //!
 //! The kernel holds nothing of a manifest to be true before this has passed; afterwards every
-//! reference resolves and every count is bounded by [`crate::limits`].
+//! reference resolves and every count is bounded by [`crate::limits`]. `program` looks at libraries,
+//! environment, listeners and health checks, `files` at files and preopened directories.
+
+mod files;
+mod program;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use core::net::IpAddr;
 
-use super::error::Item;
 use super::{
-    AddressSpec, Attachment, ForwardSpec, InstanceSpec, Manifest, ManifestError, PortSpec,
+    AddressSpec, Attachment, ForwardSpec, InstanceSpec, Item, Manifest, ManifestError, PortSpec,
 };
 use crate::limits;
 
@@ -271,7 +274,9 @@ fn validate_instance(instance: &InstanceSpec) -> Result<(), ManifestError> {
             });
         }
     }
-    validate_limits(instance)
+    validate_limits(instance)?;
+    program::validate(instance)?;
+    files::validate(instance)
 }
 
 fn validate_limits(instance: &InstanceSpec) -> Result<(), ManifestError> {
@@ -299,6 +304,8 @@ fn validate_limits(instance: &InstanceSpec) -> Result<(), ManifestError> {
             limits::SOCKETS_MOST.into(),
         ),
         ("log", granted.log_bytes, 0, limits::LOG_BYTES_MOST),
+        ("file_bytes", granted.file_bytes, 0, limits::FILE_BYTES_MOST),
+        ("files", granted.files.into(), 0, limits::FILES_MOST.into()),
     ];
     for (key, value, least, most) in rows {
         if !(least..=most).contains(&value) {
