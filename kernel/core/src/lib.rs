@@ -19,5 +19,6 @@ pub mod limits;
 pub mod log;
 pub mod machine;
 pub mod net;
+pub mod operator;
 pub mod sched;
 pub mod shell;

@@ -178,3 +178,18 @@ pub const FILES_MOST: u32 = 1_000_000;
 pub const PINGS: usize = 16;
 /// Echo requests of one ping that wait for an answer.
 pub const PINGS_UNANSWERED: usize = 64;
+
+/// Bytes of one frame of the operator's protocol.
+pub const OPERATOR_FRAME_BYTES: usize = 64 * 1024;
+/// Bytes of data in one frame: what is left for the frame's other fields is ample.
+pub const OPERATOR_PIECE_BYTES: usize = 60 * 1024;
+/// Bytes that wait to be sent to an operator before nothing more is done for it.
+pub const OPERATOR_OUTPUT_BYTES: usize = 192 * 1024;
+/// Instances that one operator runs at once.
+pub const OPERATOR_RUNS: usize = 64;
+/// Bytes of one request that comes in several frames.
+pub const OPERATOR_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of one report to an operator.
+pub const OPERATOR_REPORT_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of all blobs that operators sent and the node keeps.
+pub const BLOBS_BYTES: u64 = 256 * 1024 * 1024;

@@ -1,8 +1,8 @@
 //! Boot images for simulated nodes, written in a test's own lines.
 
 use sos_core::image::{
-    AddressSpec, Attachment, InstanceSpec, LinkSpec, Manifest, PortSpec, SwitchSpec, encode,
-    blob_hash,
+    AddressSpec, Attachment, InstanceSpec, LinkSpec, Manifest, PortSpec, SwitchSpec, blob_hash,
+    encode,
 };
 use std::net::IpAddr;
 

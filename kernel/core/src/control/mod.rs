@@ -1,7 +1,7 @@
 //! What an operator can ask of a node, as plain data: [`Request`] in, [`Report`] or
 //! [`ControlError`] out.
 //!
-//! The shell speaks it today; a control port will speak it over the network with the same types.
+//! The shell speaks it, and so do operators outside the node ([`crate::operator`]).
 //! The kernel is the one that answers ([`Control`]).
 
 mod report;
@@ -13,9 +13,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
 
-/// One thing asked of the node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One thing asked of the node. Numbers of variants are append-only: the operator's protocol has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// All instances: [`Report::Instances`].
     Instances,
@@ -149,7 +150,7 @@ pub enum Request {
 }
 
 /// Whether a switch or link carries frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SegmentState {
     /// It does.
     Up,

@@ -322,6 +322,18 @@ impl InstanceSpec {
     }
 }
 
+impl InstanceSpec {
+    /// Hashes of all modules and files that it needs, some perhaps more than once.
+    pub fn blobs(&self) -> impl Iterator<Item = BlobHash> + '_ {
+        let libraries = self.libraries.iter().map(|library| library.module);
+        let files = self.files.iter().filter_map(|file| match &file.content {
+            FileContent::Blob(hash) => Some(*hash),
+            FileContent::Directory | FileContent::SymbolicLink(_) => None,
+        });
+        [self.module].into_iter().chain(libraries).chain(files)
+    }
+}
+
 impl Attachment {
     /// Name of the switch or link.
     pub fn segment(&self) -> &str {

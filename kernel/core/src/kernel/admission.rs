@@ -47,6 +47,7 @@ pub(super) struct Refusal {
 enum Undertaking {
     Translation,
     Instance,
+    Blob,
 }
 
 impl fmt::Display for Refusal {
@@ -54,6 +55,7 @@ impl fmt::Display for Refusal {
         let what = match self.what {
             Undertaking::Translation => "translating its module",
             Undertaking::Instance => "its stack and tables",
+            Undertaking::Blob => "a file that is sent",
         };
         write!(
             f,
@@ -103,6 +105,11 @@ pub(super) fn instance(machine: &dyn Machine, spec: &InstanceSpec) -> Result<(),
     ];
     let needed = needed.into_iter().fold(0, u64::saturating_add);
     admit(machine, Undertaking::Instance, needed)
+}
+
+/// Whether a blob that an operator sends may be kept.
+pub(super) fn blob(machine: &dyn Machine, bytes: u64) -> Result<(), Refusal> {
+    admit(machine, Undertaking::Blob, bytes)
 }
 
 impl Kernel {

@@ -106,9 +106,8 @@ impl Control for Operator<'_> {
 
     fn instance_names(&self) -> Vec<String> {
         self.kernel
-            .records
-            .iter()
-            .map(|record| record.spec.name.clone())
+            .occupied()
+            .map(|(_, record)| record.spec.name.clone())
             .collect()
     }
 
@@ -177,8 +176,9 @@ impl Kernel {
     fn network(&self, name: Option<&str>) -> Result<Report, ControlError> {
         let details = match name {
             Some(name) => alloc::vec![self.network_detail(self.key_of(name)?)],
-            None => (0..self.records.len())
-                .map(|key| self.network_detail(key as u32))
+            None => self
+                .occupied()
+                .map(|(key, _)| self.network_detail(key))
                 .collect(),
         };
         Ok(Report::Network(details))

@@ -3,8 +3,8 @@
 use super::record::{Activity, Ended, Held, Live, Remains, State, Usage};
 use super::{Kernel, admission};
 use crate::control::ControlError;
-use crate::host::{Guest, GuestSetup, Identity, LogLevel, LogLine, LogRing, StreamsTo};
-use crate::image::{AddressSpec, BlobBytes, RestartPolicy};
+use crate::host::{Guest, GuestSetup, Identity, LogLevel, LogLine, LogRing};
+use crate::image::{AddressSpec, RestartPolicy};
 use crate::instance::engine::{EngineLimits, Execution, Module, Trap};
 use crate::log::{EventKind, Severity};
 use crate::machine::{Duration, Machine, Time};
@@ -72,7 +72,7 @@ impl Kernel {
     }
 
     /// Makes an execution and lets it run; a failure is recorded as how the instance ended.
-    fn launch(&mut self, machine: &mut dyn Machine, key: u32) -> Result<(), String> {
+    pub(super) fn launch(&mut self, machine: &mut dyn Machine, key: u32) -> Result<(), String> {
         let now = self.clock.now();
         let result = self.build(machine, key, now);
         let record = &mut self.records[key as usize];
@@ -148,11 +148,11 @@ impl Kernel {
         if let Some(module) = &entry.compiled {
             return Ok(module.clone());
         }
-        admission::translation(machine, entry.bytes).map_err(|refusal| refusal.to_string())?;
+        admission::translation(machine, &entry.bytes).map_err(|refusal| refusal.to_string())?;
         let begin = self.clock.now();
         let module = self
             .engine
-            .load(BlobBytes::Image(entry.bytes))
+            .load(entry.bytes.clone())
             .map_err(|error| format!("module '{}' is refused: {error}", spec.module_name))?;
         entry.translate_nanos = self.clock.now().since(begin).as_nanos() as u64;
         entry.compiled = Some(module.clone());
@@ -213,7 +213,7 @@ impl Kernel {
             sockets: spec.limits.sockets,
             stack: Stack::new(limits, self.random.next_u64())
                 .with_allowance(self.allowance.clone()),
-            streams: StreamsTo::Console,
+            streams: record.streams_to,
             clock: self.clock.clone(),
         });
         for ((port, &id), &mac) in spec.ports.iter().zip(ports).zip(&record.macs) {
@@ -451,6 +451,7 @@ impl Kernel {
     fn take_apart(&mut self, key: u32, ended: Ended) {
         let record = &mut self.records[key as usize];
         self.run_queue.remove(key, &mut record.account);
+        record.usage.run_nanos = self.clock.now().since(record.usage.started).as_nanos() as u64;
         let state = core::mem::replace(&mut record.state, State::Ended(ended.clone(), None));
         match state {
             State::Live(live) => {

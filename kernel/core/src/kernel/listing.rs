@@ -24,9 +24,8 @@ impl Kernel {
     pub(super) fn instance_rows(&self) -> Vec<InstanceRow> {
         let now = self.clock.now();
         let rows = self
-            .records
-            .iter()
-            .map(|record| self.instance_row(record, now));
+            .occupied()
+            .map(|(_, record)| self.instance_row(record, now));
         let mut rows: Vec<InstanceRow> = rows.collect();
         rows.sort_by(|left, right| left.name.cmp(&right.name));
         rows
@@ -165,7 +164,7 @@ impl Kernel {
 
     /// `uptime`.
     pub(super) fn node_detail(&self, machine: &dyn Machine) -> NodeDetail {
-        let running = |record: &&Record| matches!(record.state, State::Live(_));
+        let running = |(_, record): &(u32, &Record)| matches!(record.state, State::Live(_));
         NodeDetail {
             name: self.name.clone(),
             version: super::VERSION.into(),
@@ -173,8 +172,8 @@ impl Kernel {
             wall_nanos: self.clock.wall_nanos(),
             busy_nanos: self.busy_nanos,
             memory: machine.memory_stats(),
-            instances: self.records.len(),
-            running: self.records.iter().filter(running).count(),
+            instances: self.occupied().count(),
+            running: self.occupied().filter(running).count(),
             nics: self.nics.iter().map(|nic| mac_text(&nic.mac)).collect(),
         }
     }

@@ -6,18 +6,23 @@
 //!
 //! - `record`: what is kept of one instance; - `lifecycle`: start, stop, pause, restart policies;
 //! - `run`: slices and wake-ups; - `traffic`: frames between NICs, fabric and stacks;
-//! - `admission`: what the memory that is left allows; - `answer`, `listing`: what operators ask.
+//! - `admission`: what the memory that is left allows; - `blobs`: modules and files by hash;
+//! - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node;
+//! - `table`: places of records.
 
 mod admission;
 mod answer;
+mod blobs;
 mod lifecycle;
 mod listing;
+mod operator;
 mod ping;
 mod record;
 mod run;
+mod table;
 mod traffic;
 
-use crate::image::{Autostart, BlobHash, Image, Manifest};
+use crate::image::{Autostart, BlobBytes, BlobHash, Image, Manifest};
 use crate::instance::engine::{Engine, Module};
 use crate::limits;
 use crate::log::{Journal, Severity};
@@ -31,6 +36,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use blobs::Blobs;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore, SeedableRng};
 use record::{Ended, Record, State};
@@ -73,9 +79,9 @@ pub struct BootInfo {
     pub name: Option<String>,
 }
 
-/// A module of the image.
+/// A module.
 struct ModuleEntry {
-    bytes: &'static [u8],
+    bytes: BlobBytes,
     compiled: Option<Arc<Module>>,
     translate_nanos: u64,
 }
@@ -88,6 +94,7 @@ pub struct Kernel {
     journal: Journal,
     fabric: Fabric,
     engine: Engine,
+    blobs: Blobs,
     modules: BTreeMap<BlobHash, ModuleEntry>,
     records: Vec<Record>,
     /// Which instance a port belongs to.
@@ -110,6 +117,8 @@ pub struct Kernel {
     allowance: Allowance,
     /// When that figure is renewed.
     allowance_due: Time,
+    /// The conversation with an operator outside the node.
+    session: operator::Session,
     ending: Option<Next>,
 }
 
@@ -127,6 +136,7 @@ impl Kernel {
             journal: Journal::default(),
             fabric: Fabric::new(),
             engine: Engine::new(),
+            blobs: Blobs::default(),
             modules: BTreeMap::new(),
             records: Vec::new(),
             owners: BTreeMap::new(),
@@ -143,6 +153,7 @@ impl Kernel {
             next_ping: 0,
             allowance: Allowance::new(0),
             allowance_due: Time::ZERO,
+            session: operator::Session::default(),
             ending: None,
         };
         kernel.log(Severity::Info, format!("SOS {VERSION}"));
@@ -167,6 +178,7 @@ impl Kernel {
         }
         self.renew_allowance(machine, now);
         self.read_console(machine, now);
+        self.serve_operator(machine);
         self.receive_frames(machine, now);
         self.deliver();
         self.fire_timers(machine, now);
@@ -174,6 +186,7 @@ impl Kernel {
         self.run_slices(machine);
         self.deliver();
         self.transmit_frames(machine);
+        self.attend_operator(machine);
         self.write_console(machine);
         self.next(machine)
     }
@@ -199,7 +212,10 @@ impl Kernel {
     }
 
     fn has_work(&self, machine: &dyn Machine) -> bool {
-        !self.run_queue.is_empty() || self.fabric_has_work() || machine.has_events()
+        !self.run_queue.is_empty()
+            || self.fabric_has_work()
+            || self.session.has_work()
+            || machine.has_events()
     }
 
     /// When the next instance starts at boot, if nothing happens until then.
@@ -229,35 +245,57 @@ impl Kernel {
             Ok(image) => image,
             Err(error) => return self.log(Severity::Error, format!("boot image: {error}")),
         };
-        let manifest = image.manifest();
+        let manifest = image.manifest().clone();
+        self.blobs.set_image(image);
         if take_name {
             self.name = manifest.name.clone();
         }
-        self.wire(manifest);
-        for spec in manifest.instances.iter().take(limits::INSTANCES) {
+        self.wire(&manifest);
+        for spec in manifest.instances.into_iter().take(limits::INSTANCES) {
             let macs = spec.ports.iter();
             let macs = macs.map(|port| port.mac.unwrap_or_else(|| self.draw_mac()));
             let macs = macs.collect();
-            let mut record = Record::new(spec.clone(), macs);
-            match image.blob(&spec.module) {
-                Ok(bytes) => {
-                    self.modules.entry(spec.module).or_insert(ModuleEntry {
-                        bytes,
-                        compiled: None,
-                        translate_nanos: 0,
-                    });
-                    if spec.autostart == Autostart::AtBoot {
+            let mut record = Record::new(spec, macs);
+            match self.add_module(&record.spec.module) {
+                Ok(()) => {
+                    if record.spec.autostart == Autostart::AtBoot {
                         self.autostart.push_back(self.records.len() as u32);
                     }
                 }
                 Err(error) => {
-                    record.state = State::Ended(Ended::StartFailed(format!("{error}")), None);
-                    let text = format!("instance '{}': {error}", spec.name);
+                    let text = format!("instance '{}': {error}", record.spec.name);
+                    record.state = State::Ended(Ended::StartFailed(error), None);
                     self.log(Severity::Error, text);
                 }
             }
             self.records.push(record);
         }
+    }
+
+    /// Makes a module known that is to be translated at its first use.
+    ///
+    /// # Errors
+    /// In words, when its bytes are missing or corrupt.
+    fn add_module(&mut self, hash: &BlobHash) -> Result<(), String> {
+        if !self.modules.contains_key(hash) {
+            let bytes = self.blobs.get(hash)?;
+            let entry = ModuleEntry {
+                bytes,
+                compiled: None,
+                translate_nanos: 0,
+            };
+            self.modules.insert(*hash, entry);
+        }
+        Ok(())
+    }
+
+    /// Drops the translations that no instance runs, of modules that operators sent.
+    fn forget_unused_translations(&mut self) {
+        let records = &self.records;
+        self.modules.retain(|hash, entry| {
+            let sent = matches!(entry.bytes, BlobBytes::Held(_));
+            !sent || records.iter().any(|record| record.spec.module == *hash)
+        });
     }
 
     /// Makes the manifest's switches and links.
@@ -331,7 +369,7 @@ impl Kernel {
         let mut text = format!("SOS {VERSION}: node '{}'", self.name);
         text.push_str(&format!(
             ", {} instances. `help` lists the verbs.\n",
-            self.records.len()
+            self.occupied().count()
         ));
         for entry in self.journal.log.since(0) {
             if entry.severity != Severity::Info {

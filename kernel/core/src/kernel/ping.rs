@@ -21,6 +21,13 @@ pub(super) struct Ping {
     sent: Vec<(u16, Time)>,
 }
 
+impl Ping {
+    /// Whether the instance of this key sends it.
+    pub fn is_from(&self, key: u32) -> bool {
+        self.key == key
+    }
+}
+
 impl Kernel {
     pub(super) fn ping_start(&mut self, from: &str, to: IpAddr) -> Result<Report, ControlError> {
         let key = self.key_of(from)?;

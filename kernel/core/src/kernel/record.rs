@@ -1,7 +1,7 @@
 //! What the kernel keeps of one instance, running or not.
 
-use crate::host::{Guest, LogRing, Streams};
-use crate::image::InstanceSpec;
+use crate::host::{Guest, LogRing, Streams, StreamsTo};
+use crate::image::{BlobHash, InstanceSpec};
 use crate::instance::engine::{Execution, Trap};
 use crate::machine::Time;
 use crate::net::fabric::PortId;
@@ -33,6 +33,10 @@ pub(super) struct Record {
     pub failures: u32,
     /// Its timer in the kernel's queue.
     pub timer: Option<Time>,
+    /// Where its standard streams lead.
+    pub streams_to: StreamsTo,
+    /// Whether the place holds no instance.
+    pub vacant: bool,
 }
 
 /// What an instance used since it was started.
@@ -43,6 +47,8 @@ pub(super) struct Usage {
     pub slices: u64,
     /// From the request to the first instruction.
     pub start_nanos: u64,
+    /// From its start to its end, once it ended.
+    pub run_nanos: u64,
 }
 
 /// Whether an instance runs.
@@ -169,6 +175,17 @@ impl Record {
             restart_due: None,
             failures: 0,
             timer: None,
+            streams_to: StreamsTo::Console,
+            vacant: false,
+        }
+    }
+
+    /// A place without an instance. Its name is empty, which no instance's is.
+    pub fn vacant() -> Record {
+        let nothing = InstanceSpec::new("", BlobHash::default(), "");
+        Record {
+            vacant: true,
+            ..Record::new(nothing, Vec::new())
         }
     }
 

@@ -1,0 +1,331 @@
+//! The node's side of the operator's protocol ([`crate::operator`]): one conversation at a time, over
+//! the machine's channel.
+//!
+//! [`Session`] is the state of the conversation; it dies with the connection, and the instances that
+//! were launched in it with it. Each turn reads, does and writes a bounded amount: nothing more is read
+//! while much waits to be written, so a slow operator holds itself up and nobody else.
+//!
+//! - `upload`: blobs that come in pieces; - `runs`: launched instances, their streams and their end.
+
+mod outbox;
+mod runs;
+mod upload;
+
+use super::{Kernel, VERSION, answer};
+use crate::control::{self, Control};
+use crate::limits;
+use crate::machine::Machine;
+use crate::operator::{self, FrameReader, Refusal, ToNode, ToOperator, Violation};
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use outbox::Outbox;
+use runs::Run;
+use upload::Upload;
+
+/// Bytes read from the channel in one turn.
+const READ_BYTES_PER_TURN: usize = 256 * 1024;
+/// Bytes read from the channel at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// One conversation.
+#[derive(Default)]
+pub(super) struct Session {
+    connection: Option<u64>,
+    phase: Phase,
+    reader: FrameReader,
+    out: Outbox,
+    /// A request of which only parts have come.
+    parts: Option<(u32, Vec<u8>)>,
+    upload: Option<Upload>,
+    /// A report of which only parts were sent.
+    report: Option<PendingReport>,
+    runs: BTreeMap<u32, Run>,
+    /// Whether the turn ended with something left to do.
+    unfinished: bool,
+}
+
+/// How far a conversation is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// The greeting was sent.
+    #[default]
+    Greeting,
+    /// Requests may come.
+    Open,
+    /// A violation was reported: what comes is dropped.
+    Broken,
+}
+
+/// A report on its way.
+struct PendingReport {
+    request: u32,
+    json: Vec<u8>,
+    sent: usize,
+}
+
+impl Session {
+    /// Whether another turn would do something although nothing arrives.
+    pub fn has_work(&self) -> bool {
+        self.unfinished
+    }
+
+    /// Takes the parts of a request that came before, and the last one.
+    fn complete(&mut self, request: u32, last: &[u8]) -> Result<Vec<u8>, Violation> {
+        let mut whole = match self.parts.take() {
+            Some((number, parts)) if number == request => parts,
+            Some(_) => return Err(unexpected("a request between the parts of another")),
+            None => Vec::new(),
+        };
+        whole.extend_from_slice(last);
+        Ok(whole)
+    }
+
+    fn add_part(&mut self, request: u32, part: &[u8]) -> Result<(), Violation> {
+        let (number, parts) = self.parts.get_or_insert_with(|| (request, Vec::new()));
+        if *number != request {
+            return Err(unexpected("parts of two requests"));
+        }
+        if parts.len() + part.len() > limits::OPERATOR_REQUEST_BYTES {
+            return Err(Violation::BeyondRoom { request });
+        }
+        parts.extend_from_slice(part);
+        Ok(())
+    }
+}
+
+/// The violation of a message that fits nothing.
+fn unexpected(message: &str) -> Violation {
+    Violation::Unexpected {
+        message: message.into(),
+    }
+}
+
+impl Kernel {
+    /// Reads what the operator says and does it.
+    pub(super) fn serve_operator(&mut self, machine: &mut dyn Machine) {
+        let connection = machine.channel_connection();
+        if connection != self.session.connection {
+            self.begin_session(connection);
+        }
+        if connection.is_none() {
+            return;
+        }
+        let mut session = core::mem::take(&mut self.session);
+        session.unfinished = false;
+        if let Err(violation) = self.read_operator(machine, &mut session) {
+            self.break_session(&mut session, violation);
+        }
+        self.session = session;
+    }
+
+    /// Sends what there is for the operator: streams, ends, reports.
+    pub(super) fn attend_operator(&mut self, machine: &mut dyn Machine) {
+        if self.session.connection.is_none() {
+            return;
+        }
+        let mut session = core::mem::take(&mut self.session);
+        session.send_report();
+        self.attend_runs(&mut session);
+        let was_full = session.out.is_full();
+        session.out.flush(machine);
+        // Room on the channel is an event; work that only waited for room in the outbox is not.
+        session.unfinished |= was_full && !session.out.is_full();
+        self.session = session;
+    }
+
+    fn begin_session(&mut self, connection: Option<u64>) {
+        let mut old = core::mem::take(&mut self.session);
+        self.end_runs(&mut old);
+        self.session.connection = connection;
+        if connection.is_some() {
+            self.session.out.push(&ToOperator::Greeting {
+                magic: operator::MAGIC,
+                version: operator::VERSION,
+                node: &self.name,
+                kernel: VERSION,
+            });
+        }
+    }
+
+    fn break_session(&mut self, session: &mut Session, violation: Violation) {
+        self.end_runs(session);
+        session.parts = None;
+        session.upload = None;
+        session.report = None;
+        session.reader = FrameReader::default();
+        session.phase = Phase::Broken;
+        session.out.push(&ToOperator::Broken(violation));
+    }
+
+    fn read_operator(
+        &mut self,
+        machine: &mut dyn Machine,
+        session: &mut Session,
+    ) -> Result<(), Violation> {
+        let mut bytes = [0; READ_BYTES];
+        let mut budget = READ_BYTES_PER_TURN;
+        loop {
+            while !session.is_held_up() && session.reader.has_frame() {
+                self.take_message(machine, session)?;
+            }
+            if session.is_held_up() || budget == 0 {
+                session.unfinished |= budget == 0 && !session.is_held_up();
+                return Ok(());
+            }
+            let wanted = READ_BYTES.min(session.reader.room()).min(budget);
+            let count = machine.read_channel(&mut bytes[..wanted]);
+            if session.phase != Phase::Broken {
+                session.reader.push(&bytes[..count])?;
+            }
+            budget -= count;
+            if count < wanted && !session.reader.has_frame() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_message(
+        &mut self,
+        machine: &mut dyn Machine,
+        session: &mut Session,
+    ) -> Result<(), Violation> {
+        // The message borrows from the reader, and the session is changed by it.
+        let mut reader = core::mem::take(&mut session.reader);
+        let result = match reader.next::<ToNode<'_>>() {
+            Ok(Some(message)) => self.obey(machine, session, message),
+            Ok(None) => Ok(()),
+            Err(violation) => Err(violation),
+        };
+        session.reader = reader;
+        result
+    }
+
+    fn obey(
+        &mut self,
+        machine: &mut dyn Machine,
+        session: &mut Session,
+        message: ToNode<'_>,
+    ) -> Result<(), Violation> {
+        match (session.phase, message) {
+            (Phase::Greeting, ToNode::Hello { magic, version }) => {
+                if magic != operator::MAGIC {
+                    return Err(Violation::NoHello);
+                }
+                if version != operator::VERSION {
+                    return Err(Violation::Version { theirs: version });
+                }
+                session.phase = Phase::Open;
+                Ok(())
+            }
+            (Phase::Greeting, _) | (Phase::Open, ToNode::Hello { .. }) => Err(Violation::NoHello),
+            (Phase::Broken, _) => Ok(()),
+            (Phase::Open, message) => self.obey_open(machine, session, message),
+        }
+    }
+
+    fn obey_open(
+        &mut self,
+        machine: &mut dyn Machine,
+        session: &mut Session,
+        message: ToNode<'_>,
+    ) -> Result<(), Violation> {
+        match message {
+            ToNode::Hello { .. } => Err(Violation::NoHello),
+            ToNode::More { request, data } => session.add_part(request, data.0),
+            ToNode::Control { request, data } => {
+                let whole = session.complete(request, data.0)?;
+                self.control(machine, session, request, &whole);
+                Ok(())
+            }
+            ToNode::PutBlob {
+                request,
+                hash,
+                bytes,
+            } => self.begin_upload(machine, session, request, hash, bytes),
+            ToNode::BlobData { request, data } => self.continue_upload(session, request, data.0),
+            ToNode::Launch { request, data } => {
+                let whole = session.complete(request, data.0)?;
+                self.launch_run(machine, session, request, &whole)
+            }
+            ToNode::Input { request, data } => self.feed_run(session, request, data.0),
+            ToNode::InputEnd { request } => self.end_input_of_run(session, request),
+            ToNode::Room {
+                request,
+                stream,
+                bytes,
+            } => session.add_room(request, stream, bytes),
+            ToNode::Kill { request } => self.kill_run(session, request),
+            ToNode::Fetch { request, directory } => self.fetch_run(session, request, directory),
+            ToNode::Remove { request } => self.remove_run(session, request),
+        }
+    }
+
+    /// Carries out what the shell could ask as well.
+    fn control(
+        &mut self,
+        machine: &mut dyn Machine,
+        session: &mut Session,
+        request: u32,
+        bytes: &[u8],
+    ) {
+        let Ok(wanted) = postcard::from_bytes::<control::Request>(bytes) else {
+            return session.refuse(request, Refusal::Malformed);
+        };
+        let mut operator = answer::Operator {
+            kernel: self,
+            machine,
+        };
+        let report = match operator.execute(wanted) {
+            Ok(report) => report,
+            Err(error) => return session.refuse(request, Refusal::Control(error.to_string())),
+        };
+        // A report consists of numbers, text and lists, which JSON can always hold.
+        let json = serde_json::to_vec(&report).unwrap_or_default();
+        if json.len() > limits::OPERATOR_REPORT_BYTES {
+            let bytes = json.len();
+            return session.refuse(request, Refusal::ReportTooLong { bytes });
+        }
+        session.report = Some(PendingReport {
+            request,
+            json,
+            sent: 0,
+        });
+        session.send_report();
+    }
+}
+
+impl Session {
+    /// Whether nothing more is read: enough waits to be sent.
+    fn is_held_up(&self) -> bool {
+        self.out.is_full() || self.report.is_some()
+    }
+
+    fn refuse(&mut self, request: u32, refusal: Refusal) {
+        self.out.push(&ToOperator::Refused { request, refusal });
+    }
+
+    fn done(&mut self, request: u32) {
+        self.out.push(&ToOperator::Done { request });
+    }
+
+    fn send_report(&mut self) {
+        while let Some(report) = &mut self.report
+            && !self.out.is_full()
+        {
+            let rest = &report.json[report.sent..];
+            let piece = &rest[..rest.len().min(limits::OPERATOR_PIECE_BYTES)];
+            let last = piece.len() == rest.len();
+            self.out.push(&ToOperator::Report {
+                request: report.request,
+                last,
+                data: operator::Bytes(piece),
+            });
+            report.sent += piece.len();
+            if last {
+                self.report = None;
+                self.unfinished = true;
+            }
+        }
+    }
+}

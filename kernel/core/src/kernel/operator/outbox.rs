@@ -1,0 +1,43 @@
+//! Frames that wait to be sent.
+
+use crate::limits;
+use crate::machine::Machine;
+use crate::operator::{ToOperator, append_frame};
+use alloc::vec::Vec;
+
+/// Frames in a row. Whoever fills it asks [`is_full`](Outbox::is_full) first, so that it holds no more
+/// than the bound and one frame for each message that is being answered.
+#[derive(Default)]
+pub(super) struct Outbox {
+    bytes: Vec<u8>,
+    /// Bytes at the front that are sent.
+    sent: usize,
+}
+
+impl Outbox {
+    /// Whether nothing should be added that can wait.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() - self.sent >= limits::OPERATOR_OUTPUT_BYTES
+    }
+
+    /// Adds a message, whose data is bounded so that it fits a frame.
+    pub fn push(&mut self, message: &ToOperator<'_>) {
+        // Every message's data is bounded where it is made.
+        let appended = append_frame(&mut self.bytes, message);
+        debug_assert!(appended.is_ok(), "{appended:?}");
+    }
+
+    /// Sends what the machine takes.
+    pub fn flush(&mut self, machine: &mut dyn Machine) {
+        if self.sent < self.bytes.len() {
+            self.sent += machine.write_channel(&self.bytes[self.sent..]);
+        }
+        if self.sent == self.bytes.len() {
+            self.bytes.clear();
+            self.sent = 0;
+        } else if self.sent >= limits::OPERATOR_OUTPUT_BYTES {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+}
