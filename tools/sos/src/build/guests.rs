@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::workspace::Program;
 use super::{Workspace, run_cargo};
 use crate::paths;
-use crate::setup::{self, WASM_TARGET, WasmToolchain};
+use crate::setup::{self, WasmTarget};
 
 /// The profile of guests in the workspace of SOS; a project's guests have cargo's `release`.
 const PROFILE: &str = "guest";
@@ -28,7 +28,7 @@ pub fn guest_in(workspace: &Workspace, names: &[&str]) -> Result<Vec<PathBuf>> {
         .iter()
         .map(|name| named(workspace, name))
         .collect::<Result<_>>()?;
-    let toolchain = setup::ensure_wasm()?;
+    let toolchain = setup::ensure_wasm(WasmTarget::Sos)?;
     let profile = if workspace.is_sos() {
         PROFILE
     } else {
@@ -47,7 +47,7 @@ pub fn guest_in(workspace: &Workspace, names: &[&str]) -> Result<Vec<PathBuf>> {
         command.args(["--package", &program.package, "--bin", &program.name]);
     }
     run_cargo(&mut command).with_context(|| format!("build guests {}", names.join(", ")))?;
-    let files = folder.join(WASM_TARGET).join(profile);
+    let files = folder.join(toolchain.target.triple()).join(profile);
     Ok(programs
         .iter()
         .map(|program| files.join(format!("{}.wasm", program.name)))
@@ -58,15 +58,14 @@ pub fn guest_in(workspace: &Workspace, names: &[&str]) -> Result<Vec<PathBuf>> {
 /// compiler's own warnings must do.
 pub fn lint_guests() -> Result<()> {
     let workspace = Workspace::of_sos()?;
-    let toolchain = setup::ensure_wasm()?;
+    let toolchain = setup::ensure_wasm(WasmTarget::Sos)?;
     let folder = paths::target()?.join("guests").join(toolchain.name());
-    let mut command = match &toolchain {
-        WasmToolchain::Rustup => toolchain.cargo("clippy"),
-        WasmToolchain::Debian { .. } => {
-            let mut command = toolchain.cargo("check");
-            command.env("CARGO_ENCODED_RUSTFLAGS", "-Dwarnings");
-            command
-        }
+    let mut command = if toolchain.has_clippy() {
+        toolchain.cargo("clippy")
+    } else {
+        let mut command = toolchain.cargo("check");
+        command.env("CARGO_ENCODED_RUSTFLAGS", "-Dwarnings");
+        command
     };
     command
         .args(["--profile", PROFILE, "--target-dir"])
@@ -75,7 +74,7 @@ pub fn lint_guests() -> Result<()> {
     for program in workspace.guests() {
         command.args(["--package", &program.package, "--bin", &program.name]);
     }
-    if toolchain == WasmToolchain::Rustup {
+    if toolchain.has_clippy() {
         command.args(["--", "--deny", "warnings"]);
     }
     run_cargo(&mut command).context("lint the guests")

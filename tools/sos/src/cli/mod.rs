@@ -11,8 +11,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::bench;
 use crate::process::say;
-use crate::{bench, setup};
+use crate::setup::{self, WasmTarget};
 
 /// Build, pack and run services on SOS, an operating system whose instances are WebAssembly.
 ///
@@ -53,7 +54,11 @@ enum Verb {
     /// Measure SOS against Linux on the same machine
     Bench(bench::Arguments),
     /// Find or install what SOS needs, and say what was found
-    Setup,
+    Setup {
+        /// Also what tests and WASI programs need, which is otherwise installed when it is used
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 /// Runs the tool with the arguments of this process.
@@ -66,7 +71,7 @@ pub fn main() -> ExitCode {
         Some(Verb::New(arguments)) => make::new(&arguments).map(done),
         Some(Verb::Lint) => make::lint().map(done),
         Some(Verb::Bench(arguments)) => bench::run(&arguments).map(done),
-        Some(Verb::Setup) => show_setup().map(done),
+        Some(Verb::Setup { all }) => show_setup(all).map(done),
     };
     result.unwrap_or_else(|error| {
         say(format!("error: {error:#}"));
@@ -78,11 +83,15 @@ fn done((): ()) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn show_setup() -> Result<()> {
+fn show_setup(all: bool) -> Result<()> {
     let tools = setup::ensure()?;
     println!("QEMU         {}", tools.qemu.display());
     println!("accelerator  {}", crate::qemu::accelerator()?.name());
     println!("WebAssembly  {}", tools.wasm);
+    if all {
+        println!("WASI         {}", setup::ensure_wasm(WasmTarget::Wasi)?);
+        println!("C for WASI   {}", setup::ensure_clang()?);
+    }
     Ok(())
 }
 

@@ -1,11 +1,16 @@
-//! Finds what SOS needs and installs what is missing: QEMU and a way to compile WebAssembly.
+//! Finds what SOS needs and installs what is missing: QEMU and a way to compile WebAssembly; a C
+//! compiler for WASI and the target of WASI programs only when something is compiled with them.
 //!
-//! `qemu` and `wasm` each look first and act only then; `install` speaks to the system's package
-//! manager. All of it says what it does, in plain lines on standard error, and nothing when all is
+//! `qemu`, `wasm` and `clang` each look first and act only then; `debian` and `wasi_libc` are what
+//! the latter two find in distributions, `install` speaks to the system's package manager. All of
+//! it says what it does, in plain lines on standard error, and nothing when all is
 //! there. `SOS_NO_INSTALL=1` forbids installing: then the error says exactly what to install.
 
+mod clang;
+mod debian;
 mod install;
 mod qemu;
+mod wasi_libc;
 mod wasm;
 
 use std::path::PathBuf;
@@ -15,8 +20,9 @@ use anyhow::Result;
 
 use crate::lock::ProcessLock;
 
+pub use clang::Clang;
 pub use qemu::QEMU;
-pub use wasm::{TARGET as WASM_TARGET, WasmToolchain, rust_lld};
+pub use wasm::{WasmTarget, WasmToolchain, rust_lld};
 
 /// The variable that forbids installing.
 pub const NO_INSTALL: &str = "SOS_NO_INSTALL";
@@ -28,7 +34,7 @@ pub const WASM_TOOLCHAIN: &str = "SOS_WASM_TOOLCHAIN";
 pub struct Tools {
     /// The program `qemu-system-x86_64`.
     pub qemu: PathBuf,
-    /// How guests are compiled.
+    /// How guests of the native ABI are compiled.
     pub wasm: WasmToolchain,
 }
 
@@ -45,7 +51,7 @@ pub fn ensure() -> Result<&'static Tools> {
             let _lock = ProcessLock::acquire("setup")?;
             Tools {
                 qemu: qemu::ensure()?,
-                wasm: wasm::ensure()?,
+                wasm: wasm::ensure(WasmTarget::Sos)?,
             }
         }
     };
@@ -61,13 +67,22 @@ pub fn ensure_qemu() -> Result<PathBuf> {
     qemu::ensure()
 }
 
-/// Makes sure that guests can be compiled, for those who do not run them.
-pub fn ensure_wasm() -> Result<WasmToolchain> {
-    if let Some(found) = wasm::find(wasm::Choice::read()?) {
+/// Makes sure that guests can be compiled for `target`.
+pub fn ensure_wasm(target: WasmTarget) -> Result<WasmToolchain> {
+    if let Some(found) = wasm::find(target, wasm::Choice::read()?) {
         return Ok(found);
     }
     let _lock = ProcessLock::acquire("setup")?;
-    wasm::ensure()
+    wasm::ensure(target)
+}
+
+/// Makes sure that C can be compiled for WASI.
+pub fn ensure_clang() -> Result<Clang> {
+    if let Some(found) = clang::find() {
+        return Ok(found);
+    }
+    let _lock = ProcessLock::acquire("setup")?;
+    clang::ensure()
 }
 
 /// What is there without installing anything; nothing if a part is missing.
@@ -76,7 +91,7 @@ fn find() -> Result<Option<Tools>> {
     Ok(qemu::find().and_then(|qemu| {
         Some(Tools {
             qemu,
-            wasm: wasm::find(choice)?,
+            wasm: wasm::find(WasmTarget::Sos, choice)?,
         })
     }))
 }

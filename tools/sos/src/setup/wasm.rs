@@ -1,38 +1,54 @@
 //! How guests are compiled: by the user's own Rust where it has the target's standard library, or
 //! by Debian's packages, which build that library from source.
 //!
-//! `rustup target add` comes first. Where it is refused (no rustup, no network to its server) the
-//! packages `rustc-web`, `cargo-web` and `rust-web-src` serve; they carry the sources of `std`.
+//! `rustup target add` comes first. Where it is refused (no rustup, no network to its server)
+//! Debian's packages serve ([`super::debian`]). Each target is looked for, and installed, only
+//! when something is compiled for it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::install::{self, Manager};
+use super::debian::{self, Debian};
+use super::install;
 use super::{NO_INSTALL, WASM_TOOLCHAIN};
 use crate::process::{output, run, say, shown};
 use crate::{paths, process};
 
-/// The target of all guests that use the native ABI.
-pub const TARGET: &str = "wasm32-unknown-unknown";
-/// Debian's compiler for the web, its cargo and the sources of the standard library.
-const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+/// What guests are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WasmTarget {
+    /// The native ABI, by the SDK.
+    Sos,
+    /// WASI preview 1, by the standard library.
+    Wasi,
+}
 
-/// How guests are compiled.
+impl WasmTarget {
+    /// The compiler's name for it.
+    pub fn triple(self) -> &'static str {
+        match self {
+            WasmTarget::Sos => "wasm32-unknown-unknown",
+            WasmTarget::Wasi => "wasm32-wasip1",
+        }
+    }
+}
+
+/// How guests are compiled for one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WasmToolchain {
-    /// By the user's Rust; its standard library for the target is there.
+pub struct WasmToolchain {
+    /// What it compiles for.
+    pub target: WasmTarget,
+    compiler: Compiler,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Compiler {
+    /// The user's Rust; its standard library for the target is there.
     Rustup,
-    /// By Debian's packages, called by their own paths: rustup's come first in `PATH`.
-    Debian {
-        /// The package's cargo.
-        cargo: PathBuf,
-        /// The package's compiler.
-        rustc: PathBuf,
-        /// A linker for WebAssembly: `rust-lld` of the user's Rust, or `wasm-ld`.
-        linker: PathBuf,
-    },
+    /// Debian's packages.
+    Debian(Debian),
 }
 
 /// Which of them the user wants.
@@ -63,81 +79,68 @@ impl Choice {
 }
 
 impl WasmToolchain {
+    fn rustup(target: WasmTarget) -> WasmToolchain {
+        let compiler = Compiler::Rustup;
+        WasmToolchain { target, compiler }
+    }
+
     /// A name for folders: what each builds must not mix.
     pub fn name(&self) -> &'static str {
-        match self {
-            WasmToolchain::Rustup => "rustup",
-            WasmToolchain::Debian { .. } => "debian",
+        match self.compiler {
+            Compiler::Rustup => "rustup",
+            Compiler::Debian(_) => "debian",
         }
+    }
+
+    /// Whether `cargo clippy` is there; Debian's packages have none.
+    pub fn has_clippy(&self) -> bool {
+        self.compiler == Compiler::Rustup
     }
 
     /// The start of a `cargo SUBCOMMAND` for guests, free of the surrounding cargo.
     pub fn cargo(&self, subcommand: &str) -> Command {
-        match self {
-            WasmToolchain::Rustup => {
+        let mut command = match &self.compiler {
+            Compiler::Rustup => {
                 let mut command = process::clean_cargo("cargo", &[]);
-                command.args([subcommand, "--target", TARGET]);
+                command.arg(subcommand);
                 command
             }
-            WasmToolchain::Debian {
-                cargo,
-                rustc,
-                linker,
-            } => {
-                let mut command = process::clean_cargo(cargo, &[]);
-                command
-                    .env("RUSTC", rustc)
-                    // Building the standard library is an unstable option of a stable compiler.
-                    .env("RUSTC_BOOTSTRAP", "1")
-                    .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
-                    .args([
-                        subcommand,
-                        "-Zbuild-std=std,panic_abort",
-                        "--target",
-                        TARGET,
-                    ]);
-                command
-            }
-        }
+            Compiler::Debian(debian) => debian.cargo(subcommand, self.target),
+        };
+        command.args(["--target", self.target.triple()]);
+        command
     }
 }
 
 impl std::fmt::Display for WasmToolchain {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            WasmToolchain::Rustup => write!(formatter, "the Rust in PATH, target {TARGET}"),
-            WasmToolchain::Debian {
-                cargo,
-                rustc,
-                linker,
-            } => write!(
-                formatter,
-                "Debian's {} and {}, linker {}",
-                cargo.display(),
-                rustc.display(),
-                linker.display()
-            ),
+        let triple = self.target.triple();
+        match &self.compiler {
+            Compiler::Rustup => write!(formatter, "the Rust in PATH, target {triple}"),
+            Compiler::Debian(debian) => write!(formatter, "{debian}, target {triple}"),
         }
     }
 }
 
 /// What is there already; the fallback only where the normal way was tried once and failed.
-pub fn find(choice: Choice) -> Option<WasmToolchain> {
+pub fn find(target: WasmTarget, choice: Choice) -> Option<WasmToolchain> {
     match choice {
-        Choice::Any => find_rustup().or_else(|| if fell_back() { find_debian() } else { None }),
-        Choice::Rustup => find_rustup(),
-        Choice::Debian => find_debian(),
+        Choice::Any => {
+            find_rustup(target).or_else(|| fell_back(target).then(|| find_debian(target))?)
+        }
+        Choice::Rustup => find_rustup(target),
+        Choice::Debian => find_debian(target),
     }
 }
 
 /// What is there, installed where it was missing.
-pub fn ensure() -> Result<WasmToolchain> {
+pub fn ensure(target: WasmTarget) -> Result<WasmToolchain> {
     let choice = Choice::read()?;
     let normal = match choice {
         Choice::Debian => None,
-        Choice::Any | Choice::Rustup => match find_rustup() {
+        Choice::Any | Choice::Rustup => match find_rustup(target) {
             Some(found) => return Ok(found),
-            None => Some(add_target()),
+            None => Some(add_target(target)),
         },
     };
     match normal {
@@ -146,110 +149,61 @@ pub fn ensure() -> Result<WasmToolchain> {
         Some(Err(error)) => say(format!("{error:#}")),
         None => {}
     }
-    if let Some(found) = find_debian() {
-        return fall_back(found);
-    }
-    if Manager::find() != Some(Manager::Apt) {
-        bail!(
-            "no way to compile WebAssembly: install rustup and run `rustup target add {TARGET}`, \
-             or install your distribution's Rust standard library for {TARGET}"
-        );
-    }
-    install::install(
-        Manager::Apt,
-        &DEBIAN_PACKAGES,
-        "Debian's Rust for WebAssembly",
-    )?;
-    if linker().is_none() {
-        install::install(Manager::Apt, &["lld"], "a linker for WebAssembly (wasm-ld)")?;
-    }
-    fall_back(find_debian().with_context(|| {
-        format!(
-            "{} are installed and do not work together",
-            DEBIAN_PACKAGES.join(", ")
-        )
-    })?)
+    let debian = debian::ensure(target)?;
+    say(format!("compiling for {} with {debian}", target.triple()));
+    // The next call need not try the normal way again.
+    std::fs::write(fallback_mark(target)?, "").context("remember the compiler of guests")?;
+    let compiler = Compiler::Debian(debian);
+    Ok(WasmToolchain { target, compiler })
 }
 
-/// Remembers that the normal way failed, so that the next call need not try it again.
-fn fall_back(found: WasmToolchain) -> Result<WasmToolchain> {
-    say(format!(
-        "compiling guests with Debian's {}",
-        DEBIAN_PACKAGES[0]
-    ));
-    std::fs::write(fallback_mark()?, "").context("remember the compiler of guests")?;
-    Ok(found)
+fn fell_back(target: WasmTarget) -> bool {
+    fallback_mark(target).is_ok_and(|mark| mark.is_file())
 }
 
-fn fell_back() -> bool {
-    fallback_mark().is_ok_and(|mark| mark.is_file())
-}
-
-fn fallback_mark() -> Result<PathBuf> {
-    Ok(paths::cache()?.join("wasm-fallback"))
+fn fallback_mark(target: WasmTarget) -> Result<PathBuf> {
+    Ok(paths::cache()?.join(format!("fallback-{}", target.triple())))
 }
 
 /// The user's Rust, if its standard library for the target is there.
-fn find_rustup() -> Option<WasmToolchain> {
+fn find_rustup(target: WasmTarget) -> Option<WasmToolchain> {
     let libraries = sysroot(Path::new("rustc"))?
         .join("lib/rustlib")
-        .join(TARGET)
+        .join(target.triple())
         .join("lib");
     let mut files = libraries.read_dir().ok()?.flatten();
     files
         .any(|file| file.file_name().to_string_lossy().starts_with("libcore-"))
-        .then_some(WasmToolchain::Rustup)
+        .then_some(WasmToolchain::rustup(target))
 }
 
-fn add_target() -> Result<WasmToolchain> {
+fn find_debian(target: WasmTarget) -> Option<WasmToolchain> {
+    let compiler = Compiler::Debian(Debian::find(target)?);
+    Some(WasmToolchain { target, compiler })
+}
+
+fn add_target(target: WasmTarget) -> Result<WasmToolchain> {
+    let triple = target.triple();
     if paths::program("rustup").is_none() {
-        bail!("rustup is not there to add the target {TARGET}");
+        bail!("rustup is not there to add the target {triple}");
     }
     let mut command = Command::new("rustup");
     command
-        .args(["target", "add", TARGET])
+        .args(["target", "add", triple])
         .current_dir(paths::workspace()?);
     let typed = shown(&command);
     if install::forbidden() {
         bail!(
-            "the Rust target {TARGET} is missing and {NO_INSTALL} forbids installing: run `{typed}`"
+            "the Rust target {triple} is missing and {NO_INSTALL} forbids installing: run `{typed}`"
         );
     }
     say(format!("adding the Rust target for guests: {typed}"));
     run(command.stdout(std::io::stderr()))?;
-    find_rustup().with_context(|| format!("`{typed}` did not bring the target's library"))
-}
-
-/// Debian's packages, if all of them and a linker are there.
-fn find_debian() -> Option<WasmToolchain> {
-    let rustc = packaged(DEBIAN_PACKAGES[0], "rustc")?;
-    let cargo = packaged(DEBIAN_PACKAGES[1], "cargo")?;
-    let sources = sysroot(&rustc)?.join("lib/rustlib/src/rust/library/std/Cargo.toml");
-    sources.is_file().then_some(())?;
-    Some(WasmToolchain::Debian {
-        cargo,
-        rustc,
-        linker: linker()?,
-    })
-}
-
-/// The program `name` that a Debian package brought.
-fn packaged(package: &str, name: &str) -> Option<PathBuf> {
-    let files = output(Command::new("dpkg").args(["-L", package])).ok()?;
-    let wanted = format!("/bin/{name}");
-    files
-        .lines()
-        .map(Path::new)
-        .find(|file| is_program(file, &wanted))
-        .map(Path::to_path_buf)
-}
-
-fn is_program(file: &Path, ending: &str) -> bool {
-    file.to_str().is_some_and(|text| text.ends_with(ending)) && paths::is_executable(file)
+    find_rustup(target).with_context(|| format!("`{typed}` did not bring the target's library"))
 }
 
 /// A linker for WebAssembly that the user's Rust or the system brought.
-fn linker() -> Option<PathBuf> {
+pub fn linker() -> Option<PathBuf> {
     rust_lld().or_else(|| paths::program("wasm-ld"))
 }
 
@@ -263,7 +217,7 @@ pub fn rust_lld() -> Option<PathBuf> {
 }
 
 /// Where a compiler keeps its libraries; the workspace's toolchain where `rustc` is rustup's.
-fn sysroot(rustc: &Path) -> Option<PathBuf> {
+pub fn sysroot(rustc: &Path) -> Option<PathBuf> {
     let mut command = Command::new(rustc);
     command
         .args(["--print", "sysroot"])
@@ -288,16 +242,11 @@ mod tests {
     }
 
     #[test]
-    fn debian_is_called_by_its_own_paths() {
-        let toolchain = WasmToolchain::Debian {
-            cargo: "/usr/bin/cargo".into(),
-            rustc: "/usr/bin/rustc".into(),
-            linker: "/lib/rust-lld".into(),
-        };
-        let command = toolchain.cargo("build");
-        assert_eq!(command.get_program(), "/usr/bin/cargo");
-        let variables: Vec<_> = command.get_envs().collect();
-        assert!(variables.contains(&("RUSTC".as_ref(), Some("/usr/bin/rustc".as_ref()))));
-        assert!(shown(&command).contains("-Zbuild-std=std,panic_abort"));
+    fn each_target_is_named_to_cargo() {
+        for target in [WasmTarget::Sos, WasmTarget::Wasi] {
+            let typed = shown(&WasmToolchain::rustup(target).cargo("build"));
+            let expected = format!("cargo build --target {}", target.triple());
+            assert_eq!(typed, expected);
+        }
     }
 }
