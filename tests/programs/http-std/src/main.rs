@@ -1,5 +1,5 @@
-//! An HTTP service on the standard library's `TcpListener` alone: the listening socket is the
-//! first descriptor after the standard streams, opened by whoever starts the program.
+//! An HTTP service on the standard library's `TcpListener` alone: whoever starts the program has
+//! opened the listening socket. Argument: its descriptor (3, the first after the standard streams).
 //!
 //! `GET /` greets, `GET /count` counts the requests, `POST /sum` adds the numbers of the body,
 //! `GET /large?BYTES` answers so many bytes, `POST /stop` ends the program with status 0. One
@@ -9,8 +9,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::FromRawFd;
 
-/// The first descriptor that is neither a standard stream nor taken.
-const LISTENER: i32 = 3;
+const DEFAULT_LISTENER: i32 = 3;
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 struct Request {
@@ -29,8 +28,12 @@ enum Next {
 }
 
 fn main() -> io::Result<()> {
+    let argument = std::env::args().nth(1);
+    let descriptor = argument
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(DEFAULT_LISTENER);
     // SAFETY: the descriptor was opened for this program and nobody else in it uses it.
-    let listener = unsafe { TcpListener::from_raw_fd(LISTENER) };
+    let listener = unsafe { TcpListener::from_raw_fd(descriptor) };
     println!("http-std: serving");
     let mut count = 0;
     for stream in listener.incoming() {
@@ -96,8 +99,15 @@ fn read_request(input: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>
 }
 
 fn answer(mut stream: &TcpStream, request: &Request, count: u64) -> io::Result<Next> {
-    let mut next = if request.closes { Next::Close } else { Next::Continue };
-    let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+    let mut next = if request.closes {
+        Next::Close
+    } else {
+        Next::Continue
+    };
+    let (path, query) = request
+        .target
+        .split_once('?')
+        .unwrap_or((&request.target, ""));
     let (status, body) = match (request.method.as_str(), path) {
         ("GET", "/") => ("200 OK", b"hello from std\n".to_vec()),
         ("GET", "/count") => ("200 OK", format!("{count}\n").into_bytes()),

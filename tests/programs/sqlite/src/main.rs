@@ -19,6 +19,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let orders = arguments.next().map_or(Ok(4000), |text| text.parse())?;
     let began = Instant::now();
 
+    if std::fs::exists(&path)? {
+        std::fs::remove_file(&path)?;
+    }
     let mut database = Connection::open(&path)?;
     println!("sqlite {}", rusqlite::version());
     make_tables(&database)?;
@@ -26,9 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     report(&database)?;
     update(&mut database)?;
     database.execute_batch("VACUUM")?;
-    database
-        .close()
-        .map_err(|(_, error)| error)?;
+    database.close().map_err(|(_, error)| error)?;
 
     // What a second opening finds is what reached the file.
     let database = Connection::open(&path)?;
@@ -37,7 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pages: i64 = database.query_row("PRAGMA page_count", [], |row| row.get(0))?;
     println!("integrity {verdict}, {pages} pages");
     println!("file of {} bytes", std::fs::metadata(&path)?.len());
-    eprintln!("sqlite: {orders} orders in {} ns", began.elapsed().as_nanos());
+    eprintln!(
+        "sqlite: {orders} orders in {} ns",
+        began.elapsed().as_nanos()
+    );
     Ok(())
 }
 
@@ -91,7 +95,10 @@ fn fill(database: &mut Connection, orders: u64) -> rusqlite::Result<()> {
 /// Deletes, changes, and takes back one transaction.
 fn update(database: &mut Connection) -> rusqlite::Result<()> {
     let gone = database.execute("DELETE FROM customer WHERE id % 9 = 0", [])?;
-    let cheaper = database.execute("UPDATE purchase SET cents = cents - 10 WHERE cents > 80000", [])?;
+    let cheaper = database.execute(
+        "UPDATE purchase SET cents = cents - 10 WHERE cents > 80000",
+        [],
+    )?;
     println!("{gone} customers deleted, {cheaper} purchases cheaper");
     let transaction = database.transaction()?;
     transaction.execute("DELETE FROM purchase", [])?;

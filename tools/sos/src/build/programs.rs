@@ -19,7 +19,7 @@ const WITH_C: [&str; 1] = ["sqlite"];
 /// Flags of every C program.
 const C_FLAGS: [&str; 2] = ["-O2", "-Wall"];
 
-/// What a program is built for.
+/// What a WASI program is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Haste {
     /// A test: quick to build.
@@ -37,6 +37,9 @@ impl Haste {
     }
 }
 
+/// The profile of programs for this machine.
+const HOST_PROFILE: &str = "expected";
+
 /// Builds Rust programs for WASI and returns their module files in the same order.
 pub fn wasi_programs(names: &[&str], haste: Haste) -> Result<Vec<PathBuf>> {
     let toolchain = setup::ensure_wasm(WasmTarget::Wasi)?;
@@ -46,7 +49,7 @@ pub fn wasi_programs(names: &[&str], haste: Haste) -> Result<Vec<PathBuf>> {
     }
     let folder = folder(&format!("wasi-{}", toolchain.name()))?;
     let files = folder.join(toolchain.target.triple());
-    build(command, names, haste, &folder)?;
+    build(command, names, haste.profile(), &folder)?;
     let files = files.join(haste.profile());
     let file = |name: &&str| files.join(format!("{name}.wasm"));
     Ok(names.iter().map(file).collect())
@@ -57,8 +60,8 @@ pub fn host_programs(names: &[&str]) -> Result<Vec<PathBuf>> {
     let folder = folder("host")?;
     let mut command = process::clean_cargo("cargo", &[]);
     command.arg("build");
-    build(command, names, Haste::Test, &folder)?;
-    let files = folder.join(Haste::Test.profile());
+    build(command, names, HOST_PROFILE, &folder)?;
+    let files = folder.join(HOST_PROFILE);
     Ok(names.iter().map(|name| files.join(name)).collect())
 }
 
@@ -86,9 +89,9 @@ pub fn host_c_program(name: &str) -> Result<PathBuf> {
     })
 }
 
-fn build(mut command: Command, names: &[&str], haste: Haste, folder: &Path) -> Result<()> {
+fn build(mut command: Command, names: &[&str], profile: &str, folder: &Path) -> Result<()> {
     command
-        .args(["--locked", "--profile", haste.profile(), "--target-dir"])
+        .args(["--locked", "--profile", profile, "--target-dir"])
         .arg(folder)
         .current_dir(paths::workspace()?.join(FOLDER));
     for name in names {
