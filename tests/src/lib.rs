@@ -3,6 +3,7 @@
 
 pub mod qemu;
 pub mod sim;
+pub mod spec;
 
 /// The modules of guests of this workspace, built when needed.
 ///

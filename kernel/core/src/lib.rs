@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+pub mod conformance;
 pub mod control;
 pub mod files;
 pub mod host;

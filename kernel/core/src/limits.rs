@@ -113,7 +113,7 @@ pub const MODULE_GLOBALS: u32 = 10_000;
 /// Tables that one module defines.
 pub const MODULE_TABLES: u32 = 64;
 /// Memories that one module defines.
-pub const MODULE_MEMORIES: u32 = 8;
+pub const MODULE_MEMORIES: u32 = 64;
 /// Data segments of one module, and element segments.
 pub const MODULE_SEGMENTS: u32 = 100_000;
 /// Bytes of a function's name in a backtrace.

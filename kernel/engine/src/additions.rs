@@ -67,6 +67,13 @@ impl Module {
     }
 }
 
+impl MemoryType {
+    /// Bytes of a page: 65 536 unless the module says otherwise.
+    pub fn page_bytes(self) -> u64 {
+        1 << self.page_size_log2()
+    }
+}
+
 impl Instance {
     /// The instance's memory `index`, exported or not.
     pub fn memory<T>(&self, store: &Store<T>, index: u32) -> Option<Memory> {

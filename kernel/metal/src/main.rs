@@ -56,7 +56,7 @@ extern "C" fn kernel_main(start_info: u64) -> ! {
         clocks.timer_hz / 1000,
         clocks.reference,
     );
-    self_test::run(info.command_line());
+    self_test::run(info.command_line(), boot_image(&info));
     let mut machine = BareMachine::new(platform);
     self_test::run_on(&mut machine, info.command_line());
     let name = options::value(info.command_line(), "name");

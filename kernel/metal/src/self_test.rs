@@ -2,6 +2,7 @@
 //! the lines it prints. A kernel without that word never comes here.
 
 mod channel;
+mod spec;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -15,7 +16,7 @@ use crate::machine::BareMachine;
 use crate::mem::{PAGE_BYTES, frames, guest, heap};
 
 /// Runs the test that the command line names, if any.
-pub fn run(command_line: &str) {
+pub fn run(command_line: &str, module: Option<&[u8]>) {
     match options::value(command_line, "test") {
         Some("fault") => read_nowhere(),
         Some("write-code") => write_code(),
@@ -28,6 +29,7 @@ pub fn run(command_line: &str) {
         Some("heap") => exercise_heap(),
         Some("copy") => check_memory_functions(),
         Some("speed") => measure_speed(),
+        Some("spec") => spec::run(module.unwrap_or_default()),
         _ => {}
     }
 }

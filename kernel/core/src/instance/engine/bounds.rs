@@ -8,7 +8,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 use sos_engine::errors::{ErrorKind, InstantiationError, MemoryError, TableError};
-use sos_engine::{Error, GuestMemory, LimiterError, ResourceLimiter, StackLimits};
+use sos_engine::{Error, GuestMemory, LimiterError, MemoryType, ResourceLimiter, StackLimits};
 
 /// What one execution may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,11 +110,11 @@ pub(super) fn reserve(
     memories: &mut dyn FnMut(MemoryRequest) -> Result<GuestMemory, ReserveError>,
     limits: &EngineLimits,
 ) -> Result<Vec<GuestMemory>, StartError> {
-    // Validation bounds both counts of 64 KiB pages well below overflow for 32-bit memories; for
-    // 64-bit ones saturation only means "too much".
-    let bytes = |pages: u64| pages.saturating_mul(65_536);
+    // Validation bounds both counts of pages well below overflow for 32-bit memories; for 64-bit
+    // ones saturation only means "too much".
+    let bytes = |memory: MemoryType, pages: u64| pages.saturating_mul(memory.page_bytes());
     let wanted_bytes = module.inner.defined_memories().fold(0_u64, |sum, memory| {
-        sum.saturating_add(bytes(memory.minimum()))
+        sum.saturating_add(bytes(memory, memory.minimum()))
     });
     if wanted_bytes > limits.memory_bytes {
         let limit_bytes = limits.memory_bytes;
@@ -128,9 +128,11 @@ pub(super) fn reserve(
         .inner
         .defined_memories()
         .map(|memory| {
-            let minimum_bytes = bytes(memory.minimum());
+            let minimum_bytes = bytes(memory, memory.minimum());
             let within_limit = minimum_bytes + spare_bytes;
-            let declared = memory.maximum().map_or(u64::MAX, bytes);
+            let declared = memory
+                .maximum()
+                .map_or(u64::MAX, |pages| bytes(memory, pages));
             let addressable = if memory.is_64() { u64::MAX } else { 1 << 32 };
             let maximum_bytes = within_limit.min(declared).min(addressable);
             memories(MemoryRequest {

@@ -22,7 +22,7 @@ pub(super) const ENTRY: &str = "_start";
 /// unloading a module gives its memory back.
 #[derive(Debug)]
 pub struct Engine {
-    config: Config,
+    pub(super) config: Config,
 }
 
 /// A validated and translated module with its imports resolved.
@@ -187,6 +187,7 @@ impl Engine {
             // Lazy translation would make running out of fuel while translating final.
             .compilation_mode(CompilationMode::Eager)
             .wasm_wide_arithmetic(true)
+            .wasm_custom_page_sizes(true)
             .ignore_custom_sections(true)
             // A stack belongs to one execution and has its limits: none is passed on.
             .set_max_cached_stacks(0)
@@ -339,7 +340,7 @@ fn value_name(value: ValType) -> &'static str {
 }
 
 /// Sorts the engine's refusals.
-fn refusal(error: &sos_engine::Error) -> LoadError {
+pub(super) fn refusal(error: &sos_engine::Error) -> LoadError {
     let ErrorKind::UserLimits(limit) = error.kind() else {
         return LoadError::Invalid {
             reason: error.to_string().into_boxed_str(),

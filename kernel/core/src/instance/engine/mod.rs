@@ -12,6 +12,7 @@ mod bounds;
 mod calls;
 mod execution;
 mod load;
+mod session;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -20,4 +21,5 @@ pub use backtrace::{Backtrace, Frame, Place};
 pub use bounds::{EngineLimits, MemoryRequest, StartError};
 pub use execution::Execution;
 pub use load::{Engine, Item, LoadError, Module};
+pub use session::{InstanceId, ModuleId, Session, SessionError, Value};
 pub use stop::{Retry, Stop, Trap, TrapReason};
