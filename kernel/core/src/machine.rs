@@ -1,7 +1,7 @@
 //! The seam between core, which decides, and a machine, which does (D1).
 //!
-//! Two machines implement [`Machine`]: bare metal (`kernel/metal`) and the simulated one
-//! (`tests/src/sim`). Core calls it only from [`crate::kernel::Kernel::turn`], on one CPU.
+//! Three machines implement [`Machine`]: bare metal (`kernel/metal`), the simulated one
+//! (`tests/src/sim`) and an ordinary process (`tools/sos/src/hosted`). Core calls it only from [`crate::kernel::Kernel::turn`], on one CPU.
 
 use alloc::sync::Arc;
 use core::fmt;

@@ -2,12 +2,13 @@
 //!
 //! [`setup`] finds or installs what is missing, [`build`] makes the kernel and the guests,
 //! [`manifest`] reads TOML, [`image`] packs both into a boot image, [`lan`] joins nodes, [`qemu`]
-//! runs them, [`cli`] is the command line over them and [`project`] makes new services. The rest
-//! serves these: [`paths`], [`lock`], [`process`], [`terminal`], [`symbols`].
+//! runs them, [`hosted`] runs one without it, [`cli`] is the command line over them and [`project`] makes new services. The rest
+//! serves these: [`paths`], [`lock`], [`process`], [`terminal`], [`symbols`], `wake`.
 
 pub mod bench;
 pub mod build;
 pub mod cli;
+pub mod hosted;
 pub mod image;
 pub mod lan;
 pub mod lock;
@@ -19,3 +20,4 @@ pub mod qemu;
 pub mod setup;
 pub mod symbols;
 pub mod terminal;
+mod wake;

@@ -15,7 +15,7 @@ use super::fabric::{Fabric, Origin, PortId};
 use super::framing::{Fill, FrameReader};
 use super::gateway::{Gateway, Surroundings};
 use super::poll::{EventBuffer, Interest, Poller, Readiness, Token};
-use super::wake::Waker;
+use crate::wake::Waker;
 
 /// Work that another thread hands to the LAN's.
 pub(super) type Command = Box<dyn FnOnce(&mut Core) + Send>;

@@ -28,7 +28,6 @@ mod switch;
 mod tap;
 #[cfg(test)]
 mod tests;
-mod wake;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -52,11 +51,11 @@ pub use gateway::Lease;
 pub use tap::{Tap, TapRx, TapTx};
 
 use self::core::{Command, Core, HostListener};
+use crate::wake::Waker;
 use fabric::Fabric;
 use gateway::Gateway;
 use pcap::PcapWriter;
 use poll::{Interest, Poller, Token};
-use wake::Waker;
 
 /// The gateway's station address: locally administered, the same on every LAN.
 pub const GATEWAY_MAC: EthernetAddress = EthernetAddress([0x52, 0x55, 0x0a, 0x00, 0x02, 0x02]);

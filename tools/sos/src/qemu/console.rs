@@ -61,7 +61,7 @@ pub enum ConsoleError {
 
 impl Console {
     /// A console that types into `input`; what is printed comes by [`Console::follow`].
-    pub(super) fn new(input: impl Write + Send + 'static) -> Console {
+    pub(crate) fn new(input: impl Write + Send + 'static) -> Console {
         Console {
             shared: Arc::new(Shared {
                 state: Mutex::default(),
@@ -101,13 +101,14 @@ impl Console {
     }
 
     /// Marks that nothing more will be printed.
-    pub(super) fn close(&self, reason: String) {
+    pub(crate) fn close(&self, reason: String) {
         self.state().closed.get_or_insert(reason);
         *self.input() = None;
         self.shared.changed.notify_all();
     }
 
-    fn printed(&self, bytes: &[u8]) {
+    /// Takes in a piece of what the machine prints.
+    pub(crate) fn printed(&self, bytes: &[u8]) {
         let mut state = self.state();
         let room = KEPT_BYTES.saturating_sub(state.printed.len());
         state

@@ -36,7 +36,7 @@ use resolver::{Asked, Resolver};
 use super::config::LanConfig;
 use super::fabric::{Fabric, Origin};
 use super::poll::Poller;
-use super::wake::Waker;
+use crate::wake::Waker;
 
 const DNS_PORT: u16 = 53;
 

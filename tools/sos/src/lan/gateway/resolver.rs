@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use super::dns::Question;
-use crate::lan::wake::Waker;
+use crate::wake::Waker;
 
 /// Questions that wait for the host; further ones are answered with a failure.
 const QUESTIONS_MAX: usize = 64;
