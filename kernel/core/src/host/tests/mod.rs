@@ -22,28 +22,28 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
-use sos_abi::{CallId, ErrorCode, SocketAddress};
+use sos_abi::{CallId, ErrorCode, HostCall, SocketAddress};
 
 /// Who makes a call: 10.0.0.10 or 10.0.0.11.
-const A: usize = 0;
-const B: usize = 1;
+pub(in crate::host) const A: usize = 0;
+pub(in crate::host) const B: usize = 1;
 
 /// Handles that a guest of these tests may hold.
-const SOCKETS: u32 = 8;
-const MEMORY_BYTES: usize = 256 * 1024;
+pub(in crate::host) const SOCKETS: u32 = 8;
+pub(in crate::host) const MEMORY_BYTES: usize = 256 * 1024;
 
 /// Places in the guests' memories that tests write to and read from.
-const ADDRESS: u32 = 0x100;
-const PEER: u32 = 0x200;
-const ENTRIES: u32 = 0x400;
-const TEXT: u32 = 0x1000;
-const BUFFER: u32 = 0x10000;
+pub(in crate::host) const ADDRESS: u32 = 0x100;
+pub(in crate::host) const PEER: u32 = 0x200;
+pub(in crate::host) const ENTRIES: u32 = 0x400;
+pub(in crate::host) const TEXT: u32 = 0x1000;
+pub(in crate::host) const BUFFER: u32 = 0x10000;
 
 /// Wall time at node time zero.
-const WALL_NANOS: u64 = 1_700_000_000_000_000_000;
+pub(in crate::host) const WALL_NANOS: u64 = 1_700_000_000_000_000_000;
 
 #[derive(Default)]
-struct TestClock(AtomicU64);
+pub(in crate::host) struct TestClock(AtomicU64);
 
 impl Clock for TestClock {
     fn now(&self) -> Time {
@@ -56,15 +56,15 @@ impl Clock for TestClock {
 }
 
 /// One guest with the memory of its program.
-struct Instance {
-    guest: Guest,
-    memory: Vec<u8>,
+pub(in crate::host) struct Instance {
+    pub(in crate::host) guest: Guest,
+    pub(in crate::host) memory: Vec<u8>,
 }
 
-struct World {
+pub(in crate::host) struct World {
     clock: Arc<TestClock>,
     fabric: Fabric,
-    instances: Vec<Instance>,
+    pub(in crate::host) instances: Vec<Instance>,
 }
 
 fn interface(port: PortId, fabric: &Fabric, last: u8) -> InterfaceConfig {
@@ -109,7 +109,7 @@ fn setup(clock: Arc<TestClock>, stack: Stack) -> GuestSetup {
 }
 
 impl World {
-    fn new() -> World {
+    pub(in crate::host) fn new() -> World {
         let clock = Arc::new(TestClock::default());
         clock.0.store(5_000_000_000, Ordering::Relaxed);
         let mut fabric = Fabric::new();
@@ -138,18 +138,24 @@ impl World {
         }
     }
 
-    fn guest(&mut self, who: usize) -> &mut Guest {
+    pub(in crate::host) fn guest(&mut self, who: usize) -> &mut Guest {
         &mut self.instances[who].guest
     }
 
-    fn advance(&mut self, duration: Duration) {
+    pub(in crate::host) fn advance(&mut self, duration: Duration) {
         self.clock
             .0
             .fetch_add(duration.as_nanos() as u64, Ordering::Relaxed);
     }
 
     /// Makes a call.
-    fn call(&mut self, who: usize, call: CallId, arguments: &[i64]) -> Outcome {
+    pub(in crate::host) fn call(
+        &mut self,
+        who: usize,
+        call: impl Into<HostCall>,
+        arguments: &[i64],
+    ) -> Outcome {
+        let call = call.into();
         let cells: Vec<u64> = arguments
             .iter()
             .zip(call.signature().parameters)
@@ -166,7 +172,7 @@ impl World {
             call.name()
         );
         let Instance { guest, memory } = &mut self.instances[who];
-        let outcome = guest.call(memory, call.into(), &cells);
+        let outcome = guest.call(memory, call, &cells);
         assert!(guest.cost() > 0, "{} is for free", call.name());
         assert_eq!(
             guest.is_blocked(),
@@ -177,18 +183,23 @@ impl World {
         outcome
     }
 
-    fn retry(&mut self, who: usize) -> Outcome {
+    pub(in crate::host) fn retry(&mut self, who: usize) -> Outcome {
         let Instance { guest, memory } = &mut self.instances[who];
         guest.retry(memory)
     }
 
     /// Makes a call that is over at once and gives an `i32`.
-    fn done(&mut self, who: usize, call: CallId, arguments: &[i64]) -> Result<i32, ErrorCode> {
+    pub(in crate::host) fn done(
+        &mut self,
+        who: usize,
+        call: CallId,
+        arguments: &[i64],
+    ) -> Result<i32, ErrorCode> {
         outcome_result(self.call(who, call, arguments))
     }
 
     /// Lets both stacks work for some time.
-    fn run(&mut self, duration: Duration) {
+    pub(in crate::host) fn run(&mut self, duration: Duration) {
         let step = Duration::from_millis(1);
         let mut passed = Duration::ZERO;
         while passed < duration {
@@ -201,7 +212,7 @@ impl World {
     }
 
     /// Lets both stacks work and tries the blocked call again until it is over.
-    fn finish(&mut self, who: usize) -> Result<i32, ErrorCode> {
+    pub(in crate::host) fn finish(&mut self, who: usize) -> Result<i32, ErrorCode> {
         for _ in 0..100_000 {
             self.run(Duration::from_millis(1));
             match self.retry(who) {
@@ -213,33 +224,38 @@ impl World {
     }
 
     /// Makes a call and waits for its end.
-    fn wait(&mut self, who: usize, call: CallId, arguments: &[i64]) -> Result<i32, ErrorCode> {
+    pub(in crate::host) fn wait(
+        &mut self,
+        who: usize,
+        call: CallId,
+        arguments: &[i64],
+    ) -> Result<i32, ErrorCode> {
         match self.call(who, call, arguments) {
             Outcome::Blocked => self.finish(who),
             outcome => outcome_result(outcome),
         }
     }
 
-    fn write(&mut self, who: usize, at: u32, bytes: &[u8]) {
+    pub(in crate::host) fn write(&mut self, who: usize, at: u32, bytes: &[u8]) {
         self.instances[who].memory[at as usize..][..bytes.len()].copy_from_slice(bytes);
     }
 
-    fn read(&self, who: usize, at: u32, length: usize) -> &[u8] {
+    pub(in crate::host) fn read(&self, who: usize, at: u32, length: usize) -> &[u8] {
         &self.instances[who].memory[at as usize..][..length]
     }
 
-    fn write_address(&mut self, who: usize, at: u32, address: &str) {
+    pub(in crate::host) fn write_address(&mut self, who: usize, at: u32, address: &str) {
         let address: SocketAddr = address.parse().unwrap();
         self.write(who, at, SocketAddress::encode(address).as_bytes());
     }
 
-    fn read_address(&self, who: usize, at: u32) -> SocketAddr {
+    pub(in crate::host) fn read_address(&self, who: usize, at: u32) -> SocketAddr {
         let bytes = self.read(who, at, SocketAddress::BYTES).try_into().unwrap();
         SocketAddress::from_bytes(bytes).decode().unwrap()
     }
 
     /// A listens on port 80.
-    fn listen(&mut self) -> i64 {
+    pub(in crate::host) fn listen(&mut self) -> i64 {
         self.write_address(A, ADDRESS, "0.0.0.0:80");
         self.done(A, CallId::TcpListen, &[ADDRESS.into(), 16])
             .unwrap()
@@ -247,7 +263,7 @@ impl World {
     }
 
     /// A connection from B to A: the listener, A's end and B's end.
-    fn connected(&mut self) -> (i64, i64, i64) {
+    pub(in crate::host) fn connected(&mut self) -> (i64, i64, i64) {
         let listener = self.listen();
         self.write_address(B, ADDRESS, "10.0.0.10:80");
         let client = self

@@ -48,18 +48,29 @@ impl Guest {
     }
 
     /// The first argument of a WASI program is its name.
-    fn program_and_arguments(&self) -> impl Iterator<Item = &str> {
+    fn program_and_arguments(&self) -> impl Iterator<Item = &str> + Clone {
         let arguments = self.arguments.iter().map(String::as_str);
         core::iter::once(self.program.as_str()).chain(arguments)
     }
 
-    fn variables(&self) -> impl Iterator<Item = [&str; 3]> {
+    fn variables(&self) -> impl Iterator<Item = [&str; 3]> + Clone {
         let variables = self.environment.iter();
         variables.map(|(key, value)| [key.as_str(), "=", value.as_str()])
     }
 }
 
-/// Writes the number of texts and the bytes that they take with their ends.
+/// The number of texts and the bytes that they take with their ends.
+fn sizes<'a, const N: usize>(texts: impl Iterator<Item = [&'a str; N]>) -> (u32, u32) {
+    let (mut count, mut total) = (0, 0);
+    for parts in texts {
+        count += 1;
+        total += 1 + parts.iter().map(|part| part.len()).sum::<usize>();
+    }
+    // A manifest's arguments and variables are far below 4 GiB (`limits`).
+    (count, total as u32)
+}
+
+/// Writes the number of texts and the bytes that they take.
 fn write_sizes<'a, const N: usize>(
     memory: &mut [u8],
     arguments: Arguments<'_>,
@@ -67,14 +78,9 @@ fn write_sizes<'a, const N: usize>(
 ) -> WasiResult {
     let count_out = Out::<4>::new(memory, arguments.u32(0))?;
     let bytes_out = Out::<4>::new(memory, arguments.u32(1))?;
-    let (mut count, mut total) = (0, 0);
-    for parts in texts {
-        count += 1;
-        total += 1 + parts.iter().map(|part| part.len()).sum::<usize>();
-    }
-    // A manifest's arguments and variables are far below 4 GiB (`limits`).
+    let (count, total) = sizes(texts);
     count_out.write_u32(memory, count)?;
-    bytes_out.write_u32(memory, total as u32)?;
+    bytes_out.write_u32(memory, total)?;
     Ok(Progress::Done)
 }
 
@@ -83,21 +89,20 @@ fn write_sizes<'a, const N: usize>(
 fn write_texts<'a, const N: usize>(
     memory: &mut [u8],
     arguments: Arguments<'_>,
-    texts: impl Iterator<Item = [&'a str; N]>,
+    texts: impl Iterator<Item = [&'a str; N]> + Clone,
 ) -> Result<usize, Errno> {
-    let (pointers, start) = (arguments.u32(0), arguments.u32(1));
-    let mut at = start;
+    let (pointers, mut at) = (arguments.u32(0), arguments.u32(1));
+    let (count, total) = sizes(texts.clone());
+    array(memory, pointers, count, POINTER)?;
+    bytes(memory, at, total)?;
+    // Both arrays are in bounds, so nothing below overflows.
     for (index, parts) in texts.enumerate() {
-        array(memory, pointers, index as u32 + 1, POINTER)?;
-        // The array is in bounds, so this does not overflow.
         let pointer = Out::<4>::new(memory, pointers + index as u32 * POINTER)?;
         pointer.write_u32(memory, at)?;
         for part in parts.into_iter().chain(["\0"]) {
-            let length = part.len() as u32;
-            bytes_mut(memory, at, length)?.copy_from_slice(part.as_bytes());
-            at = at.checked_add(length).ok_or(Errno::Fault)?;
+            bytes_mut(memory, at, part.len() as u32)?.copy_from_slice(part.as_bytes());
+            at += part.len() as u32;
         }
     }
-    bytes(memory, start, at - start)?;
-    Ok((at - start) as usize)
+    Ok(total as usize)
 }

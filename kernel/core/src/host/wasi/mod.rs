@@ -19,6 +19,9 @@ mod time;
 mod transfer;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use sos_abi::wasi::{Errno, WasiCall};
 
 use super::guest::Guest;
