@@ -17,6 +17,7 @@ use super::memory::Arguments;
 use super::pending::{ARGUMENTS, Pending, Step, StepResult, Wait};
 use super::streams::{Streams, StreamsTo};
 use super::wasi::{Descriptors, ErrorLine};
+use crate::files::FileSystem;
 use crate::instance::{HostFault, HostState, Outcome};
 use crate::machine::{Clock, Time};
 use crate::net::fabric::Fabric;
@@ -43,6 +44,8 @@ pub struct GuestSetup {
     pub random_seed: [u8; 32],
     /// Bytes of log that are kept.
     pub log_bytes: u64,
+    /// Its files.
+    pub files: FileSystem,
     /// Handles that may be open at once.
     pub sockets: u32,
     /// Its network.
@@ -66,6 +69,8 @@ pub struct Guest {
     /// Its network, which runs on guest time.
     pub stack: Stack,
     pub(super) random: ChaCha12Rng,
+    /// Its files.
+    pub files: FileSystem,
     pub(super) error_line: ErrorLine,
     pub(super) arguments: Vec<String>,
     pub(super) program: String,
@@ -92,6 +97,7 @@ impl Guest {
             cpu: CpuClock::default(),
             stack: setup.stack,
             random: ChaCha12Rng::from_seed(setup.random_seed),
+            files: setup.files,
             error_line: ErrorLine::default(),
             arguments: setup.arguments,
             program: setup.program,

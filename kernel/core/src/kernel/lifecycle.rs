@@ -1,5 +1,6 @@
 //! Starting, stopping, pausing and restarting instances.
 
+use super::files::{image_files, open_preopens};
 use super::record::{Activity, Ended, Held, Live, Remains, State, Usage};
 use super::{Kernel, admission};
 use crate::control::ControlError;
@@ -202,6 +203,7 @@ impl Kernel {
             arguments: spec.arguments.clone(),
             program: spec.module_name.clone(),
             environment: spec.environment.clone(),
+            files: image_files(spec, &mut self.blobs, self.clock.wall_nanos())?,
             config: spec.config.clone(),
             identity: Identity {
                 instance: spec.name.clone(),
@@ -240,6 +242,7 @@ impl Kernel {
                 .open_listener(listener)
                 .map_err(|error| format!("listener on TCP port {}: {error}", listener.port))?;
         }
+        open_preopens(spec, &mut guest)?;
         let limits = EngineLimits {
             memory_bytes: spec.limits.memory_bytes,
             table_elements: spec.limits.table_elements,

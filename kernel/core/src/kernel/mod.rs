@@ -7,12 +7,14 @@
 //! - `record`: what is kept of one instance; - `lifecycle`: start, stop, pause, restart policies;
 //! - `run`: slices and wake-ups; - `traffic`: frames between NICs, fabric and stacks;
 //! - `admission`: what the memory that is left allows; - `blobs`: modules and files by hash;
+//! - `files`: which of them an instance starts with;
 //! - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node;
 //! - `table`: places of records.
 
 mod admission;
 mod answer;
 mod blobs;
+mod files;
 mod lifecycle;
 mod listing;
 mod operator;

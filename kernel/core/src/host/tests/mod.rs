@@ -12,6 +12,7 @@ mod time;
 mod udp;
 
 use super::*;
+use crate::files::{FileLimits, FileSystem};
 use crate::instance::{HostFault, HostState, Outcome};
 use crate::machine::{Clock, Duration, Time};
 use crate::net::fabric::{Fabric, PortId};
@@ -88,6 +89,13 @@ fn setup(clock: Arc<TestClock>, stack: Stack) -> GuestSetup {
     GuestSetup {
         arguments: vec![text("first"), text("zweites ä")],
         program: text("program.wasm"),
+        files: FileSystem::new(
+            FileLimits {
+                bytes: 1024 * 1024,
+                files: 100,
+            },
+            WALL_NANOS,
+        ),
         environment: vec![(text("HOME"), text("/")), (text("EMPTY"), text(""))],
         config: vec![
             (text("port"), text("80")),

@@ -7,6 +7,7 @@ use sos_abi::wasi::Errno;
 
 use super::rights::{self, Rights};
 use super::stdio::Stream;
+use crate::files::InodeId;
 use crate::host::streams::OutputStream;
 use crate::limits;
 use crate::net::stack::SocketId;
@@ -20,6 +21,18 @@ pub enum Kind {
     Listener(SocketId),
     /// A TCP connection.
     Connection(SocketId),
+    /// A file, which is retained.
+    File {
+        /// Which file.
+        inode: InodeId,
+        /// Where the next read or write begins.
+        position: u64,
+    },
+    /// A directory, which is retained.
+    Directory {
+        /// Which directory.
+        inode: InodeId,
+    },
 }
 
 /// One open descriptor.
@@ -71,6 +84,18 @@ impl Descriptor {
         Descriptor::new(Kind::Listener(socket), rights)
     }
 
+    /// A directory that the program finds open under this name.
+    pub fn preopen(name: &str, inode: InodeId) -> Descriptor {
+        let rights = Rights {
+            base: rights::DIRECTORY,
+            inheriting: rights::DIRECTORY | rights::FILE,
+        };
+        Descriptor {
+            preopen: Some(name.into()),
+            ..Descriptor::new(Kind::Directory { inode }, rights)
+        }
+    }
+
     /// Whether none of its calls waits.
     pub fn is_nonblocking(&self) -> bool {
         self.flags & super::wire::fd_flags::NONBLOCK != 0
@@ -93,7 +118,7 @@ impl Kind {
     fn is_socket(self) -> bool {
         match self {
             Kind::Listener(_) | Kind::Connection(_) => true,
-            Kind::Stream(_) => false,
+            Kind::Stream(_) | Kind::File { .. } | Kind::Directory { .. } => false,
         }
     }
 }

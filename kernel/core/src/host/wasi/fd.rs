@@ -10,10 +10,23 @@ use super::wire::{
     PRESTAT_SOCKET, fd_flags,
 };
 use super::{Progress, WasiResult};
+use crate::files::{FileError, InodeId};
 use crate::host::guest::Guest;
 use crate::host::memory::Arguments;
 
 impl Guest {
+    /// Opens a directory that the program finds open under `name`, at the next free descriptor.
+    ///
+    /// # Errors
+    /// Those of [`FileSystem::retain`](crate::files::FileSystem::retain), and
+    /// [`FileError::NoSpace`] when there are too many descriptors.
+    pub fn open_directory(&mut self, name: &str, inode: InodeId) -> Result<(), FileError> {
+        self.files.retain(inode)?;
+        let inserted = self.descriptors.insert(Descriptor::preopen(name, inode));
+        inserted.map_err(|_| FileError::NoSpace)?;
+        Ok(())
+    }
+
     pub(super) fn fd_close(&mut self, arguments: Arguments<'_>) -> WasiResult {
         let descriptor = self.descriptors.remove(arguments.u32(0))?;
         self.release(descriptor);
@@ -33,6 +46,7 @@ impl Guest {
         match descriptor.kind {
             Kind::Stream(_) => {}
             Kind::Listener(socket) | Kind::Connection(socket) => self.stack.close(socket),
+            Kind::File { inode, .. } | Kind::Directory { inode } => self.files.release(inode),
         }
     }
 
@@ -82,6 +96,7 @@ impl Guest {
             Kind::Stream(_) | Kind::Listener(_) | Kind::Connection(_) => {
                 FileStat::of_device(self.file_type(descriptor.kind))
             }
+            Kind::File { inode, .. } | Kind::Directory { inode } => self.files.stat(inode)?.into(),
         };
         out.write(memory, stat.encode())?;
         Ok(Progress::Done)
@@ -94,7 +109,9 @@ impl Guest {
         let number = arguments.u32(0);
         let (tag, length) = match self.descriptors.get(number)?.kind {
             Kind::Listener(_) | Kind::Connection(_) => (PRESTAT_SOCKET, 0),
-            Kind::Stream(_) => (PRESTAT_DIRECTORY, self.preopen_name(number)?.len()),
+            Kind::Stream(_) | Kind::File { .. } | Kind::Directory { .. } => {
+                (PRESTAT_DIRECTORY, self.preopen_name(number)?.len())
+            }
         };
         let mut prestat = [0; PRESTAT_BYTES];
         prestat[0] = tag;
@@ -124,6 +141,8 @@ impl Guest {
         match kind {
             Kind::Stream(_) => self.stream_type(),
             Kind::Listener(_) | Kind::Connection(_) => FileType::SocketStream,
+            Kind::File { .. } => FileType::RegularFile,
+            Kind::Directory { .. } => FileType::Directory,
         }
     }
 

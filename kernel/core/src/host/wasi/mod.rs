@@ -8,6 +8,7 @@
 mod descriptors;
 mod facts;
 mod fd;
+mod files;
 mod iovec;
 mod memory;
 mod poll;

@@ -147,6 +147,12 @@ impl Guest {
         descriptor.require(POLL_FD_READWRITE | FD_READ)?;
         Ok(match descriptor.kind {
             Kind::Stream(stream) => self.stream_state(stream),
+            // A file is always ready; directories do not have the right.
+            Kind::File { inode, position } => {
+                let rest = self.files.size(inode)?.saturating_sub(position);
+                State::Ready(Ready::bytes(usize::try_from(rest).unwrap_or(usize::MAX)))
+            }
+            Kind::Directory { .. } => return Err(Errno::IsDir),
             Kind::Listener(socket) | Kind::Connection(socket) => {
                 let state = self.stack.readiness(socket);
                 let waiting = self.stack.tcp_waiting(socket);
@@ -163,6 +169,8 @@ impl Guest {
         descriptor.require(POLL_FD_READWRITE | FD_WRITE)?;
         Ok(match descriptor.kind {
             Kind::Stream(stream) => self.stream_state(stream),
+            Kind::File { .. } => State::Ready(Ready::bytes(limits::HOST_CALL_BYTES)),
+            Kind::Directory { .. } => return Err(Errno::IsDir),
             Kind::Listener(socket) | Kind::Connection(socket) => {
                 let state = self.stack.readiness(socket);
                 let room = self.stack.tcp_waiting(socket).room;

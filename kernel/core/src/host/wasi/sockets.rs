@@ -64,7 +64,9 @@ impl Guest {
         let socket = match listener.kind {
             Kind::Listener(socket) => socket,
             Kind::Connection(_) => return Err(Errno::Inval),
-            Kind::Stream(_) => return Err(Errno::NotSock),
+            Kind::Stream(_) | Kind::File { .. } | Kind::Directory { .. } => {
+                return Err(Errno::NotSock);
+            }
         };
         let new_flags = flags(arguments.u32(1), fd_flags::NONBLOCK)?;
         let out = Out::<4>::new(memory, arguments.u32(2))?;
@@ -158,7 +160,9 @@ impl Guest {
         let socket = match descriptor.kind {
             Kind::Connection(socket) => socket,
             Kind::Listener(_) => return Err(Errno::NotConn),
-            Kind::Stream(_) => return Err(Errno::NotSock),
+            Kind::Stream(_) | Kind::File { .. } | Kind::Directory { .. } => {
+                return Err(Errno::NotSock);
+            }
         };
         Ok(Claimed {
             connection: Connection {
