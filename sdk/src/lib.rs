@@ -24,6 +24,7 @@
 //! [`net`], [`time`], [`log`], [`console`], [`config`], [`random`] and [`identity`] are shaped like
 //! `std`'s; [`poll`] serves many sockets at once, and [`http`] is a small HTTP/1.1 server over it
 //! (feature `http`), [`serve`] the same for other protocols. Calls wait unless a socket was set to non-blocking.
+//! [`task`] runs asynchronous tasks, many in one instance.
 //!
 //! With the feature `std` (default) sockets implement `std::io::Read` and `Write`. Without it the
 //! SDK needs `alloc` only: the service then is `#![no_std] #![no_main]` and names a global
@@ -51,6 +52,7 @@ pub mod random;
 pub mod runtime;
 pub mod serve;
 mod sys;
+pub mod task;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod time;

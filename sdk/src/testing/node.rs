@@ -168,6 +168,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         let count = self.seat.turns.lock().guests.len();
         self.seat.end_all(1..count);
+        crate::task::clear();
         set_seat(None);
         for thread in self.threads.take() {
             // Its panics were caught and are known as ends.
