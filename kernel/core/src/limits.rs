@@ -75,6 +75,8 @@ pub const FILE_NAME_BYTES: usize = 255;
 pub const PATH_BYTES: usize = 4096;
 /// Symbolic links that are followed on the way of one path.
 pub const LINKS_FOLLOWED: usize = 40;
+/// Bytes of one path and of all links that are followed on its way.
+pub const WALK_BYTES: usize = 16 * 1024;
 /// Bytes of one log line; longer ones are split.
 pub const LOG_LINE_BYTES: usize = 1024;
 /// Console bytes of an instance that are kept for an operator to read.

@@ -323,7 +323,7 @@ impl FileSystem {
             return Ok(());
         }
         if let Some(replaced) = new.inode {
-            self.check_replacement(kind, replaced)?;
+            self.check_replacement(kind, old.parent, replaced)?;
         }
         self.move_name(inode, kind, &old, &new, now_ns)
     }
@@ -349,8 +349,17 @@ impl FileSystem {
         }
     }
 
-    /// Makes sure that something of `kind` may take the place of `replaced`.
-    fn check_replacement(&self, kind: FileKind, replaced: InodeId) -> Result<(), FileError> {
+    /// Makes sure that something of `kind` in `parent` may take the place of `replaced`.
+    fn check_replacement(
+        &self,
+        kind: FileKind,
+        parent: InodeId,
+        replaced: InodeId,
+    ) -> Result<(), FileError> {
+        // As on Linux, this comes before the question whether the kinds agree.
+        if self.is_inside(parent, replaced)? {
+            return Err(FileError::NotEmpty);
+        }
         match (kind, &self.inodes.get(replaced)?.node) {
             (FileKind::Directory, Node::Directory(directory)) if !directory.is_empty() => {
                 Err(FileError::NotEmpty)

@@ -83,6 +83,8 @@ struct Walk<'a> {
     /// The last text comes first. None is empty or begins with a slash.
     texts: Vec<&'a str>,
     links: usize,
+    /// Bytes of the path and of the links that were followed.
+    bytes: usize,
     slash: Slash,
 }
 
@@ -116,7 +118,8 @@ impl<'a> Walk<'a> {
     /// Goes on with the text of a link.
     fn follow(&mut self, text: &'a str) -> Result<(), FileError> {
         self.links += 1;
-        if self.links > limits::LINKS_FOLLOWED {
+        self.bytes += text.len();
+        if self.links > limits::LINKS_FOLLOWED || self.bytes > limits::WALK_BYTES {
             return Err(FileError::Loop);
         }
         if text.starts_with('/') {
@@ -139,6 +142,7 @@ impl FileSystem {
         let mut walk = Walk {
             texts: vec![path_text(path)?],
             links: 0,
+            bytes: path.len(),
             slash: Slash::Absent,
         };
         let mut current = start;

@@ -3,10 +3,15 @@
 
 mod bytes;
 mod changes;
+mod differential;
 mod listing;
+mod model;
 mod names;
 mod paths;
+mod random;
 mod stored;
+
+extern crate std;
 
 use super::*;
 use crate::image::{BlobBytes, blob_hash};

@@ -151,3 +151,17 @@ fn a_path_starts_at_a_directory_that_is_there() {
         Err(FileError::Stale)
     );
 }
+
+#[test]
+fn the_links_on_the_way_of_a_path_are_bounded_in_bytes() {
+    let mut files = empty();
+    put(&mut files, "f", b"");
+    let text = format!("{}f", "./".repeat(2000));
+    for (number, name) in ["1", "2", "3", "4"].into_iter().enumerate() {
+        make_link(&mut files, &text.replace('f', &format!("{number}")), name);
+    }
+    make_link(&mut files, "f", "0");
+    assert_eq!(lookup(&files, "3"), lookup(&files, "f"));
+    let long = format!("{}4", "./".repeat(2000));
+    assert_eq!(lookup(&files, &long), Err(FileError::Loop));
+}
