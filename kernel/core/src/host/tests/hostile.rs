@@ -3,7 +3,7 @@
 use super::*;
 
 /// A guest in a state in which every call could be carried out.
-fn arguments(world: &mut World, call: CallId) -> Vec<i64> {
+pub(super) fn arguments(world: &mut World, call: CallId) -> Vec<i64> {
     let parameters = call.parameter_names();
     let is_udp = matches!(call, CallId::UdpSendTo | CallId::UdpReceiveFrom);
     let handle = match parameters.first() {
@@ -38,7 +38,7 @@ fn arguments(world: &mut World, call: CallId) -> Vec<i64> {
     parameters.iter().map(value).collect()
 }
 
-fn is_pointer(name: &str) -> bool {
+pub(super) fn is_pointer(name: &str) -> bool {
     matches!(
         name,
         "address"

@@ -1,6 +1,7 @@
 //! Host calls as a guest makes them: two guests on one link, and a clock that the test moves.
 
 mod console_and_log;
+mod errors;
 mod facts;
 mod handles;
 mod hostile;
@@ -15,7 +16,7 @@ use super::*;
 use crate::files::{FileLimits, FileSystem};
 use crate::instance::{HostFault, HostState, Outcome};
 use crate::machine::{Clock, Duration, Time};
-use crate::net::fabric::{Fabric, PortId};
+use crate::net::fabric::{Fabric, PortId, PortState};
 use crate::net::stack::{AddressSpec, InterfaceConfig, Stack, StackLimits};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -260,6 +261,13 @@ impl World {
     pub(in crate::host) fn read_address(&self, who: usize, at: u32) -> SocketAddr {
         let bytes = self.read(who, at, SocketAddress::BYTES).try_into().unwrap();
         SocketAddress::from_bytes(bytes).decode().unwrap()
+    }
+
+    /// Cuts the link.
+    fn cut(&mut self) {
+        self.fabric
+            .set_segment_state("link", PortState::Down)
+            .unwrap();
     }
 
     /// A listens on port 80.

@@ -132,3 +132,23 @@ fn a_name_that_is_none_is_refused() {
         assert_eq!(result, Err(ErrorCode::InvalidArgument), "{name:?}");
     }
 }
+
+/// A lookup that fails with `error`.
+pub(super) fn failed_lookup(error: ErrorCode) -> Result<i32, ErrorCode> {
+    let (mut world, server) = world_with_server();
+    if error == ErrorCode::NoNameServer {
+        let mut alone = World::new();
+        alone.write(A, TEXT, NAME);
+        return alone.done(A, CallId::DnsLookup, &lookup(4));
+    }
+    assert_eq!(
+        world.call(B, CallId::DnsLookup, &lookup(4)),
+        Outcome::Blocked
+    );
+    match error {
+        ErrorCode::NoSuchName => answer(&mut world, server, 0, 3),
+        // Otherwise nobody answers.
+        _ => {}
+    }
+    world.finish(B)
+}
