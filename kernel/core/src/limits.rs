@@ -110,6 +110,8 @@ pub const IMAGE_BYTES: usize = 256 * 1024 * 1024;
 pub const MODULE_BYTES: usize = 64 * 1024 * 1024;
 /// Functions that one module defines.
 pub const MODULE_FUNCTIONS: u32 = 100_000;
+/// Bytes of one function's body. Browsers allow 7 654 321 (the WebAssembly JavaScript interface).
+pub const FUNCTION_BYTES: usize = 4 * 1024 * 1024;
 /// Globals that one module defines.
 pub const MODULE_GLOBALS: u32 = 10_000;
 /// Tables that one module defines.

@@ -103,6 +103,90 @@ pub const EDITS: &[Edit] = &[
         change: Replace("    pub(crate) fn internal_memories(&self)"),
     },
     Edit {
+        file: "src/module/mod.rs",
+        why: "translation in steps drives the parser",
+        anchor: "mod parser;\n",
+        change: Replace("pub(crate) mod parser;\n"),
+    },
+    Edit {
+        file: "src/module/mod.rs",
+        why: "translation in steps fills the builder",
+        anchor: "mod builder;\n",
+        change: Replace("pub(crate) mod builder;\n"),
+    },
+    Edit {
+        file: "src/module/mod.rs",
+        why: "the kernel tells what a translated module takes",
+        anchor: "    pub(crate) fn internal_memories(&self)",
+        change: InsertBefore(
+            "    pub(crate) fn data_bytes(&self) -> usize {
+        self.inner.data_segments.len_bytes()
+    }
+
+",
+        ),
+    },
+    Edit {
+        file: "src/module/data.rs",
+        why: "the kernel tells what a translated module takes",
+        anchor: "impl DataSegments {\n",
+        change: InsertAfter(
+            "    /// Bytes of all segments.
+    pub fn len_bytes(&self) -> usize {
+        let passive = self.segments.iter().map(|segment| match &segment.inner {
+            DataSegmentInner::Active(_) => 0,
+            DataSegmentInner::Passive { bytes } => bytes.as_ref().len(),
+        });
+        self.bytes.len() + passive.sum::<usize>()
+    }
+
+",
+        ),
+    },
+    Edit {
+        file: "src/module/data.rs",
+        why: "translation in steps copies data segments into room made once",
+        anchor: "impl DataSegmentsBuilder {\n",
+        change: InsertAfter(
+            "    /// Makes room for so many bytes of active segments.
+    pub fn reserve_bytes(&mut self, bytes: usize) {
+        self.bytes.reserve_exact(bytes);
+    }
+
+",
+        ),
+    },
+    Edit {
+        file: "src/module/parser/mod.rs",
+        why: "translation in steps names the function that comes next",
+        anchor: "    /// Processes the end of the Wasm binary.\n",
+        change: InsertBefore(
+            "    pub(crate) fn engine_funcs(&self) -> u32 {
+        self.engine_funcs
+    }
+
+",
+        ),
+    },
+    Edit {
+        file: "src/module/parser/buffered.rs",
+        why: "translation in steps takes one part of a module at a time",
+        anchor: "    /// Parse the Wasm module header.\n",
+        change: InsertBefore(include_str!("next_part.rs")),
+    },
+    Edit {
+        file: "src/engine/mod.rs",
+        why: "translation in steps hands over each function",
+        anchor: "impl Engine {\n",
+        change: InsertAfter(
+            "    pub(crate) fn init_func(&self, function: EngineFunc, code: CompiledFuncEntry) {
+        self.inner.init_func(function, code)
+    }
+
+",
+        ),
+    },
+    Edit {
         file: "src/module/instantiate/mod.rs",
         why: "the start function is the caller's to run, resumably and with fuel",
         anchor: "            start_func.call(store.as_context_mut(), &[], &mut [])?\n",

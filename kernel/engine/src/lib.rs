@@ -12,7 +12,8 @@
 //! - `linear_memory`: takes the place of wasmi's memory type: no fill, no move, no copy;
 //! - `additions`: instantiation without effects ([`Store::instantiate`]), host functions over raw
 //!   cells ([`Func::from_cells`]), and what a store's memories hold;
-//! - `trace`, `names`: the calls that a program is inside of ([`CallTrace`]), by name.
+//! - `trace`, `names`: the calls that a program is inside of ([`CallTrace`]), by name;
+//! - `translation`: a module translated in bounded steps ([`Translation`]).
 //!
 //! # Memories: a hook, not a rewrite
 //!
@@ -72,12 +73,16 @@ mod names;
 #[warn(missing_docs, unused, clippy::all)]
 #[deny(clippy::undocumented_unsafe_blocks)]
 mod trace;
+#[warn(missing_docs, unused, clippy::all)]
+#[deny(clippy::undocumented_unsafe_blocks)]
+mod translation;
 
 pub use self::{
     additions::{ItemCounts, Segments, StackLimits},
     guest_memory::{GuestMemory, RangeOwner},
     names::function_names,
     trace::{CallTrace, TracedCall},
+    translation::{Translation, Upcoming},
 };
 /// What a limiter answers to end the call; wasmi keeps the name to itself.
 pub use wasmi_core::LimiterError;

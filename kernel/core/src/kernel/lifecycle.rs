@@ -153,7 +153,7 @@ impl Kernel {
         let begin = self.clock.now();
         let module = self
             .engine
-            .load(entry.bytes.clone())
+            .compile(&entry.bytes)
             .map_err(|error| format!("module '{}' is refused: {error}", spec.module_name))?;
         entry.translate_nanos = self.clock.now().since(begin).as_nanos() as u64;
         entry.compiled = Some(module.clone());

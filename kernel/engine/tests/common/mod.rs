@@ -24,6 +24,7 @@ pub struct Running<T: 'static> {
     pub start: Option<Func>,
 }
 
+#[allow(dead_code)] // not every test file looks at it
 /// Instantiates `text`, whose memories get heap bytes for their maximum (or minimum).
 pub fn instantiate(text: &str) -> Running<()> {
     let engine = engine();
@@ -114,6 +115,7 @@ impl<T: 'static> Running<T> {
         self.run(function, results, slice)
     }
 
+    #[allow(dead_code)] // not every test file looks at it
     /// Runs the export `name` and returns its one integer.
     pub fn integer(&mut self, name: &str) -> i64 {
         match self.run_export(name, 1, 1_000_000).result.unwrap()[0] {

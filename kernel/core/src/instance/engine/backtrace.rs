@@ -153,7 +153,7 @@ impl fmt::Display for Place {
 }
 
 /// A name for people: Rust's mangling undone, at most [`limits::FUNCTION_NAME_BYTES`] long.
-fn readable(name: &str) -> Box<str> {
+pub(super) fn readable(name: &str) -> Box<str> {
     let mut text = Bounded(String::new());
     // An error only means that the bound is reached: what fits is kept.
     let _ = write!(text, "{:#}", rustc_demangle::demangle(name));

@@ -1,5 +1,6 @@
 //! Loading: a module's bytes are claims until they are validated, bounded and every import is known.
 
+use super::loading::{Loading, Progress};
 use crate::image::BlobBytes;
 use crate::limits;
 use alloc::boxed::Box;
@@ -68,6 +69,25 @@ impl fmt::Display for Item {
     }
 }
 
+/// A function of a module, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionName {
+    /// Its index in the module.
+    pub index: u32,
+    /// Its name, when the module tells.
+    pub name: Option<Box<str>>,
+}
+
+impl fmt::Display for FunctionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "function {}", self.index)?;
+        match &self.name {
+            Some(name) => write!(f, " ({name})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Why a module was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoadError {
@@ -87,6 +107,15 @@ pub enum LoadError {
     Invalid {
         /// What the validator says, with the offset in the file.
         reason: Box<str>,
+        /// The function that it is about, if it is about one.
+        function: Option<FunctionName>,
+    },
+    /// A function is too long.
+    FunctionTooLarge {
+        /// The function.
+        function: FunctionName,
+        /// The length of its body.
+        bytes: usize,
     },
     /// It imports a function that the kernel does not offer.
     UnknownImport {
@@ -133,12 +162,19 @@ impl fmt::Display for LoadError {
             LoadError::TooMany { item, limit } => {
                 write!(f, "module has too many {item}: at most {limit} are allowed")
             }
-            LoadError::Invalid { reason } => {
-                write!(
-                    f,
-                    "module is not valid WebAssembly: {reason}; build it again"
-                )
+            LoadError::Invalid { reason, function } => {
+                write!(f, "module is not valid WebAssembly: {reason}")?;
+                if let Some(function) = function {
+                    write!(f, ", in {function}")?;
+                }
+                f.write_str("; build it again")
             }
+            LoadError::FunctionTooLarge { function, bytes } => write!(
+                f,
+                "{function} has {bytes} bytes of code, more than {}; split it, or build with less \
+                 inlining",
+                limits::FUNCTION_BYTES
+            ),
             LoadError::UnknownImport {
                 module,
                 name,
@@ -201,48 +237,65 @@ impl Engine {
         Engine { config }
     }
 
-    /// Validates and translates a module (about 50 MB/s), for any number of executions.
+    /// Begins to validate and translate a module, for any number of executions.
+    ///
+    /// # Errors
+    /// [`LoadError::TooLarge`]; everything else is found by the steps.
+    pub fn begin(&self, bytes: BlobBytes) -> Result<Loading, LoadError> {
+        if bytes.len() > limits::MODULE_BYTES {
+            return Err(LoadError::TooLarge { bytes: bytes.len() });
+        }
+        let engine = sos_engine::Engine::new(&self.config);
+        Ok(Loading::new(&engine, bytes))
+    }
+
+    /// Validates and translates a module in one go (about 50 MB/s).
     ///
     /// # Errors
     /// [`LoadError`] names the thing that is wrong.
     pub fn compile(&self, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
-        if wasm.len() > limits::MODULE_BYTES {
-            return Err(LoadError::TooLarge { bytes: wasm.len() });
-        }
-        self.load(BlobBytes::Held(wasm.into()))
-    }
-
-    /// [`compile`](Self::compile) of bytes that are there to stay.
-    ///
-    /// # Errors
-    /// As `compile`.
-    pub fn load(&self, bytes: BlobBytes) -> Result<Arc<Module>, LoadError> {
-        let wasm = &*bytes;
-        if wasm.len() > limits::MODULE_BYTES {
-            return Err(LoadError::TooLarge { bytes: wasm.len() });
-        }
-        let engine = sos_engine::Engine::new(&self.config);
-        let inner = sos_engine::Module::new(&engine, wasm).map_err(|error| refusal(&error))?;
-        let imports = inner
-            .imports()
-            .map(|import| resolve(import.module(), import.name(), import.ty()))
-            .collect::<Result<Vec<_>, LoadError>>()?
-            .into_boxed_slice();
-        match inner.get_export(ENTRY) {
-            Some(ExternType::Func(found))
-                if found.params().is_empty() && found.results().is_empty() => {}
-            Some(ExternType::Func(found)) => {
-                return Err(LoadError::EntryType {
-                    found: type_text(&found),
-                });
+        let mut loading = self.begin(BlobBytes::Held(wasm.into()))?;
+        loop {
+            match loading.step(usize::MAX, u64::MAX) {
+                Progress::Working | Progress::Starved { .. } => {}
+                Progress::Ready(module) => return Ok(module),
+                Progress::Failed(error) => return Err(error),
             }
-            _ => return Err(LoadError::NoEntry),
         }
-        Ok(Arc::new(Module {
-            inner,
-            bytes,
-            imports,
-        }))
+    }
+}
+
+/// Resolves a translated module's imports and looks for its entry.
+pub(super) fn finish(
+    inner: sos_engine::Module,
+    bytes: BlobBytes,
+) -> Result<Arc<Module>, LoadError> {
+    let imports = inner
+        .imports()
+        .map(|import| resolve(import.module(), import.name(), import.ty()))
+        .collect::<Result<Vec<_>, LoadError>>()?
+        .into_boxed_slice();
+    match inner.get_export(ENTRY) {
+        Some(ExternType::Func(found))
+            if found.params().is_empty() && found.results().is_empty() => {}
+        Some(ExternType::Func(found)) => {
+            return Err(LoadError::EntryType {
+                found: type_text(&found),
+            });
+        }
+        _ => return Err(LoadError::NoEntry),
+    }
+    Ok(Arc::new(Module {
+        inner,
+        bytes,
+        imports,
+    }))
+}
+
+impl Module {
+    /// Bytes that its translation takes, its data segments included.
+    pub fn translated_bytes(&self) -> u64 {
+        self.inner.translated_bytes() as u64
     }
 }
 
@@ -340,10 +393,11 @@ fn value_name(value: ValType) -> &'static str {
 }
 
 /// Sorts the engine's refusals.
-pub(super) fn refusal(error: &sos_engine::Error) -> LoadError {
+pub(super) fn refusal(error: &sos_engine::Error, function: Option<FunctionName>) -> LoadError {
     let ErrorKind::UserLimits(limit) = error.kind() else {
         return LoadError::Invalid {
             reason: error.to_string().into_boxed_str(),
+            function,
         };
     };
     let (item, limit) = match *limit {

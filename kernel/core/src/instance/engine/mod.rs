@@ -1,6 +1,6 @@
 //! The engine seam: the only part of core that knows wasmi (`sos_engine`).
 //!
-//! [`Engine::compile`] checks a module and translates it once; [`Execution`] is one instance of it
+//! [`Engine::begin`] checks a module and translates it once, in steps ([`Loading`]); [`Execution`] is one instance of it
 //! with its memories and its guest state, run in slices of fuel and suspended by blocking host
 //! calls. Host calls arrive at [`HostState`](super::HostState) by their number in `sos_abi`.
 //!
@@ -12,6 +12,7 @@ mod bounds;
 mod calls;
 mod execution;
 mod load;
+mod loading;
 mod session;
 mod stop;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tests;
 pub use backtrace::{Backtrace, Frame, Place};
 pub use bounds::{EngineLimits, MemoryRequest, StartError};
 pub use execution::Execution;
-pub use load::{Engine, Item, LoadError, Module};
+pub use load::{Engine, FunctionName, Item, LoadError, Module};
+pub use loading::{Loading, Progress};
 pub use session::{InstanceId, ModuleId, Session, SessionError, Value};
 pub use stop::{Retry, Stop, Trap, TrapReason};

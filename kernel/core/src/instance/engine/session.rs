@@ -16,11 +16,15 @@ use serde::{Deserialize, Serialize};
 use sos_engine::errors::{ErrorKind, InstantiationError, MemoryError, TableError};
 use sos_engine::{
     Error, Extern, ExternRef, F32, F64, Func, GuestMemory, Instance, LimiterError, Module,
-    Nullable, ResourceLimiter, ResumableCall, Segments, StackLimits, Store, V128, Val, ValType,
+    Nullable, ResourceLimiter, ResumableCall, Segments, StackLimits, Store, Translation, V128, Val,
+    ValType,
 };
 
 /// Fuel of one slice: small, so that most calls are suspended and continued many times.
 const SLICE_FUEL: u64 = 5_000;
+/// Bytes of a module that are translated in one step: small, so that most functions are left in
+/// the middle.
+const STEP_BYTES: usize = 16;
 /// Slices after which a call counts as endless.
 const SLICES: u64 = 2_000_000;
 /// Bytes of all memories of a session together.
@@ -108,8 +112,15 @@ impl Session {
     /// # Errors
     /// [`SessionError::Load`].
     pub fn load(&mut self, wasm: &[u8]) -> Result<ModuleId, SessionError> {
-        let module = Module::new(&self.engine, wasm)
-            .map_err(|error| SessionError::Load(load::refusal(&error)))?;
+        // In steps, as the kernel does it: the suite judges those.
+        let mut translation = Translation::new(&self.engine);
+        let module = loop {
+            match translation.step(wasm, STEP_BYTES) {
+                Ok(Some(module)) => break module,
+                Ok(None) => {}
+                Err(error) => return Err(SessionError::Load(load::refusal(&error, None))),
+            }
+        };
         self.modules.push(module);
         Ok(ModuleId(self.modules.len() - 1))
     }
