@@ -152,7 +152,9 @@ impl Guest {
         match self.pending?.wait {
             Wait::Until(deadline) => self.clock.node_time(deadline),
             Wait::OneOf { deadline, .. } => self.clock.node_time(deadline?),
-            Wait::Turn | Wait::Piece { .. } => self.clock.node_time(Time::ZERO),
+            Wait::Turn | Wait::Piece { .. } | Wait::Listing { .. } => {
+                self.clock.node_time(Time::ZERO)
+            }
             Wait::Event | Wait::Connection(_) | Wait::Lookup(_) | Wait::Rest { .. } => None,
         }
     }

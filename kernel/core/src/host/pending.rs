@@ -43,6 +43,13 @@ pub enum Wait {
         /// Bytes moved so far.
         moved: u32,
     },
+    /// The others' turn, while a directory is listed.
+    Listing {
+        /// Where the listing goes on.
+        cookie: u64,
+        /// Bytes of the buffer that are used so far.
+        used: u32,
+    },
     /// One of several things that its arguments name.
     OneOf {
         /// Guest time at which the call was made: its relative times count from here.

@@ -6,11 +6,13 @@
 //! [`Wait`] and is made again from its arguments, as the native calls are.
 
 mod descriptors;
+mod directories;
 mod facts;
 mod fd;
 mod files;
 mod iovec;
 mod memory;
+mod paths;
 mod poll;
 mod process;
 mod rights;
@@ -79,37 +81,37 @@ impl Guest {
             WasiCall::EnvironSizesGet => self.environ_sizes_get(memory, arguments),
             WasiCall::ClockResGet => self.clock_res_get(memory, arguments),
             WasiCall::ClockTimeGet => self.clock_time_get(memory, arguments),
-            WasiCall::FdAdvise => Err(Errno::NoSys),
-            WasiCall::FdAllocate => Err(Errno::NoSys),
+            WasiCall::FdAdvise => self.fd_advise(arguments),
+            WasiCall::FdAllocate => self.fd_allocate(arguments),
             WasiCall::FdClose => self.fd_close(arguments),
-            WasiCall::FdDatasync => Err(Errno::NoSys),
+            WasiCall::FdDatasync => self.fd_datasync(arguments),
             WasiCall::FdFdstatGet => self.fd_fdstat_get(memory, arguments),
             WasiCall::FdFdstatSetFlags => self.fd_fdstat_set_flags(arguments),
             WasiCall::FdFdstatSetRights => self.fd_fdstat_set_rights(arguments),
             WasiCall::FdFilestatGet => self.fd_filestat_get(memory, arguments),
-            WasiCall::FdFilestatSetSize => Err(Errno::NoSys),
-            WasiCall::FdFilestatSetTimes => Err(Errno::NoSys),
+            WasiCall::FdFilestatSetSize => self.fd_filestat_set_size(arguments),
+            WasiCall::FdFilestatSetTimes => self.fd_filestat_set_times(arguments),
             WasiCall::FdPread => self.fd_pread(memory, arguments),
             WasiCall::FdPrestatGet => self.fd_prestat_get(memory, arguments),
             WasiCall::FdPrestatDirName => self.fd_prestat_dir_name(memory, arguments),
             WasiCall::FdPwrite => self.fd_pwrite(memory, arguments),
             WasiCall::FdRead => self.fd_read(memory, arguments),
-            WasiCall::FdReaddir => Err(Errno::NoSys),
+            WasiCall::FdReaddir => self.fd_readdir(memory, arguments, wait),
             WasiCall::FdRenumber => self.fd_renumber(arguments),
             WasiCall::FdSeek => self.fd_seek(memory, arguments),
-            WasiCall::FdSync => Err(Errno::NoSys),
+            WasiCall::FdSync => self.fd_sync(arguments),
             WasiCall::FdTell => self.fd_tell(memory, arguments),
             WasiCall::FdWrite => self.fd_write(memory, arguments),
-            WasiCall::PathCreateDirectory => Err(Errno::NoSys),
-            WasiCall::PathFilestatGet => Err(Errno::NoSys),
-            WasiCall::PathFilestatSetTimes => Err(Errno::NoSys),
-            WasiCall::PathLink => Err(Errno::NoSys),
-            WasiCall::PathOpen => Err(Errno::NoSys),
-            WasiCall::PathReadlink => Err(Errno::NoSys),
-            WasiCall::PathRemoveDirectory => Err(Errno::NoSys),
-            WasiCall::PathRename => Err(Errno::NoSys),
-            WasiCall::PathSymlink => Err(Errno::NoSys),
-            WasiCall::PathUnlinkFile => Err(Errno::NoSys),
+            WasiCall::PathCreateDirectory => self.path_create_directory(memory, arguments),
+            WasiCall::PathFilestatGet => self.path_filestat_get(memory, arguments),
+            WasiCall::PathFilestatSetTimes => self.path_filestat_set_times(memory, arguments),
+            WasiCall::PathLink => self.path_link(memory, arguments),
+            WasiCall::PathOpen => self.path_open(memory, arguments),
+            WasiCall::PathReadlink => self.path_readlink(memory, arguments),
+            WasiCall::PathRemoveDirectory => self.path_remove_directory(memory, arguments),
+            WasiCall::PathRename => self.path_rename(memory, arguments),
+            WasiCall::PathSymlink => self.path_symlink(memory, arguments),
+            WasiCall::PathUnlinkFile => self.path_unlink_file(memory, arguments),
             WasiCall::PollOneoff => self.poll_oneoff(memory, arguments, wait),
             WasiCall::ProcExit => Ok(Progress::Exit(arguments.u32(0) as i32)),
             WasiCall::ProcRaise => proc_raise(arguments),

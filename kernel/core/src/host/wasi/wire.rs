@@ -34,6 +34,46 @@ pub mod fd_flags {
     pub const ALL: u16 = APPEND | DSYNC | NONBLOCK | RSYNC | SYNC;
 }
 
+/// Advice on how a file will be read ("advice").
+pub mod advice {
+    /// The last of them, counted from zero.
+    pub const MOST: u32 = 5;
+}
+
+/// Which timestamps are set, and to what ("fstflags").
+pub mod set_times {
+    /// The time of access, to what is given.
+    pub const ACCESS: u32 = 1 << 0;
+    /// The time of access, to the present.
+    pub const ACCESS_NOW: u32 = 1 << 1;
+    /// The time of modification, to what is given.
+    pub const MODIFICATION: u32 = 1 << 2;
+    /// The time of modification, to the present.
+    pub const MODIFICATION_NOW: u32 = 1 << 3;
+    /// All of them.
+    pub const ALL: u32 = ACCESS | ACCESS_NOW | MODIFICATION | MODIFICATION_NOW;
+}
+
+/// How a path is looked up ("lookupflags").
+pub mod lookup_flags {
+    /// A symbolic link at its end is followed.
+    pub const SYMLINK_FOLLOW: u32 = 1 << 0;
+}
+
+/// What `path_open` does besides opening ("oflags").
+pub mod open_flags {
+    /// A file that is missing is made.
+    pub const CREATE: u16 = 1 << 0;
+    /// It must be a directory.
+    pub const DIRECTORY: u16 = 1 << 1;
+    /// A file that is to be made must be missing.
+    pub const EXCLUSIVE: u16 = 1 << 2;
+    /// The file is emptied.
+    pub const TRUNCATE: u16 = 1 << 3;
+    /// All of them.
+    pub const ALL: u16 = CREATE | DIRECTORY | EXCLUSIVE | TRUNCATE;
+}
+
 /// Flags of `sock_recv` ("riflags").
 pub mod receive_flags {
     /// The bytes stay.
@@ -82,6 +122,8 @@ pub const PRESTAT_DIRECTORY: u8 = 0;
 pub const PRESTAT_SOCKET: u8 = 1;
 /// Bytes of a file's attributes ("filestat").
 pub const FILESTAT_BYTES: usize = 64;
+/// Bytes of a directory entry before its name ("dirent").
+pub const DIRENT_BYTES: usize = 24;
 /// Bytes of a subscription of `poll_oneoff`.
 pub const SUBSCRIPTION_BYTES: u32 = 48;
 /// Bytes of an event of `poll_oneoff`.
