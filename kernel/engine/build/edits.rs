@@ -61,6 +61,12 @@ pub const EDITS: &[Edit] = &[
         change: Replace("pub(crate) mod executor;\n"),
     },
     Edit {
+        file: "src/func/caller.rs",
+        why: "a host call reads and writes the memory of the module that makes it",
+        anchor: "    instance: Option<Inst>,\n}",
+        change: Replace("    pub(crate) instance: Option<Inst>,\n}"),
+    },
+    Edit {
         file: "src/memory/mod.rs",
         why: "a defined memory takes the next bytes that the kernel supplied",
         anchor: "CoreMemory::new(ty.core, &mut resource_limiter)?",

@@ -1,5 +1,5 @@
 //! What SOS adds to wasmi's interface: instantiation without effects, host functions over raw
-//! cells, stack limits per store, and the figures of a store's memories.
+//! cells that know their caller's memory, stack limits per store, and the figures of a store's memories.
 
 use crate::engine::executor::{CellError, CellsReader, LiftFromCells};
 use crate::func::{HostFuncEntity, TrampolineEntity};
@@ -178,6 +178,18 @@ impl<T> Store<T> {
             .fold(false, |exhausted, (_, memory)| {
                 memory.guest().take_exhausted() | exhausted
             })
+    }
+}
+
+impl<T> Caller<'_, T> {
+    /// Memory 0 of the module that makes the call, exported or not; none when the
+    /// host itself makes it.
+    pub fn memory(&self) -> Option<Memory> {
+        let instance = self.instance.as_ref()?;
+        // SAFETY: the executor gives the instance that is running, whose entity the store owns and
+        // never moves or drops while it lives; `self` borrows the store. (As wasmi's `get_export`.)
+        let entity = unsafe { instance.as_ptr().as_ref() };
+        entity.get_memory(entity.layout().memory_addr(0)?)
     }
 }
 

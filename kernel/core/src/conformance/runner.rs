@@ -224,7 +224,11 @@ fn means(reason: TrapReason, message: &str) -> bool {
         TrapReason::IntegerOverflow => &["integer overflow"],
         TrapReason::ConversionToInteger => &["invalid conversion to integer"],
         TrapReason::CallStackExhausted => &["call stack exhausted"],
-        TrapReason::OutOfKernelMemory | TrapReason::Host(_) | TrapReason::Engine => &[],
+        TrapReason::OutOfKernelMemory
+        | TrapReason::Host(_)
+        | TrapReason::Segment
+        | TrapReason::TableLimit
+        | TrapReason::Engine => &[],
     };
     // Older files shorten the words.
     words

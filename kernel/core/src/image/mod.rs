@@ -1,7 +1,8 @@
 //! The boot image: a manifest and the modules and files that it names, in one checksummed file.
 //!
 //! `manifest` holds the plain data, `validate` says which manifests are sound (`manifest_error` and
-//! `item` name what is not), `codec` reads and writes the file, and `error` says what is wrong with it. The tool encodes, the kernel parses; both run the same code.
+//! `item` name what is not), `codec` reads and writes the file, `error` says what is wrong with it.
+//! The tool encodes, the kernel parses; both run the same code.
 
 mod bytes;
 mod codec;

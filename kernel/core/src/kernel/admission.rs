@@ -6,6 +6,7 @@
 
 use super::Kernel;
 use crate::image::InstanceSpec;
+use crate::instance::engine::Source;
 use crate::machine::{Duration, Machine, Time};
 use core::fmt;
 
@@ -86,11 +87,15 @@ fn admit(machine: &dyn Machine, what: Undertaking, needed_bytes: u64) -> Result<
     Ok(())
 }
 
-/// Whether a module may be translated.
-pub(super) fn translation(machine: &dyn Machine, module: &[u8]) -> Result<(), Refusal> {
-    let blocks = module.iter().filter(|byte| BLOCK_OPCODES.contains(byte));
-    let needed = module.len() as u64 * TRANSLATION_BYTES + blocks.count() as u64 * BLOCK_BYTES;
-    admit(machine, Undertaking::Translation, needed)
+/// Whether the modules of a set may be translated. One is done after the other, but what comes of it
+/// stays, so they are counted together.
+pub(super) fn translation(machine: &dyn Machine, set: &[Source]) -> Result<(), Refusal> {
+    let needed = set.iter().map(|source| {
+        let blocks = source.bytes.iter();
+        let blocks = blocks.filter(|byte| BLOCK_OPCODES.contains(byte));
+        source.bytes.len() as u64 * TRANSLATION_BYTES + blocks.count() as u64 * BLOCK_BYTES
+    });
+    admit(machine, Undertaking::Translation, needed.sum())
 }
 
 /// Whether an instance may be made, and its program called.

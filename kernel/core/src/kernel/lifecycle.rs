@@ -6,7 +6,7 @@ use super::{Kernel, admission};
 use crate::control::ControlError;
 use crate::host::{Guest, GuestSetup, Identity, LogLevel, LogLine, LogRing};
 use crate::image::{AddressSpec, RestartPolicy};
-use crate::instance::engine::{EngineLimits, Execution, Module, Trap};
+use crate::instance::engine::{EngineLimits, Execution, Program, Trap};
 use crate::log::{EventKind, Severity};
 use crate::machine::{Duration, Machine, Time};
 use crate::net::fabric::PortId;
@@ -116,11 +116,11 @@ impl Kernel {
     }
 
     fn build(&mut self, machine: &mut dyn Machine, key: u32, now: Time) -> Result<Live, String> {
-        let module = self.module(machine, key)?;
+        let program = self.program(machine, key)?;
         admission::instance(machine, &self.records[key as usize].spec)
             .map_err(|refusal| refusal.to_string())?;
         let ports = self.attach_ports(key)?;
-        let result = self.make_execution(machine, key, &module, &ports);
+        let result = self.make_execution(machine, key, &program, &ports);
         match result {
             Ok(execution) => {
                 self.owners.extend(ports.iter().map(|&port| (port, key)));
@@ -136,28 +136,6 @@ impl Kernel {
                 Err(reason)
             }
         }
-    }
-
-    /// The instance's module, translated at the first use.
-    fn module(&mut self, machine: &dyn Machine, key: u32) -> Result<Arc<Module>, String> {
-        let spec = &self.records[key as usize].spec;
-        let Some(entry) = self.modules.get_mut(&spec.module) else {
-            return Err(
-                "its module is missing or corrupt in the image; build the image again".into(),
-            );
-        };
-        if let Some(module) = &entry.compiled {
-            return Ok(module.clone());
-        }
-        admission::translation(machine, &entry.bytes).map_err(|refusal| refusal.to_string())?;
-        let begin = self.clock.now();
-        let module = self
-            .engine
-            .compile(&entry.bytes)
-            .map_err(|error| format!("module '{}' is refused: {error}", spec.module_name))?;
-        entry.translate_nanos = self.clock.now().since(begin).as_nanos() as u64;
-        entry.compiled = Some(module.clone());
-        Ok(module)
     }
 
     fn attach_ports(&mut self, key: u32) -> Result<Vec<PortId>, String> {
@@ -188,7 +166,7 @@ impl Kernel {
         &mut self,
         machine: &mut dyn Machine,
         key: u32,
-        module: &Arc<Module>,
+        program: &Arc<Program>,
         ports: &[PortId],
     ) -> Result<Execution<Guest>, String> {
         let record = &self.records[key as usize];
@@ -252,7 +230,7 @@ impl Kernel {
         let reserve = &mut |request: crate::instance::engine::MemoryRequest| {
             machine.reserve_memory(request.maximum_bytes)
         };
-        Execution::instantiate(module, reserve, guest, &limits).map_err(|error| error.to_string())
+        Execution::instantiate(program, reserve, guest, &limits).map_err(|error| error.to_string())
     }
 
     /// An instance ended by itself.

@@ -71,7 +71,6 @@ impl Kernel {
     /// `info`.
     pub(super) fn instance_detail(&self, key: u32) -> InstanceDetail {
         let record = &self.records[key as usize];
-        let module = self.modules.get(&record.spec.module);
         let (fuel, log_dropped) = match &record.state {
             State::Live(live) => (
                 live.execution.fuel_used(),
@@ -87,8 +86,8 @@ impl Kernel {
         InstanceDetail {
             row: self.instance_row(record, self.clock.now()),
             module_hash: record.spec.module.to_string(),
-            module_bytes: module.map_or(0, |module| module.bytes.len() as u64),
-            translate_nanos: module.map_or(0, |module| module.translate_nanos),
+            module_bytes: self.programs.bytes(&record.spec),
+            translate_nanos: self.programs.translate_nanos(&record.spec),
             start_nanos: record.usage.start_nanos,
             restart: record.spec.restart.to_string(),
             arguments: record.spec.arguments.clone(),

@@ -7,7 +7,7 @@
 //! - `record`: what is kept of one instance; - `lifecycle`: start, stop, pause, restart policies;
 //! - `run`: slices and wake-ups; - `traffic`: frames between NICs, fabric and stacks;
 //! - `admission`: what the memory that is left allows; - `blobs`: modules and files by hash;
-//! - `files`: which of them an instance starts with;
+//! - `files`: which of them an instance starts with; - `programs`: sets of modules, translated once;
 //! - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node;
 //! - `table`: places of records.
 
@@ -19,13 +19,14 @@ mod lifecycle;
 mod listing;
 mod operator;
 mod ping;
+mod programs;
 mod record;
 mod run;
 mod table;
 mod traffic;
 
-use crate::image::{Autostart, BlobBytes, BlobHash, Image, Manifest};
-use crate::instance::engine::{Engine, Module};
+use crate::image::{Autostart, Image, Manifest};
+use crate::instance::engine::Engine;
 use crate::limits;
 use crate::log::{Journal, Severity};
 use crate::machine::{Clock, Duration, Machine, Time};
@@ -39,6 +40,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use blobs::Blobs;
+use programs::Programs;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore, SeedableRng};
 use record::{Ended, Record, State};
@@ -81,13 +83,6 @@ pub struct BootInfo {
     pub name: Option<String>,
 }
 
-/// A module.
-struct ModuleEntry {
-    bytes: BlobBytes,
-    compiled: Option<Arc<Module>>,
-    translate_nanos: u64,
-}
-
 /// One node.
 pub struct Kernel {
     name: String,
@@ -97,7 +92,7 @@ pub struct Kernel {
     fabric: Fabric,
     engine: Engine,
     blobs: Blobs,
-    modules: BTreeMap<BlobHash, ModuleEntry>,
+    programs: Programs,
     records: Vec<Record>,
     /// Which instance a port belongs to.
     owners: BTreeMap<PortId, u32>,
@@ -139,7 +134,7 @@ impl Kernel {
             fabric: Fabric::new(),
             engine: Engine::new(),
             blobs: Blobs::default(),
-            modules: BTreeMap::new(),
+            programs: Programs::default(),
             records: Vec::new(),
             owners: BTreeMap::new(),
             run_queue: RunQueue::default(),
@@ -258,7 +253,7 @@ impl Kernel {
             let macs = macs.map(|port| port.mac.unwrap_or_else(|| self.draw_mac()));
             let macs = macs.collect();
             let mut record = Record::new(spec, macs);
-            match self.add_module(&record.spec.module) {
+            match self.add_program(&record.spec) {
                 Ok(()) => {
                     if record.spec.autostart == Autostart::AtBoot {
                         self.autostart.push_back(self.records.len() as u32);
@@ -272,32 +267,6 @@ impl Kernel {
             }
             self.records.push(record);
         }
-    }
-
-    /// Makes a module known that is to be translated at its first use.
-    ///
-    /// # Errors
-    /// In words, when its bytes are missing or corrupt.
-    fn add_module(&mut self, hash: &BlobHash) -> Result<(), String> {
-        if !self.modules.contains_key(hash) {
-            let bytes = self.blobs.get(hash)?;
-            let entry = ModuleEntry {
-                bytes,
-                compiled: None,
-                translate_nanos: 0,
-            };
-            self.modules.insert(*hash, entry);
-        }
-        Ok(())
-    }
-
-    /// Drops the translations that no instance runs, of modules that operators sent.
-    fn forget_unused_translations(&mut self) {
-        let records = &self.records;
-        self.modules.retain(|hash, entry| {
-            let sent = matches!(entry.bytes, BlobBytes::Held(_));
-            !sent || records.iter().any(|record| record.spec.module == *hash)
-        });
     }
 
     /// Makes the manifest's switches and links.

@@ -1,6 +1,6 @@
 //! What one execution may use, and the engine's side of keeping to it.
 
-use super::load::Module;
+use super::load::Program;
 use crate::limits;
 use crate::machine::ReserveError;
 use alloc::boxed::Box;
@@ -104,18 +104,22 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Has the kernel supply the memories that `module` defines, within `limits`.
+/// Has the kernel supply the memories that the modules of `program` define, within `limits`: for each
+/// module, at its place.
 pub(super) fn reserve(
-    module: &Module,
+    program: &Program,
     memories: &mut dyn FnMut(MemoryRequest) -> Result<GuestMemory, ReserveError>,
     limits: &EngineLimits,
-) -> Result<Vec<GuestMemory>, StartError> {
+) -> Result<Vec<Vec<GuestMemory>>, StartError> {
     // Validation bounds both counts of pages well below overflow for 32-bit memories; for 64-bit
     // ones saturation only means "too much".
     let bytes = |memory: MemoryType, pages: u64| pages.saturating_mul(memory.page_bytes());
-    let wanted_bytes = module.inner.defined_memories().fold(0_u64, |sum, memory| {
-        sum.saturating_add(bytes(memory, memory.minimum()))
-    });
+    let modules = || program.modules.iter().map(|it| &it.translated.inner);
+    let wanted_bytes = modules()
+        .flat_map(|module| module.defined_memories())
+        .fold(0_u64, |sum, memory| {
+            sum.saturating_add(bytes(memory, memory.minimum()))
+        });
     if wanted_bytes > limits.memory_bytes {
         let limit_bytes = limits.memory_bytes;
         return Err(StartError::Memory {
@@ -124,23 +128,21 @@ pub(super) fn reserve(
         });
     }
     let spare_bytes = limits.memory_bytes - wanted_bytes;
-    module
-        .inner
-        .defined_memories()
-        .map(|memory| {
-            let minimum_bytes = bytes(memory, memory.minimum());
-            let within_limit = minimum_bytes + spare_bytes;
-            let declared = memory
-                .maximum()
-                .map_or(u64::MAX, |pages| bytes(memory, pages));
-            let addressable = if memory.is_64() { u64::MAX } else { 1 << 32 };
-            let maximum_bytes = within_limit.min(declared).min(addressable);
-            memories(MemoryRequest {
-                minimum_bytes,
-                maximum_bytes,
-            })
-            .map_err(StartError::Reserve)
+    let mut reserve = |memory: MemoryType| {
+        let minimum_bytes = bytes(memory, memory.minimum());
+        let within_limit = minimum_bytes + spare_bytes;
+        let declared = memory.maximum();
+        let declared = declared.map_or(u64::MAX, |pages| bytes(memory, pages));
+        let addressable = if memory.is_64() { u64::MAX } else { 1 << 32 };
+        let maximum_bytes = within_limit.min(declared).min(addressable);
+        memories(MemoryRequest {
+            minimum_bytes,
+            maximum_bytes,
         })
+        .map_err(StartError::Reserve)
+    };
+    modules()
+        .map(|module| module.defined_memories().map(&mut reserve).collect())
         .collect()
 }
 
@@ -169,11 +171,14 @@ pub(super) struct Bounds {
     /// `table_elements` before the last growth: it may yet fail for its maximum or for fuel.
     table_elements_before: u64,
     table_limit: u64,
+    /// Modules of the set.
+    modules: usize,
 }
 
 impl Bounds {
-    pub(super) fn new(limits: &EngineLimits) -> Bounds {
+    pub(super) fn new(limits: &EngineLimits, modules: usize) -> Bounds {
         Bounds {
+            modules,
             memory_bytes: 0,
             memory_limit: limits.memory_bytes,
             table_elements: 0,
@@ -221,14 +226,14 @@ impl ResourceLimiter for Bounds {
     }
 
     fn instances(&self) -> usize {
-        1
+        self.modules
     }
 
     fn tables(&self) -> usize {
-        limits::MODULE_TABLES as usize
+        limits::MODULE_TABLES as usize * self.modules
     }
 
     fn memories(&self) -> usize {
-        limits::MODULE_MEMORIES as usize
+        limits::MODULE_MEMORIES as usize * self.modules
     }
 }

@@ -13,8 +13,6 @@ use sos_engine::{Caller, Error, Func, FuncType, Memory, Store, Val};
 #[derive(Debug)]
 pub(super) struct Context<G> {
     pub guest: G,
-    /// The module's memory 0, which host calls read and write.
-    pub memory: Option<Memory>,
     pub bounds: Bounds,
     /// Why the last host call suspended.
     pub suspended: Option<Suspended>,
@@ -26,6 +24,8 @@ pub(super) struct Context<G> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Suspended {
     pub call: HostCall,
+    /// Memory 0 of the module that made it.
+    pub memory: Option<Memory>,
     pub why: Why,
 }
 
@@ -59,7 +59,11 @@ pub(super) fn host_function<G: HostState + Send + 'static>(
         store,
         signature,
         move |mut caller: Caller<'_, Context<G>>, arguments| {
-            let memory = caller.data().memory;
+            // The calling module's: a library's buffers lie in its own memory, if it has one. The
+            // engine gives the instance with each call, and a memory's handle lies at a fixed place in
+            // it, so this is two loads and no search. Entries and start functions take and return
+            // nothing, which no host call does: so a module always makes the call.
+            let memory = caller.memory();
             let (outcome, cost) = with_guest(memory, &mut caller, |guest, bytes| {
                 let outcome = guest.call(bytes, call, arguments);
                 (outcome, guest.cost())
@@ -71,7 +75,7 @@ pub(super) fn host_function<G: HostState + Send + 'static>(
                 Outcome::Exit(status) => Why::Exit(status),
                 Outcome::Fault(fault) => Why::Fault(fault),
             };
-            caller.data_mut().suspended = Some(Suspended { call, why });
+            caller.data_mut().suspended = Some(Suspended { call, memory, why });
             Err(Error::host(SuspendedMarker))
         },
     )

@@ -1,40 +1,45 @@
 //! One running program: its store, its memories, the guest's state, and the call in progress.
 //!
-//! The start function and then `_start` run as resumable calls. [`Execution::run`] continues what
+//! What prepares the modules of its set (`setup`) and then `_start` run as resumable calls. [`Execution::run`] continues what
 //! is suspended until fuel ends, a host call blocks, or the program ends; after that every further
 //! `run` gives the same answer.
 
 use super::backtrace::{Backtrace, Traced};
 use super::bounds::{self, Bounds, EngineLimits, MemoryRequest, StartError};
 use super::calls::{self, Context, SuspendedMarker, Why};
-use super::load::{ENTRY, Module};
+use super::load::Program;
+use super::setup::{self, Setup, Stage};
 use super::stop::{self, Retry, Stop, TrapReason};
 use crate::instance::{HostState, Outcome};
 use crate::machine::ReserveError;
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use sos_abi::HostCall;
 use sos_engine::{
-    CallTrace, Extern, Func, GuestMemory, ResumableCall, ResumableCallHostTrap,
-    ResumableCallOutOfFuel, Segments, Store,
+    CallTrace, Func, GuestMemory, Memory, ResumableCall, ResumableCallHostTrap,
+    ResumableCallOutOfFuel, Store,
 };
 
-/// One instance of a module with its guest state.
+/// One instance of a program with its guest state.
 #[derive(Debug)]
 pub struct Execution<G: HostState + Send + 'static> {
     // Suspended calls refer to the store by handle; its drop order does not matter, but reads best.
     progress: Progress,
     store: Store<Context<G>>,
-    module: Arc<Module>,
-    entry: Func,
+    program: Arc<Program>,
+    /// What is left to do before `_start`.
+    setup: Setup,
+    /// Memory 0 of the module whose host call waits.
+    caller: Option<Memory>,
     fuel_used: u64,
 }
 
 /// The function at the bottom of the call stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Root {
-    /// The module's start function; the entry follows.
-    Start,
+    /// A start function, or what prepares a library; the rest of the setup follows.
+    Setup,
     /// `_start`.
     Entry,
 }
@@ -64,57 +69,64 @@ enum Suspension {
 }
 
 impl<G: HostState + Send + 'static> Execution<G> {
-    /// Makes an instance of `module` whose memories come from `memories`. Nothing of the program
-    /// runs yet, but its active segments are applied.
+    /// Makes an instance of `program` whose memories come from `memories`. Nothing of it runs yet,
+    /// but the active segments of all modules up to the first that has a start function are applied.
     ///
     /// # Errors
     /// [`StartError`] names the limit or the thing that is wrong.
     pub fn instantiate(
-        module: &Arc<Module>,
+        program: &Arc<Program>,
         memories: &mut dyn FnMut(MemoryRequest) -> Result<GuestMemory, ReserveError>,
         guest: G,
         limits: &EngineLimits,
     ) -> Result<Execution<G>, StartError> {
         let mut store = Store::new(
-            module.inner.engine(),
+            program.modules[0].translated.inner.engine(),
             Context {
                 guest,
-                memory: None,
-                bounds: Bounds::new(limits),
+                bounds: Bounds::new(limits, program.modules.len()),
                 suspended: None,
                 debt: 0,
             },
         );
         store.limiter(|context| &mut context.bounds);
         store.set_stack_limits(limits.stack());
-        let supplied = bounds::reserve(module, memories, limits)?;
-        let imports = module
-            .imports
-            .iter()
-            .map(|(call, signature)| {
-                Extern::Func(calls::host_function(&mut store, *call, signature))
-            })
-            .collect();
-        let (instance, start) = store
-            .instantiate(&module.inner, imports, supplied, Segments::Applied)
-            .map_err(|error| bounds::start_error(&error, limits))?;
-        store.data_mut().memory = instance.memory(&store, 0);
-        let entry = instance
-            .get_func(&store, ENTRY)
-            .ok_or_else(|| StartError::Engine {
-                reason: "no entry".into(),
-            })?;
-        let progress = match start {
-            Some(start) => Progress::Begin(Root::Start, start),
-            None => Progress::Begin(Root::Entry, entry),
-        };
-        Ok(Execution {
-            progress,
+        let supplied = bounds::reserve(program, memories, limits)?;
+        let mut execution = Execution {
+            progress: Progress::Running,
             store,
-            module: module.clone(),
-            entry,
+            setup: Setup::new(program, supplied, *limits),
+            program: program.clone(),
+            caller: None,
             fuel_used: 0,
-        })
+        };
+        execution.set_up()?;
+        Ok(execution)
+    }
+
+    /// Goes on with the setup until there is a function to call.
+    fn set_up(&mut self) -> Result<(), StartError> {
+        self.progress = loop {
+            match self.setup.next() {
+                Stage::Instantiate(place) => {
+                    let start =
+                        setup::instantiate(&mut self.setup, &mut self.store, &self.program, place)?;
+                    if let Some(start) = start {
+                        break Progress::Begin(Root::Setup, start);
+                    }
+                }
+                Stage::Initialize(place) => {
+                    if let Some(function) = self.setup.initializer(&self.store, place) {
+                        break Progress::Begin(Root::Setup, function);
+                    }
+                }
+                Stage::Enter => {
+                    let entry = self.setup.entry(&self.store)?;
+                    break Progress::Begin(Root::Entry, entry);
+                }
+            }
+        };
+        Ok(())
     }
 
     /// Runs for `fuel` at most (more only for an indivisible operation), or until something else
@@ -142,8 +154,7 @@ impl<G: HostState + Send + 'static> Execution<G> {
         let Progress::InHostCall(_, _, result @ None) = &mut self.progress else {
             return Retry::Ready;
         };
-        let memory = self.store.data().memory;
-        let (outcome, cost) = calls::with_guest(memory, &mut self.store, |guest, bytes| {
+        let (outcome, cost) = calls::with_guest(self.caller, &mut self.store, |guest, bytes| {
             let outcome = guest.retry(bytes);
             (outcome, guest.cost())
         });
@@ -176,9 +187,9 @@ impl<G: HostState + Send + 'static> Execution<G> {
         self.store.into_data().guest
     }
 
-    /// The module that it runs.
-    pub fn module(&self) -> &Arc<Module> {
-        &self.module
+    /// What it runs.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
     }
 
     /// Fuel used since it was made, host calls included.
@@ -218,13 +229,18 @@ impl<G: HostState + Send + 'static> Execution<G> {
 
     /// `trace` with names; `call` is the host call that it led to.
     fn named(&self, trace: &CallTrace, call: Option<HostCall>) -> Backtrace {
-        let module = Traced {
-            name: None,
-            module: &self.module.inner,
-            bytes: &self.module.bytes,
-        };
+        let modules = &self.program.modules;
+        let traced = modules.iter().map(|module| {
+            let translated = &module.translated;
+            Traced {
+                name: (modules.len() > 1).then_some(&*translated.source.name),
+                module: &translated.inner,
+                bytes: &translated.source.bytes,
+            }
+        });
+        let traced: Vec<_> = traced.collect();
         let call = call.map(|call| format!("{}.{}", call.module(), call.name()).into());
-        Backtrace::new(trace, &[module], call)
+        Backtrace::new(trace, &traced, call)
     }
 
     /// Ends the program for `reason`, where its last call left off.
@@ -282,10 +298,10 @@ impl<G: HostState + Send + 'static> Execution<G> {
     /// The function at the bottom returned.
     fn finish(&mut self, root: Root) -> Option<Stop> {
         match root {
-            Root::Start => {
-                self.progress = Progress::Begin(Root::Entry, self.entry);
-                None
-            }
+            Root::Setup => match self.set_up() {
+                Ok(()) => None,
+                Err(error) => Some(self.trap(setup::trap_reason(&error))),
+            },
             Root::Entry => Some(self.end(Stop::Finished)),
         }
     }
@@ -297,6 +313,7 @@ impl<G: HostState + Send + 'static> Execution<G> {
         };
         match suspended.why {
             Why::Blocked => {
+                self.caller = suspended.memory;
                 let call = match call {
                     Some(call) => Suspension::Called(suspended.call, call),
                     None => Suspension::Tail,

@@ -1,210 +1,116 @@
-//! Loading: a module's bytes are claims until they are validated, bounded and every import is known.
+//! Loading: modules' bytes are claims until they are validated, bounded and linked.
+//!
+//! A [`Program`] is a set of modules: the program itself, called `main`, and any number of libraries.
+//! All modules of a store must be of one wasmi engine, and wasmi keeps translated code until its engine
+//! goes. So each *set* has a wasmi engine of its own: unloading a set gives its memory back, and a
+//! module that two different sets use is translated once for each. The alternatives were to give code
+//! back module by module, which wasmi's arena of code cannot, and one engine for modules that are
+//! used together anywhere, which would keep code for as long as the last of a chain of sets lives.
 
+use super::link::Import;
+use super::load_error::{FunctionName, Item, LoadError, SetError};
 use super::loading::{Loading, Progress};
 use crate::image::BlobBytes;
 use crate::limits;
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt;
-use sos_abi::{HostCall, ValueType};
 use sos_engine::errors::{EnforcedLimitsError, ErrorKind};
-use sos_engine::{
-    CompilationMode, Config, EnforcedLimits, ExternType, FuncType, ItemCounts, ValType,
-};
+use sos_engine::{CompilationMode, Config, EnforcedLimits, ItemCounts};
 
+/// Name of the program in its set.
+pub const MAIN: &str = "main";
 /// Export that a program begins at: a function without parameters and results.
 pub(super) const ENTRY: &str = "_start";
+/// Export that prepares a library, as wasi-libc's reactors have it: called after its start function.
+pub(super) const INITIALIZE: &str = "_initialize";
 
 /// Translates modules. One per node; what it translates is shared by all instances.
-///
-/// wasmi keeps translated code until its engine goes, so each module has a wasmi engine of its own:
-/// unloading a module gives its memory back.
 #[derive(Debug)]
 pub struct Engine {
     pub(super) config: Config,
 }
 
-/// A validated and translated module with its imports resolved.
+/// One module of a set, before it is translated.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The name under which others import from it; [`MAIN`] is the program.
+    pub name: Box<str>,
+    /// What it is called in the manifest, for errors.
+    pub file: Box<str>,
+    /// The module.
+    pub bytes: BlobBytes,
+}
+
+/// A validated and translated set of modules with all imports resolved.
 #[derive(Debug)]
-pub struct Module {
-    pub(super) inner: sos_engine::Module,
-    /// What it was translated from.
-    pub(super) bytes: BlobBytes,
+pub struct Program {
+    /// `main` first, then the libraries as they were given.
+    pub(super) modules: Vec<SetModule>,
+    /// Places of the modules in the order in which they are instantiated.
+    pub(super) order: Vec<usize>,
+}
+
+/// One module of a linked set.
+#[derive(Debug)]
+pub(super) struct SetModule {
+    pub translated: Translated,
     /// What each import is, in the order of the module.
-    pub(super) imports: Box<[(HostCall, FuncType)]>,
+    pub imports: Box<[Import]>,
 }
 
-/// A kind of thing in a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Item {
-    /// Functions defined.
-    Functions,
-    /// Globals defined.
-    Globals,
-    /// Tables defined.
-    Tables,
-    /// Memories defined.
-    Memories,
-    /// Data segments.
-    DataSegments,
-    /// Element segments.
-    ElementSegments,
-    /// Parameters or results of one function type.
-    Values,
+/// One module of a set that is being linked.
+#[derive(Debug)]
+pub(super) struct Translated {
+    /// What it was translated from.
+    pub source: Source,
+    pub inner: sos_engine::Module,
 }
 
-impl fmt::Display for Item {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Item::Functions => "functions",
-            Item::Globals => "globals",
-            Item::Tables => "tables",
-            Item::Memories => "memories",
-            Item::DataSegments => "data segments",
-            Item::ElementSegments => "element segments",
-            Item::Values => "parameters or results of a function",
+impl Translated {
+    /// Whether it is the program.
+    pub fn is_main(&self) -> bool {
+        &*self.source.name == MAIN
+    }
+}
+
+impl Source {
+    /// The program of a set.
+    pub fn main(file: &str, bytes: BlobBytes) -> Source {
+        Source {
+            name: MAIN.into(),
+            file: file.into(),
+            bytes,
+        }
+    }
+
+    /// The refusal of this module.
+    pub(super) fn refused(&self, error: LoadError) -> SetError {
+        SetError::Module {
+            name: self.name.clone(),
+            file: self.file.clone(),
+            error,
+        }
+    }
+}
+
+impl Program {
+    /// The modules' names and what they are called in the manifest, `main` first.
+    pub fn modules(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.modules.iter().map(|module| {
+            let source = &module.translated.source;
+            (&*source.name, &*source.file)
         })
     }
-}
 
-/// A function of a module, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FunctionName {
-    /// Its index in the module.
-    pub index: u32,
-    /// Its name, when the module tells.
-    pub name: Option<Box<str>>,
-}
-
-impl fmt::Display for FunctionName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "function {}", self.index)?;
-        match &self.name {
-            Some(name) => write!(f, " ({name})"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Why a module was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LoadError {
-    /// The file is too long.
-    TooLarge {
-        /// Its length.
-        bytes: usize,
-    },
-    /// It has too many of something.
-    TooMany {
-        /// Of what.
-        item: Item,
-        /// The most that is allowed.
-        limit: u64,
-    },
-    /// It is not valid WebAssembly, or uses a proposal that is not supported.
-    Invalid {
-        /// What the validator says, with the offset in the file.
-        reason: Box<str>,
-        /// The function that it is about, if it is about one.
-        function: Option<FunctionName>,
-    },
-    /// A function is too long.
-    FunctionTooLarge {
-        /// The function.
-        function: FunctionName,
-        /// The length of its body.
-        bytes: usize,
-    },
-    /// It imports a function that the kernel does not offer.
-    UnknownImport {
-        /// Module name of the import.
-        module: Box<str>,
-        /// Name of the import.
-        name: Box<str>,
-        /// The type that the module expects.
-        wanted: Box<str>,
-    },
-    /// It imports a host call with another type than the call has.
-    ImportType {
-        /// The call.
-        call: HostCall,
-        /// The type that the module expects.
-        wanted: Box<str>,
-    },
-    /// It imports something that is not a function.
-    ImportKind {
-        /// Module name of the import.
-        module: Box<str>,
-        /// Name of the import.
-        name: Box<str>,
-        /// What it imports.
-        kind: &'static str,
-    },
-    /// It exports no function `_start` to begin at.
-    NoEntry,
-    /// Its `_start` takes parameters or returns results.
-    EntryType {
-        /// The type that it has.
-        found: Box<str>,
-    },
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LoadError::TooLarge { bytes } => write!(
-                f,
-                "module has {bytes} bytes, more than {}; strip its debug sections",
-                limits::MODULE_BYTES
-            ),
-            LoadError::TooMany { item, limit } => {
-                write!(f, "module has too many {item}: at most {limit} are allowed")
-            }
-            LoadError::Invalid { reason, function } => {
-                write!(f, "module is not valid WebAssembly: {reason}")?;
-                if let Some(function) = function {
-                    write!(f, ", in {function}")?;
-                }
-                f.write_str("; build it again")
-            }
-            LoadError::FunctionTooLarge { function, bytes } => write!(
-                f,
-                "{function} has {bytes} bytes of code, more than {}; split it, or build with less \
-                 inlining",
-                limits::FUNCTION_BYTES
-            ),
-            LoadError::UnknownImport {
-                module,
-                name,
-                wanted,
-            } => write!(
-                f,
-                "module imports {module}.{name} of type {wanted}, which this kernel does not \
-                 offer; see the list of host calls"
-            ),
-            LoadError::ImportType { call, wanted } => write!(
-                f,
-                "module imports {}.{} as {wanted}, but its type is {}; build it with this \
-                 kernel's sdk",
-                call.module(),
-                call.name(),
-                type_of_call(*call)
-            ),
-            LoadError::ImportKind { module, name, kind } => write!(
-                f,
-                "module imports the {kind} {module}.{name}; only functions can be imported"
-            ),
-            LoadError::NoEntry => write!(
-                f,
-                "module exports no function {ENTRY}; build a program rather than a library"
-            ),
-            LoadError::EntryType { found } => write!(
-                f,
-                "the module's {ENTRY} has type {found}; it must take and return nothing"
-            ),
-        }
+    /// Bytes that its translation takes, its data segments included.
+    pub fn translated_bytes(&self) -> u64 {
+        let modules = self.modules.iter();
+        modules
+            .map(|module| module.translated.inner.translated_bytes() as u64)
+            .sum()
     }
 }
 
@@ -237,158 +143,43 @@ impl Engine {
         Engine { config }
     }
 
-    /// Begins to validate and translate a module, for any number of executions.
+    /// Begins to validate, translate and link a set of modules, for any number of executions. The
+    /// first is the program.
     ///
     /// # Errors
     /// [`LoadError::TooLarge`]; everything else is found by the steps.
-    pub fn begin(&self, bytes: BlobBytes) -> Result<Loading, LoadError> {
-        if bytes.len() > limits::MODULE_BYTES {
-            return Err(LoadError::TooLarge { bytes: bytes.len() });
-        }
+    pub fn begin(&self, set: Vec<Source>) -> Result<Loading, SetError> {
         let engine = sos_engine::Engine::new(&self.config);
-        Ok(Loading::new(&engine, bytes))
+        for source in &set {
+            let bytes = source.bytes.len();
+            if bytes > limits::MODULE_BYTES {
+                return Err(source.refused(LoadError::TooLarge { bytes }));
+            }
+        }
+        Ok(Loading::new(engine, set))
     }
 
-    /// Validates and translates a module in one go (about 50 MB/s).
+    /// Validates, translates (about 50 MB/s) and links a set in one go.
     ///
     /// # Errors
-    /// [`LoadError`] names the thing that is wrong.
-    pub fn compile(&self, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
-        let mut loading = self.begin(BlobBytes::Held(wasm.into()))?;
+    /// [`SetError`] names the module and the thing in it that is wrong.
+    pub fn load(&self, set: Vec<Source>) -> Result<Arc<Program>, SetError> {
+        let mut loading = self.begin(set)?;
         loop {
             match loading.step(usize::MAX, u64::MAX) {
                 Progress::Working | Progress::Starved { .. } => {}
-                Progress::Ready(module) => return Ok(module),
+                Progress::Ready(program) => return Ok(program),
                 Progress::Failed(error) => return Err(error),
             }
         }
     }
-}
 
-/// Resolves a translated module's imports and looks for its entry.
-pub(super) fn finish(
-    inner: sos_engine::Module,
-    bytes: BlobBytes,
-) -> Result<Arc<Module>, LoadError> {
-    let imports = inner
-        .imports()
-        .map(|import| resolve(import.module(), import.name(), import.ty()))
-        .collect::<Result<Vec<_>, LoadError>>()?
-        .into_boxed_slice();
-    match inner.get_export(ENTRY) {
-        Some(ExternType::Func(found))
-            if found.params().is_empty() && found.results().is_empty() => {}
-        Some(ExternType::Func(found)) => {
-            return Err(LoadError::EntryType {
-                found: type_text(&found),
-            });
-        }
-        _ => return Err(LoadError::NoEntry),
-    }
-    Ok(Arc::new(Module {
-        inner,
-        bytes,
-        imports,
-    }))
-}
-
-impl Module {
-    /// Bytes that its translation takes, its data segments included.
-    pub fn translated_bytes(&self) -> u64 {
-        self.inner.translated_bytes() as u64
-    }
-}
-
-/// Finds the host call that an import names.
-fn resolve(
-    module: &str,
-    name: &str,
-    wanted: &ExternType,
-) -> Result<(HostCall, FuncType), LoadError> {
-    let kind = match wanted {
-        ExternType::Func(wanted) => return resolve_function(module, name, wanted),
-        ExternType::Global(_) => "global",
-        ExternType::Memory(_) => "memory",
-        ExternType::Table(_) => "table",
-    };
-    Err(LoadError::ImportKind {
-        module: module.into(),
-        name: name.into(),
-        kind,
-    })
-}
-
-fn resolve_function(
-    module: &str,
-    name: &str,
-    wanted: &FuncType,
-) -> Result<(HostCall, FuncType), LoadError> {
-    let Some(call) = HostCall::from_import(module, name) else {
-        return Err(LoadError::UnknownImport {
-            module: module.into(),
-            name: name.into(),
-            wanted: type_text(wanted),
-        });
-    };
-    let signature = call.signature();
-    let parameters = signature.parameters.iter().copied().map(value_type);
-    let results = signature.result.into_iter().map(value_type);
-    if wanted.params().iter().copied().eq(parameters)
-        && wanted.results().iter().copied().eq(results)
-    {
-        Ok((call, wanted.clone()))
-    } else {
-        Err(LoadError::ImportType {
-            call,
-            wanted: type_text(wanted),
-        })
-    }
-}
-
-/// The engine's name of an ABI type.
-fn value_type(value: ValueType) -> ValType {
-    match value {
-        ValueType::I32 => ValType::I32,
-        ValueType::I64 => ValType::I64,
-    }
-}
-
-/// A function type as the text format writes it: `(i32, i64) -> (i32)`.
-fn type_text(function: &FuncType) -> Box<str> {
-    let names =
-        |types: &[ValType]| -> Vec<&str> { types.iter().copied().map(value_name).collect() };
-    write_type(&names(function.params()), &names(function.results()))
-}
-
-fn type_of_call(call: HostCall) -> Box<str> {
-    let signature = call.signature();
-    let parameters: Vec<&str> = signature
-        .parameters
-        .iter()
-        .map(|value| value.name())
-        .collect();
-    let results: Vec<&str> = signature.result.iter().map(|value| value.name()).collect();
-    write_type(&parameters, &results)
-}
-
-fn write_type(parameters: &[&str], results: &[&str]) -> Box<str> {
-    let mut text = String::from("(");
-    text.push_str(&parameters.join(", "));
-    text.push_str(") -> (");
-    text.push_str(&results.join(", "));
-    text.push(')');
-    text.into_boxed_str()
-}
-
-fn value_name(value: ValType) -> &'static str {
-    match value {
-        ValType::I32 => "i32",
-        ValType::I64 => "i64",
-        ValType::F32 => "f32",
-        ValType::F64 => "f64",
-        ValType::V128 => "v128",
-        ValType::FuncRef => "funcref",
-        ValType::ExternRef => "externref",
+    /// [`load`](Self::load) of a program that is one module, from bytes that are copied.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn compile(&self, wasm: &[u8]) -> Result<Arc<Program>, SetError> {
+        self.load(vec![Source::main(MAIN, BlobBytes::Held(wasm.into()))])
     }
 }
 

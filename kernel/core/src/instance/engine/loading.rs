@@ -1,14 +1,18 @@
 //! Translation in steps, so that a large module does not hold the node up (D10).
 //!
-//! [`Loading`] translates a module some bytes at a time, across and inside functions. Before each
+//! [`Loading`] translates the modules of a set one after the other, some bytes at a time, across and
+//! inside functions, and links them at the end. Before each
 //! part it compares the part's measured worst case with the heap that is free: the engine allocates
 //! without a way to fail. Nothing is translated while a program runs.
 
-use super::load::{self, FunctionName, LoadError, Module};
-use crate::image::BlobBytes;
+use super::link;
+use super::load::{self, Program, Source, Translated};
+use super::load_error::{FunctionName, LoadError, SetError};
 use crate::limits;
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
 use sos_engine::{Translation, Upcoming};
 
@@ -28,10 +32,23 @@ const DATA_SEGMENT_BYTES: u64 = 64;
 /// What each part counts at least against a step: an empty function costs as much as so many bytes.
 const LEAST_COST: usize = 64;
 
-/// A module in the midst of its translation.
+/// A set of modules in the midst of its translation.
 #[derive(Debug)]
 pub struct Loading {
-    bytes: BlobBytes,
+    engine: sos_engine::Engine,
+    /// The modules that were not begun, in order.
+    waiting: VecDeque<Source>,
+    current: Option<Part>,
+    translated: Vec<Translated>,
+    /// Bytes of the modules that are done, and of all.
+    done_bytes: usize,
+    of_bytes: usize,
+}
+
+/// The module of the set that is being translated.
+#[derive(Debug)]
+struct Part {
+    source: Source,
     translation: Translation,
 }
 
@@ -45,29 +62,34 @@ pub enum Progress {
         /// The measured worst case.
         needed_bytes: u64,
     },
-    /// It is translated.
-    Ready(Arc<Module>),
-    /// It is refused.
-    Failed(LoadError),
+    /// All is translated and linked. Said once.
+    Ready(Arc<Program>),
+    /// The set is refused. Said once.
+    Failed(SetError),
 }
 
 impl Loading {
-    /// Begins with the module in `bytes`.
-    pub(super) fn new(engine: &sos_engine::Engine, bytes: BlobBytes) -> Loading {
+    /// Begins with the modules of `set`.
+    pub(super) fn new(engine: sos_engine::Engine, set: Vec<Source>) -> Loading {
         Loading {
-            translation: Translation::new(engine),
-            bytes,
+            engine,
+            of_bytes: set.iter().map(|source| source.bytes.len()).sum(),
+            waiting: set.into(),
+            current: None,
+            translated: Vec::new(),
+            done_bytes: 0,
         }
     }
 
-    /// How much of the module's bytes is done.
+    /// How many of the modules' bytes are done.
     pub fn done_bytes(&self) -> usize {
-        self.translation.position()
+        let current = self.current.as_ref();
+        self.done_bytes + current.map_or(0, |part| part.translation.position())
     }
 
-    /// The module's bytes.
+    /// The modules' bytes.
     pub fn of_bytes(&self) -> usize {
-        self.bytes.len()
+        self.of_bytes
     }
 
     /// Translates about `budget` bytes. What is begun fits into `free_bytes` of heap.
@@ -75,16 +97,18 @@ impl Loading {
         let (mut left, mut free_bytes) = (budget.max(1), free_bytes);
         let mut worked = false;
         while left > 0 {
-            let upcoming = self.translation.upcoming(&self.bytes);
-            if let Upcoming::Function(index, range) = &upcoming
-                && range.len() > limits::FUNCTION_BYTES
-            {
-                return Progress::Failed(LoadError::FunctionTooLarge {
-                    function: FunctionName::read(&self.bytes, *index),
-                    bytes: range.len(),
-                });
+            let Some(part) = self.begin_part() else {
+                let translated = core::mem::take(&mut self.translated);
+                return match link::link(translated) {
+                    Ok(program) => Progress::Ready(Arc::new(program)),
+                    Err(error) => Progress::Failed(error),
+                };
+            };
+            let upcoming = part.translation.upcoming(&part.source.bytes);
+            if let Some(error) = part.too_large(&upcoming) {
+                return Progress::Failed(error);
             }
-            let needed_bytes = self.worst_case(&upcoming);
+            let needed_bytes = part.worst_case(&upcoming);
             if needed_bytes > free_bytes {
                 // What was begun before is counted at its worst: the next step knows better.
                 return match worked {
@@ -93,26 +117,60 @@ impl Loading {
                 };
             }
             free_bytes -= needed_bytes;
-            let before = self.translation.position();
-            match self.translation.step(&self.bytes, left) {
-                Ok(None) => {}
-                Ok(Some(module)) => {
-                    return match load::finish(module, self.bytes.clone()) {
-                        Ok(module) => Progress::Ready(module),
-                        Err(error) => Progress::Failed(error),
-                    };
-                }
-                Err(error) => {
-                    let function = self.translation.function();
-                    let function = function.map(|index| FunctionName::read(&self.bytes, index));
-                    return Progress::Failed(load::refusal(&error, function));
-                }
-            }
-            let done = self.translation.position().saturating_sub(before);
+            let before = part.translation.position();
+            let module = match part.translation.step(&part.source.bytes, left) {
+                Ok(module) => module,
+                Err(error) => return Progress::Failed(part.refusal(&error)),
+            };
+            let done = part.translation.position().saturating_sub(before);
             left = left.saturating_sub(done.max(LEAST_COST));
             worked = true;
+            if let Some(inner) = module {
+                self.end_part(inner);
+            }
         }
         Progress::Working
+    }
+
+    /// The module in progress, or the next one; none when all are translated.
+    fn begin_part(&mut self) -> Option<&mut Part> {
+        if self.current.is_none() {
+            let source = self.waiting.pop_front()?;
+            let translation = Translation::new(&self.engine);
+            self.current = Some(Part {
+                source,
+                translation,
+            });
+        }
+        self.current.as_mut()
+    }
+
+    fn end_part(&mut self, inner: sos_engine::Module) {
+        if let Some(Part { source, .. }) = self.current.take() {
+            self.done_bytes += source.bytes.len();
+            self.translated.push(Translated { source, inner });
+        }
+    }
+}
+
+impl Part {
+    /// The refusal of a function that is too long to be translated in one piece.
+    fn too_large(&self, upcoming: &Upcoming) -> Option<SetError> {
+        match upcoming {
+            Upcoming::Function(index, range) if range.len() > limits::FUNCTION_BYTES => {
+                Some(self.source.refused(LoadError::FunctionTooLarge {
+                    function: FunctionName::read(&self.source.bytes, *index),
+                    bytes: range.len(),
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    fn refusal(&self, error: &sos_engine::Error) -> SetError {
+        let function = self.translation.function();
+        let function = function.map(|index| FunctionName::read(&self.source.bytes, index));
+        self.source.refused(load::refusal(error, function))
     }
 
     /// The heap that the next part may take at its peak.
@@ -134,7 +192,7 @@ impl Loading {
     }
 
     fn worst_case_of_code(&self, range: &Range<usize>) -> u64 {
-        let code = self.bytes.get(range.clone()).unwrap_or_default();
+        let code = self.source.bytes.get(range.clone()).unwrap_or_default();
         let blocks = code.iter().filter(|byte| BLOCK_OPCODES.contains(byte));
         code.len() as u64 * TRANSLATION_BYTES + blocks.count() as u64 * BLOCK_BYTES
     }

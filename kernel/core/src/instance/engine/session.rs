@@ -5,7 +5,8 @@
 //! engine settings, memories that the kernel supplies, and calls in slices of fuel.
 
 use super::bounds::MemoryRequest;
-use super::load::{self, Engine, LoadError};
+use super::load::{self, Engine};
+use super::load_error::LoadError;
 use super::stop::{self, TrapReason};
 use crate::limits;
 use crate::machine::ReserveError;

@@ -54,6 +54,11 @@ pub enum TrapReason {
     OutOfKernelMemory,
     /// A host call could not be made.
     Host(HostFault),
+    /// A segment of a module that is instantiated after another's start function lies outside its
+    /// memory or table.
+    Segment,
+    /// The tables of such a module exceed the instance's limit.
+    TableLimit,
     /// The engine failed in a way that no program should cause.
     Engine,
 }
@@ -77,6 +82,10 @@ impl fmt::Display for Trap {
                 "kernel heap exhausted by the program's stack or tables"
             }
             TrapReason::Host(fault) => return fault.fmt(f),
+            TrapReason::Segment => "a data or element segment lies outside its memory or table",
+            TrapReason::TableLimit => {
+                "its tables hold too many elements; raise `tables` in the manifest"
+            }
             TrapReason::Engine => "the engine failed",
         })
     }

@@ -1,6 +1,7 @@
 //! Tests of the seam: with a guest whose host calls answer from a script.
 
 mod backtrace;
+mod sets;
 
 use super::*;
 use crate::instance::{HostFault, HostState, Outcome};
@@ -42,16 +43,18 @@ impl HostState for Script {
     }
 }
 
-fn compile(text: &str) -> Arc<Module> {
+fn compile(text: &str) -> Arc<Program> {
     Engine::new()
         .compile(&wat::parse_str(text).unwrap())
         .unwrap()
 }
 
 fn refused(text: &str) -> LoadError {
-    Engine::new()
-        .compile(&wat::parse_str(text).unwrap())
-        .unwrap_err()
+    let wasm = wat::parse_str(text).unwrap();
+    match Engine::new().compile(&wasm).unwrap_err() {
+        SetError::Module { error, .. } => error,
+        SetError::Cycle(names) => panic!("a circle of {names:?}"),
+    }
 }
 
 /// Heap bytes for whatever is asked.
@@ -477,7 +480,7 @@ fn unknown_and_mistyped_imports_are_refused_by_name() {
     );
     let text = error.to_string();
     assert!(
-        text.contains("env.printf of type (i32, i64) -> (f32)"),
+        text.contains("env.printf, a function (i32, i64) -> (f32)"),
         "{text}"
     );
     let error =
@@ -485,7 +488,7 @@ fn unknown_and_mistyped_imports_are_refused_by_name() {
     let text = error.to_string();
     assert!(text.contains("sos.exit as (i64) -> ()"), "{text}");
     assert!(text.contains("(i32) -> ()"), "{text}");
-    let error = refused(r#"(module (import "env" "memory" (memory 1)) (func (export "_start")))"#);
+    let error = refused(r#"(module (import "sos" "memory" (memory 1)) (func (export "_start")))"#);
     assert!(
         matches!(error, LoadError::ImportKind { kind: "memory", .. }),
         "{error}"
@@ -522,7 +525,8 @@ fn invalid_truncated_and_oversized_modules_are_refused() {
     }
     let bytes = crate::limits::MODULE_BYTES + 1;
     let error = engine.compile(&vec![0; bytes]).unwrap_err();
-    assert_eq!(error, LoadError::TooLarge { bytes });
+    let too_large = LoadError::TooLarge { bytes };
+    assert!(matches!(error, SetError::Module { error, .. } if error == too_large));
     let error = refused(r#"(module (func (export "_start") (i32.add)))"#);
     assert!(matches!(error, LoadError::Invalid { .. }));
 }
@@ -556,7 +560,7 @@ fn an_execution_may_move_between_cpus_and_gives_its_guest_back() {
 #[test]
 fn a_module_goes_with_its_last_user() {
     let module = compile(r#"(module (func (export "_start")))"#);
-    let code = module.inner.engine().weak();
+    let code = module.modules[0].translated.inner.engine().weak();
     let script = Script::default();
     let mut execution = Execution::instantiate(&module, &mut heap, script, &small()).unwrap();
     drop(module);

@@ -133,8 +133,7 @@ impl Kernel {
         let macs = macs.collect();
         let mut record = Record::new(spec, macs);
         record.streams_to = StreamsTo::Pipes;
-        self.add_module(&record.spec.module)
-            .map_err(Refusal::Unsound)?;
+        self.add_program(&record.spec).map_err(Refusal::Unsound)?;
         self.insert_record(record).ok_or(Refusal::TooManyInstances)
     }
 
@@ -310,13 +309,13 @@ impl Kernel {
         let State::Ended(ended, _) = &record.state else {
             return;
         };
-        let module = self.modules.get(&record.spec.module);
+        let translate_nanos = self.programs.translate_nanos(&record.spec);
         let ended = Ended {
             end: run_end(ended),
             usage: Usage {
                 cpu_nanos: record.usage.cpu_nanos,
                 run_nanos: record.usage.run_nanos,
-                translate_nanos: module.map_or(0, |module| module.translate_nanos),
+                translate_nanos,
             },
         };
         run.phase = RunPhase::Ended;

@@ -1,0 +1,117 @@
+//! What happens before a program's `_start`: its modules are instantiated in the order of the set, and
+//! after each one its start function runs, then `_initialize` if it is a library that has one.
+//!
+//! A module is instantiated only when those before it have been prepared, as WebAssembly says of a host
+//! that instantiates one after the other: its segments may overwrite what their start functions wrote.
+
+use super::bounds::{self, EngineLimits, StartError};
+use super::calls::{self, Context};
+use super::link::Import;
+use super::load::{ENTRY, INITIALIZE, Program};
+use super::stop::TrapReason;
+use crate::instance::HostState;
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+use sos_engine::{Extern, Func, GuestMemory, Instance, Segments, Store};
+
+/// The rest of a program's setup.
+#[derive(Debug)]
+pub(super) struct Setup {
+    stages: VecDeque<Stage>,
+    /// The modules that exist, by their places.
+    instances: Vec<Option<Instance>>,
+    /// Bytes for the memories of those that do not yet, by their places.
+    memories: Vec<Vec<GuestMemory>>,
+    limits: EngineLimits,
+}
+
+/// One step of a setup, of the module at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It comes into being; its start function is next.
+    Instantiate(usize),
+    /// It is prepared, if it asks for that.
+    Initialize(usize),
+    /// All are there: the program begins.
+    Enter,
+}
+
+impl Setup {
+    pub fn new(program: &Program, memories: Vec<Vec<GuestMemory>>, limits: EngineLimits) -> Setup {
+        let order = program.order.iter();
+        let stages = order.flat_map(|&place| {
+            let library = (place > 0).then_some(Stage::Initialize(place));
+            [Stage::Instantiate(place)].into_iter().chain(library)
+        });
+        Setup {
+            stages: stages.collect(),
+            instances: vec![None; program.modules.len()],
+            memories,
+            limits,
+        }
+    }
+
+    /// The next step.
+    pub fn next(&mut self) -> Stage {
+        self.stages.pop_front().unwrap_or(Stage::Enter)
+    }
+
+    /// What prepares a library. Linking has checked its type.
+    pub fn initializer<T>(&self, store: &Store<T>, place: usize) -> Option<Func> {
+        self.instances[place]?.get_func(store, INITIALIZE)
+    }
+
+    /// Where the program begins.
+    pub fn entry<T>(&self, store: &Store<T>) -> Result<Func, StartError> {
+        let entry = self.instances[0].and_then(|main| main.get_func(store, ENTRY));
+        entry.ok_or_else(|| StartError::Engine {
+            reason: "no entry".into(),
+        })
+    }
+}
+
+/// Makes the module at `place` and returns its start function.
+pub(super) fn instantiate<G: HostState + Send + 'static>(
+    setup: &mut Setup,
+    store: &mut Store<Context<G>>,
+    program: &Program,
+    place: usize,
+) -> Result<Option<Func>, StartError> {
+    let module = &program.modules[place];
+    let mut imports = Vec::new();
+    for import in &module.imports {
+        imports.push(match import {
+            Import::Host(call, signature) => {
+                Extern::Func(calls::host_function(store, *call, signature))
+            }
+            Import::Export(from, name) => setup.instances[*from]
+                .and_then(|from| from.get_export(&*store, name))
+                .ok_or_else(|| StartError::Engine {
+                    reason: "an import is not there".into(),
+                })?,
+        });
+    }
+    let memories = core::mem::take(&mut setup.memories[place]);
+    let (instance, start) = store
+        .instantiate(
+            &module.translated.inner,
+            imports,
+            memories,
+            Segments::Applied,
+        )
+        .map_err(|error| bounds::start_error(&error, &setup.limits))?;
+    setup.instances[place] = Some(instance);
+    Ok(start)
+}
+
+/// Why a program ends that could not be set up to its end.
+pub(super) fn trap_reason(error: &StartError) -> TrapReason {
+    match error {
+        StartError::Segment => TrapReason::Segment,
+        StartError::Tables { .. } => TrapReason::TableLimit,
+        StartError::Memory { .. } | StartError::Reserve(_) | StartError::Engine { .. } => {
+            TrapReason::Engine
+        }
+    }
+}
