@@ -2,7 +2,7 @@
 //!
 //! [`host_calls!`] is the table (D8): number, name, parameters, result, errors and one sentence of
 //! each call. The kernel's dispatch ([`CallId`]), the engine's import types ([`Signature`]), the
-//! SDK's `extern` block and `kernel/ABI.md` ([`reference::render`]) derive from it.
+//! SDK's `extern` block, `kernel/ABI.md` ([`reference::render`]) and the C header ([`header::render`]) derive from it.
 //! Beside it: [`wasi`], the functions of WASI preview 1 ([`HostCall`] is either kind), [`ErrorCode`], the flags in [`constants`] and the structs in [`wire`].
 //!
 //! Numbers and names are append-only: a call, an error or a flag never changes its meaning.
@@ -12,6 +12,7 @@
 mod call;
 pub mod constants;
 mod error;
+pub mod header;
 mod host_call;
 pub mod reference;
 mod table;

@@ -178,3 +178,28 @@ fn the_reference_page_is_up_to_date() {
         "run: UPDATE_ABI_PAGE=1 cargo test -p sos-abi"
     );
 }
+
+#[test]
+fn the_c_header_is_up_to_date() {
+    let mut header = String::new();
+    sos_abi::header::render(&mut header).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/c/sos.h");
+    if std::env::var_os("UPDATE_C_HEADER").is_some() {
+        std::fs::write(path, &header).unwrap();
+    }
+    let stored = std::fs::read_to_string(path).expect("sdk/c/sos.h is missing");
+    assert!(
+        header == stored,
+        "run: UPDATE_C_HEADER=1 cargo test -p sos-abi"
+    );
+}
+
+#[test]
+fn the_c_header_knows_what_each_parameter_is() {
+    for call in CallId::ALL {
+        for name in call.parameter_names() {
+            let known = sos_abi::header::parameter_type(name);
+            assert!(known.is_some(), "{}: {name}", call.name());
+        }
+    }
+}

@@ -137,6 +137,12 @@ fn module_files(draft: &Draft) -> Result<BTreeMap<&str, PathBuf>> {
         [instance.module_name.as_str()].into_iter().chain(libraries)
     });
     for name in names {
+        if name.ends_with(build::C_SOURCE) {
+            if !files.contains_key(name) {
+                files.insert(name, build::c_service(&draft.folder.join(name))?);
+            }
+            continue;
+        }
         if is_path(name) {
             files.insert(name, draft.folder.join(name));
             continue;

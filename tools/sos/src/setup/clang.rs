@@ -89,6 +89,36 @@ impl Clang {
 
     /// Compiles C sources with these further flags and links them to the program `output`.
     pub fn program(&self, sources: &[PathBuf], flags: &[&str], output: &Path) -> Result<()> {
+        let objects = self.compile_all(sources, flags, output)?;
+        let mut command = self.linker();
+        command
+            .arg(self.libc.start_object())
+            .args(objects)
+            .arg("-L")
+            .arg(&self.libc.libraries)
+            .arg("-lc");
+        self.link(command, output)
+    }
+
+    /// Compiles C sources with these further flags and links them, without a C library, to the
+    /// module `output`, whose entry point is their own `_start`.
+    pub fn freestanding(&self, sources: &[PathBuf], flags: &[&str], output: &Path) -> Result<()> {
+        let flags = [flags, &["-ffreestanding"]].concat();
+        let objects = self.compile_all(sources, &flags, output)?;
+        let mut command = self.linker();
+        command
+            .args(["--no-entry", "--export=_start"])
+            .args(objects);
+        self.link(command, output)
+    }
+
+    /// Compiles each source to an object beside `output`.
+    fn compile_all(
+        &self,
+        sources: &[PathBuf],
+        flags: &[&str],
+        output: &Path,
+    ) -> Result<Vec<PathBuf>> {
         let folder = output.with_extension("objects");
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("make the folder {}", folder.display()))?;
@@ -101,7 +131,7 @@ impl Clang {
             self.compile(source, flags, &object)?;
             objects.push(object);
         }
-        self.link(&objects, output)
+        Ok(objects)
     }
 
     fn compile(&self, source: &Path, flags: &[&str], object: &Path) -> Result<()> {
@@ -119,20 +149,16 @@ impl Clang {
     }
 
     /// The linker is called by itself: clang would look for one of its own.
-    fn link(&self, objects: &[PathBuf], output: &Path) -> Result<()> {
+    fn linker(&self) -> Command {
         let mut command = Command::new(&self.linker);
         if self.linker.ends_with("rust-lld") {
             command.args(["-flavor", "wasm"]);
         }
         command
-            .arg(self.libc.start_object())
-            .args(objects)
-            .arg("-L")
-            .arg(&self.libc.libraries)
-            .arg("-lc")
-            .arg(&self.runtime)
-            .arg("-o")
-            .arg(output);
+    }
+
+    fn link(&self, mut command: Command, output: &Path) -> Result<()> {
+        command.arg(&self.runtime).arg("-o").arg(output);
         run(command.stdout(std::io::stderr())).with_context(|| format!("link {}", output.display()))
     }
 
