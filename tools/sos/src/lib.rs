@@ -2,12 +2,14 @@
 //!
 //! [`setup`] finds or installs what is missing, [`build`] makes the kernel and the guests,
 //! [`manifest`] reads TOML, [`image`] packs both into a boot image, [`lan`] joins nodes, [`qemu`]
-//! runs them, [`hosted`] runs one without it, [`cli`] is the command line over them and [`project`] makes new services. The rest
-//! serves these: [`paths`], [`lock`], [`process`], [`terminal`], [`symbols`], `wake`.
+//! runs them, [`hosted`] runs one without it, [`exec`] runs a program on one, [`cli`] is the command
+//! line over them and [`project`] makes new services. The rest serves these: [`paths`], [`lock`],
+//! [`process`], [`terminal`], [`symbols`], `wake`.
 
 pub mod bench;
 pub mod build;
 pub mod cli;
+pub mod exec;
 pub mod hosted;
 pub mod image;
 pub mod lan;

@@ -4,7 +4,7 @@ use super::files::{image_files, open_preopens};
 use super::record::{Activity, Ended, Held, Live, Remains, State, Usage};
 use super::{Kernel, admission};
 use crate::control::ControlError;
-use crate::host::{Guest, GuestSetup, Identity, LogLevel, LogLine, LogRing};
+use crate::host::{Guest, GuestSetup, Identity, LogLevel, LogLine, LogRing, StreamsTo};
 use crate::image::{AddressSpec, RestartPolicy};
 use crate::instance::engine::{EngineLimits, Execution, Program, Trap};
 use crate::log::{EventKind, Severity};
@@ -445,6 +445,10 @@ impl Kernel {
                 let remains = Remains {
                     log: guest.log,
                     streams: guest.streams,
+                    files: match record.streams_to {
+                        StreamsTo::Console => None,
+                        StreamsTo::Pipes => Some(guest.files),
+                    },
                 };
                 record.state = State::Ended(ended, Some(Box::new(remains)));
             }

@@ -1,5 +1,6 @@
 //! What the kernel keeps of one instance, running or not.
 
+use crate::files::FileSystem;
 use crate::host::{Guest, LogRing, Streams, StreamsTo};
 use crate::image::{BlobHash, InstanceSpec};
 use crate::instance::engine::{Execution, Trap};
@@ -63,6 +64,8 @@ pub(super) enum State {
 pub(super) struct Remains {
     pub log: LogRing,
     pub streams: Streams,
+    /// The files of one whose operator may ask for them.
+    pub files: Option<FileSystem>,
 }
 
 /// A running instance.

@@ -57,10 +57,7 @@ impl FrameReader {
         let begin = self.start + LENGTH_BYTES;
         self.start = begin + length;
         let body = &self.bytes[begin..self.start];
-        match postcard::take_from_bytes(body) {
-            Ok((message, [])) => Ok(Some(message)),
-            Ok(_) | Err(_) => Err(Violation::NoMessage),
-        }
+        decode(body).map(Some)
     }
 
     /// Length of the next frame's body, if all of it is there.
@@ -98,4 +95,21 @@ pub fn append_frame(out: &mut Vec<u8>, message: &impl Serialize) -> Result<(), V
     }
     out[before..body].copy_from_slice(&(bytes as u32).to_le_bytes());
     Ok(())
+}
+
+/// A message or request from the bytes of one frame.
+///
+/// # Errors
+/// [`Violation::NoMessage`] when they are none.
+pub fn decode<'a, M: Deserialize<'a>>(body: &'a [u8]) -> Result<M, Violation> {
+    match postcard::take_from_bytes(body) {
+        Ok((message, [])) => Ok(message),
+        Ok(_) | Err(_) => Err(Violation::NoMessage),
+    }
+}
+
+/// The bytes of a [`super::Launch`] or of a [`crate::control::Request`].
+pub fn encode(request: &impl Serialize) -> Vec<u8> {
+    // An allocating sink takes everything and every request has a known length.
+    postcard::to_allocvec(request).unwrap_or_default()
 }

@@ -18,7 +18,7 @@ mod message;
 mod tests;
 
 pub use error::{Refusal, Violation};
-pub use frame::{FrameReader, append_frame};
+pub use frame::{FrameReader, append_frame, decode, encode};
 pub use message::{
     Bytes, Change, Ended, Launch, MAGIC, RunEnd, StandardInput, ToNode, ToOperator, Usage, VERSION,
 };

@@ -1,7 +1,9 @@
 //! The command line: what `sos` (and `cargo sos`) understands.
 //!
-//! One file per verb that is more than a call into the library: `run`, `make` (build, image, new).
+//! One file per verb that is more than a call into the library: `run`, `exec`, `make` (build, image,
+//! new).
 
+mod exec;
 mod make;
 mod run;
 
@@ -43,6 +45,8 @@ struct Arguments {
 enum Verb {
     /// Build and boot a manifest in QEMU, its console on this terminal
     Run(run::Arguments),
+    /// Run one program on a node: its streams, status and files as if it ran here
+    Exec(exec::Arguments),
     /// Build the kernel, and the guests of a manifest or all guests
     Build(make::BuildArguments),
     /// Pack a boot image, or say what is in one
@@ -66,6 +70,7 @@ pub fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         None => run::run(&run::Arguments::demo()),
         Some(Verb::Run(arguments)) => run::run(&arguments),
+        Some(Verb::Exec(arguments)) => Ok(exec::run(&arguments)),
         Some(Verb::Build(arguments)) => make::build(&arguments).map(done),
         Some(Verb::Image(arguments)) => make::image(&arguments).map(done),
         Some(Verb::New(arguments)) => make::new(&arguments).map(done),

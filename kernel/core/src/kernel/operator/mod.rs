@@ -5,8 +5,10 @@
 //! were launched in it with it. Each turn reads, does and writes a bounded amount: nothing more is read
 //! while much waits to be written, so a slow operator holds itself up and nobody else.
 //!
-//! - `upload`: blobs that come in pieces; - `runs`: launched instances, their streams and their end.
+//! - `upload`: blobs that come in pieces; - `runs`: launched instances, their streams and their end;
+//! - `fetch`: what they changed in their files; - `outbox`: frames that wait to be sent.
 
+mod fetch;
 mod outbox;
 mod runs;
 mod upload;

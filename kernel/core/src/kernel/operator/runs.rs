@@ -1,6 +1,8 @@
 //! Instances that an operator launched: their streams, their end, and what they leave.
 
+use super::fetch::Fetch;
 use super::{Kernel, Session, unexpected};
+use crate::files::FileSystem;
 use crate::host::{OutputStream, Streams, StreamsTo};
 use crate::image::{Autostart, InstanceSpec, Manifest, RestartPolicy, SwitchSpec};
 use crate::kernel::record::{self, Record, State};
@@ -29,6 +31,8 @@ pub(super) struct Run {
     /// What the operator may still send for standard input.
     input_room: usize,
     phase: RunPhase,
+    /// What it changed, on its way to the operator.
+    fetch: Option<Fetch>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +108,7 @@ impl Kernel {
             room: output_room,
             input_room: 0,
             phase: RunPhase::Running,
+            fetch: None,
         };
         session.runs.insert(request, run);
         Ok(())
@@ -228,11 +233,21 @@ impl Kernel {
         &mut self,
         session: &mut Session,
         request: u32,
-        _directory: &str,
+        directory: &str,
     ) -> Result<(), Violation> {
-        match session.run(request)?.phase {
-            RunPhase::Ended => session.done(request),
-            RunPhase::Running => session.refuse(request, Refusal::WrongTime),
+        let run = session.run(request)?;
+        if run.phase != RunPhase::Ended {
+            session.refuse(request, Refusal::WrongTime);
+            return Ok(());
+        }
+        match self
+            .files_of(run.key)
+            .map(|files| Fetch::new(files, directory))
+        {
+            Some(Ok(fetch)) => run.fetch = Some(fetch),
+            Some(Err(refusal)) => session.refuse(request, refusal),
+            // It never ran, so it changed nothing.
+            None => session.done(request),
         }
         Ok(())
     }
@@ -260,8 +275,9 @@ impl Kernel {
     pub(super) fn attend_runs(&mut self, session: &mut Session) {
         let mut runs = core::mem::take(&mut session.runs);
         for (&request, run) in &mut runs {
-            if run.phase == RunPhase::Running {
-                self.attend_run(session, request, run);
+            match run.phase {
+                RunPhase::Running => self.attend_run(session, request, run),
+                RunPhase::Ended => self.attend_fetch(session, request, run),
             }
         }
         session.runs = runs;
@@ -320,6 +336,29 @@ impl Kernel {
         };
         run.phase = RunPhase::Ended;
         session.out.push(&ToOperator::Ended { request, ended });
+    }
+
+    /// Sends what an instance changed as far as there is room.
+    fn attend_fetch(&mut self, session: &mut Session, request: u32, run: &mut Run) {
+        let Some(fetch) = &mut run.fetch else {
+            return;
+        };
+        let finished = match self.files_of(run.key) {
+            Some(files) => fetch.send(files, request, &mut session.out),
+            None => true,
+        };
+        if finished {
+            run.fetch = None;
+            session.done(request);
+        }
+    }
+
+    /// The files of an instance that ended.
+    fn files_of(&self, key: u32) -> Option<&FileSystem> {
+        match &self.records[key as usize].state {
+            State::Ended(_, remains) => remains.as_ref()?.files.as_ref(),
+            State::Live(_) => None,
+        }
     }
 
     /// The standard streams of an instance, running or not.

@@ -1,0 +1,172 @@
+//! Directories of the host as files of an instance.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use sos_core::image::{BlobHash, FileContent, FileSpec, InstanceSpec, PreopenSpec, blob_hash};
+use sos_core::limits;
+
+use super::job::{Shared, SharedDirectory};
+use crate::process::say;
+
+/// Adds a directory, the `number`th of the instance: its files, and that the program finds it open.
+///
+/// # Errors
+/// When something in it cannot be read, or is too large or too much.
+pub(super) fn add(
+    directory: &SharedDirectory,
+    number: usize,
+    spec: &mut InstanceSpec,
+    blobs: &mut BTreeMap<BlobHash, Vec<u8>>,
+) -> Result<Shared> {
+    let host = directory.host.as_path();
+    if !host.is_dir() {
+        bail!("--dir {}: no such directory", host.display());
+    }
+    let inside = place(&directory.guest, number);
+    if spec.preopens.iter().any(|open| open.directory == inside) {
+        bail!("--dir {}: there are two of that name", directory.guest);
+    }
+    let mut copier = Copier { spec, blobs };
+    copier.copy_directory(host, &inside)?;
+    spec.preopens.push(PreopenSpec {
+        name: directory.guest.clone(),
+        directory: inside.clone(),
+    });
+    Ok(Shared {
+        host: host.to_path_buf(),
+        inside,
+    })
+}
+
+/// Where the directory that a program calls `name` lies in its file system. A name that leads
+/// upwards has no place of its own there and gets one.
+fn place(name: &str, number: usize) -> String {
+    let parts = name.split('/').filter(|part| !matches!(*part, "" | "."));
+    let parts: Vec<&str> = parts.collect();
+    if parts.contains(&"..") {
+        return format!("/directory-{number}");
+    }
+    format!("/{}", parts.join("/"))
+}
+
+struct Copier<'a> {
+    spec: &'a mut InstanceSpec,
+    blobs: &'a mut BTreeMap<BlobHash, Vec<u8>>,
+}
+
+impl Copier<'_> {
+    fn copy_directory(&mut self, host: &Path, inside: &str) -> Result<()> {
+        if inside != "/" {
+            self.add(inside.to_string(), FileContent::Directory)?;
+        }
+        let context = || format!("read the directory {}", host.display());
+        let mut entries = fs::read_dir(host)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .with_context(context)?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else {
+                say(format!("{}: its name is no text; left out", path.display()));
+                continue;
+            };
+            let inside = format!("{}/{name}", inside.trim_end_matches('/'));
+            let kind = entry.file_type().with_context(context)?;
+            if kind.is_dir() {
+                self.copy_directory(&path, &inside)?;
+            } else if kind.is_symlink() {
+                self.copy_link(&path, inside)?;
+            } else if kind.is_file() {
+                self.copy_file(&path, inside)?;
+            } else {
+                say(format!("{}: no ordinary file; left out", path.display()));
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_file(&mut self, host: &Path, inside: String) -> Result<()> {
+        let bytes = fs::read(host).with_context(|| format!("read {}", host.display()))?;
+        if bytes.len() > limits::BLOB_BYTES {
+            bail!(
+                "{} has {} bytes, more than {}: leave it out of the directory",
+                host.display(),
+                bytes.len(),
+                limits::BLOB_BYTES
+            );
+        }
+        let hash = blob_hash(&bytes);
+        self.blobs.entry(hash).or_insert(bytes);
+        self.add(inside, FileContent::Blob(hash))
+    }
+
+    fn copy_link(&mut self, host: &Path, inside: String) -> Result<()> {
+        let target = fs::read_link(host).with_context(|| format!("read {}", host.display()))?;
+        match target.to_str() {
+            Some(text) => self.add(inside, FileContent::SymbolicLink(text.to_string())),
+            None => {
+                say(format!(
+                    "{}: its target is no text; left out",
+                    host.display()
+                ));
+                Ok(())
+            }
+        }
+    }
+
+    fn add(&mut self, path: String, content: FileContent) -> Result<()> {
+        let most = self.spec.limits.files as usize;
+        if self.spec.files.len() >= most {
+            bail!("the directories have more than {most} files");
+        }
+        self.spec.files.push(FileSpec { path, content });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_places_in_the_instance() {
+        assert_eq!(place("/", 0), "/");
+        assert_eq!(place(".", 0), "/");
+        assert_eq!(place("/data", 0), "/data");
+        assert_eq!(place("./a//b/", 0), "/a/b");
+        assert_eq!(place("../up", 3), "/directory-3");
+    }
+
+    #[test]
+    fn a_directory_is_copied_with_all_that_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("sub/empty")).unwrap();
+        fs::write(folder.path().join("sub/file"), b"text").unwrap();
+        std::os::unix::fs::symlink("sub/file", folder.path().join("link")).unwrap();
+        let mut spec = InstanceSpec::new("a", BlobHash::default(), "a");
+        spec.preopens.clear();
+        let mut blobs = BTreeMap::new();
+        let directory = SharedDirectory {
+            host: folder.path().to_path_buf(),
+            guest: "/d".to_string(),
+        };
+        let shared = add(&directory, 0, &mut spec, &mut blobs).unwrap();
+        assert_eq!(shared.inside, "/d");
+        let paths: Vec<&str> = spec.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            ["/d", "/d/link", "/d/sub", "/d/sub/empty", "/d/sub/file"]
+        );
+        assert_eq!(blobs[&blob_hash(b"text")], b"text");
+        assert_eq!(
+            spec.files[1].content,
+            FileContent::SymbolicLink("sub/file".to_string())
+        );
+        let again = add(&directory, 1, &mut spec, &mut blobs).unwrap_err();
+        assert!(again.to_string().contains("two"), "{again}");
+    }
+}

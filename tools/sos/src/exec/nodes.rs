@@ -1,0 +1,129 @@
+//! Nodes to run programs on: one booted for the purpose, one that stays, or one in this process.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sos_core::image::{Manifest, encode};
+use tempfile::TempDir;
+
+use super::Client;
+use crate::image::BootImage;
+use crate::qemu::{self, End, NodeBuilder};
+use crate::{build, hosted, paths};
+
+/// Most that a node may take to boot.
+const BOOT_PATIENCE: Duration = Duration::from_secs(120);
+/// After which a node that says nothing is mentioned.
+const EARLY: Duration = Duration::from_secs(10);
+/// Name of nodes that run programs, and of their image.
+const NAME: &str = "exec";
+/// The channel's socket in its folder.
+const SOCKET: &str = "channel";
+
+/// What a node is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wants {
+    /// Memory of the machine, in MiB.
+    pub memory_mib: u64,
+}
+
+/// A machine booted for one program. Dropping it ends it.
+#[derive(Debug)]
+pub struct FreshNode {
+    node: qemu::Node,
+    folder: TempDir,
+}
+
+impl FreshNode {
+    /// Boots a machine in QEMU.
+    ///
+    /// # Errors
+    /// When the kernel does not build or QEMU does not start.
+    pub fn boot(wants: Wants) -> Result<FreshNode> {
+        let kernel = build::kernel()?;
+        let folder = tempfile::Builder::new()
+            .prefix("sos-")
+            .tempdir()
+            .context("make a folder for the node's channel")?;
+        let image = paths::cache()?.join(format!("{NAME}.sosimg"));
+        empty_image()?.write(&image)?;
+        let node = NodeBuilder::new(&kernel)
+            .name(NAME)
+            .image(&image)
+            .memory_mib(wants.memory_mib)
+            .channel(&folder.path().join(SOCKET))
+            .without_watchdog()
+            .spawn()?;
+        Ok(FreshNode { node, folder })
+    }
+
+    /// Connects to the node, which may still boot.
+    ///
+    /// # Errors
+    /// When it does not come up: with its console's end.
+    pub fn connect(&self) -> Result<Client> {
+        let socket = self.folder.path().join(SOCKET);
+        let stream = qemu::channel::connect(&socket, BOOT_PATIENCE);
+        let connected = stream
+            .context("connect to the node")
+            .and_then(|stream| Client::open(stream, BOOT_PATIENCE, EARLY, || ()));
+        connected.with_context(|| {
+            format!(
+                "{}; its console's end:\n{}",
+                self.ended().unwrap_or("the node does not answer".into()),
+                self.node.console().tail()
+            )
+        })
+    }
+
+    /// How the machine ended, if it did.
+    pub fn ended(&self) -> Option<String> {
+        match self.node.end() {
+            None | Some(End::Killed) => None,
+            Some(end) => Some(format!("the node ended: {end}")),
+        }
+    }
+}
+
+/// A node in this process. Dropping it ends it.
+#[derive(Debug)]
+pub struct HostedNode(hosted::Node);
+
+impl HostedNode {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// When there is no memory or thread for it.
+    pub fn start(wants: Wants) -> Result<HostedNode> {
+        let image = empty_image()?.bytes;
+        let options = hosted::Options {
+            name: None,
+            memory_bytes: wants.memory_mib << 20,
+        };
+        // A node's image lives as long as the node, which here is as long as the process.
+        Ok(HostedNode(hosted::Node::start(
+            Some(image.leak()),
+            options,
+        )?))
+    }
+
+    /// Connects to it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn connect(&self) -> Result<Client> {
+        let stream = self.0.channel().context("connect to the node")?;
+        Client::open(stream, BOOT_PATIENCE, EARLY, || ())
+    }
+}
+
+/// An image that only names the node.
+fn empty_image() -> Result<BootImage> {
+    let manifest = Manifest {
+        name: NAME.into(),
+        ..Manifest::default()
+    };
+    let none: [&[u8]; 0] = [];
+    let bytes = encode(&manifest, &none).context("pack an image without instances")?;
+    Ok(BootImage { bytes, manifest })
+}
