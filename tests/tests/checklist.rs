@@ -1,6 +1,7 @@
 //! `tests/CHECKLIST.md` names a test for everything that is promised; here each name is looked up.
 
 use sos_abi::CallId;
+use sos_abi::wasi::WasiCall;
 use sos_core::shell::VERBS;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,10 @@ fn every_verb_and_every_host_call_has_a_row() {
     }
     for call in CallId::ALL {
         let row = format!("call: {}", call.name());
+        assert!(named.contains(&row), "no row '{row}'");
+    }
+    for call in WasiCall::ALL {
+        let row = format!("wasi: {}", call.name());
         assert!(named.contains(&row), "no row '{row}'");
     }
 }

@@ -1,8 +1,9 @@
 //! WASI programs on a simulated node, as other people's toolchains build them.
 
+use sos_core::image::{ListenerSpec, PreopenSpec};
 use sos_core::machine::Duration;
 use sos_tests::sim::cluster::Cluster;
-use sos_tests::sim::image::ImageBuilder;
+use sos_tests::sim::image::{ImageBuilder, switch};
 use sos_tests::wasi_program;
 
 fn boot(image: ImageBuilder) -> Cluster {
@@ -70,4 +71,118 @@ fn a_program_of_the_standard_library_speaks_asks_and_ends() {
         cluster.state(0, "facts"),
         ("exited".into(), "status 7".into())
     );
+}
+
+/// Answers what each connection sends in capitals, once the peer has said all.
+const SHOUTER: &str = r#"
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{Shutdown, TcpListener};
+    use std::os::fd::FromRawFd;
+    fn main() {
+        let listener = unsafe { TcpListener::from_raw_fd(3) };
+        let quiet = unsafe { TcpListener::from_raw_fd(4) };
+        quiet.set_nonblocking(true).unwrap();
+        assert_eq!(quiet.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        println!("listening");
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let mut text = Vec::new();
+            stream.read_to_end(&mut text).unwrap();
+            text.make_ascii_uppercase();
+            stream.write_all(&text).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            println!("connection {number}: {} bytes", text.len());
+        }
+    }
+"#;
+
+fn listener(port: u16) -> ListenerSpec {
+    ListenerSpec {
+        address: None,
+        port,
+    }
+}
+
+#[test]
+fn a_service_on_a_preopened_listener_serves_by_the_standard_library() {
+    let image = ImageBuilder::new("wasi")
+        .switch("lan", Some("nic0"))
+        .instance("shouter", wasi_program("shouter", SHOUTER))
+        .port("eth0", switch("lan"), "10.0.0.1/24")
+        .with(|spec| spec.listeners = vec![listener(80), listener(81)]);
+    let mut cluster = boot(image);
+    let client = cluster.add_peer("10.0.0.100/24");
+    for length in [5, 0, 300_000] {
+        let socket = cluster.connect(client, "10.0.0.1:80").expect("a listener");
+        let sent: Vec<u8> = b"abcdefg".iter().copied().cycle().take(length).collect();
+        cluster.write_all(socket, &sent).expect("a reader");
+        cluster.finish_writing(socket).expect("a connection");
+        let answer = cluster.read_to_end(socket).expect("an answer");
+        assert_eq!(answer, sent.to_ascii_uppercase());
+        cluster.close(socket);
+    }
+    let console = cluster.shell(0, "console shouter");
+    assert!(console.contains("connection 2: 300000 bytes"), "{console}");
+}
+
+#[test]
+fn a_listener_that_cannot_listen_stops_the_start() {
+    let returns = "(module (memory (export \"memory\") 1) (func (export \"_start\")))";
+    let image = ImageBuilder::new("wasi")
+        .switch("lan", None)
+        .instance("portless", returns)
+        .with(|spec| spec.listeners = vec![listener(80)])
+        .instance("elsewhere", returns)
+        .port("eth0", switch("lan"), "10.0.0.1/24")
+        .with(|spec| {
+            spec.listeners = vec![ListenerSpec {
+                address: Some([10, 0, 0, 2].into()),
+                port: 80,
+            }]
+        });
+    let mut cluster = boot(image);
+    for (name, expected) in [
+        ("portless", "no port"),
+        ("elsewhere", "listener on TCP port 80: "),
+    ] {
+        let (state, detail) = cluster.state(0, name);
+        assert_eq!(state, "failed", "{detail}");
+        assert!(detail.contains(expected), "{detail}");
+    }
+}
+
+#[test]
+fn files_of_the_image_and_preopened_directories_are_found_open() {
+    // Prints the names of the preopened directories, as C libraries look for them.
+    let program = r#"(module
+        (import "wasi_snapshot_preview1" "fd_prestat_get"
+            (func $get (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_prestat_dir_name"
+            (func $name (param i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_write"
+            (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start") (local $fd i32)
+            (i32.store (i32.const 16) (i32.const 64))
+            (local.set $fd (i32.const 3))
+            (block $end (loop $next
+                (br_if $end (call $get (local.get $fd) (i32.const 0)))
+                (drop (call $name (local.get $fd) (i32.const 64) (i32.load (i32.const 4))))
+                (i32.store8 (i32.add (i32.const 64) (i32.load (i32.const 4))) (i32.const 10))
+                (i32.store (i32.const 20) (i32.add (i32.load (i32.const 4)) (i32.const 1)))
+                (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))
+                (local.set $fd (i32.add (local.get $fd) (i32.const 1)))
+                (br $next)))))"#;
+    let image = ImageBuilder::new("wasi")
+        .instance("lists", program)
+        .with(|spec| {
+            let preopen = |name: &str, directory: &str| PreopenSpec {
+                name: name.into(),
+                directory: directory.into(),
+            };
+            spec.preopens = vec![preopen("/", "/"), preopen("made", "/var/made")];
+        });
+    let mut cluster = boot(image);
+    let console = cluster.shell(0, "console lists");
+    assert!(console.contains("/\nmade\n"), "{console}");
 }

@@ -18,6 +18,13 @@ macro_rules! define_errno {
             /// Every error number, in order.
             pub const ALL: &'static [Errno] = &[$(Errno::$variant),*];
 
+            /// Its name here, which but for case and one of them is the specification's.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Errno::$variant => stringify!($variant),)*
+                }
+            }
+
             /// What it says, in lower case.
             pub const fn text(self) -> &'static str {
                 match self {

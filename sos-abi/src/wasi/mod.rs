@@ -6,6 +6,7 @@
 //! [`Errno`] widened to `i32`). What these calls mean is written in the specification, not here.
 
 mod errno;
+pub mod reference;
 mod table;
 
 pub use errno::Errno;
