@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 use super::run_cargo;
 use crate::{paths, process, setup};
@@ -21,6 +22,75 @@ pub fn kernel() -> Result<PathBuf> {
     command.args(["--profile", PROFILE]);
     run_cargo(&mut command).context("build the kernel")?;
     Ok(folder.join(TARGET).join(PROFILE).join(PACKAGE))
+}
+
+/// The kernel's ELF file, built only when one of its sources is newer than the last time: cargo takes
+/// half a second to find that out, the look here a millisecond.
+pub fn current_kernel() -> Result<PathBuf> {
+    let elf = paths::target()?
+        .join("kernel")
+        .join(TARGET)
+        .join(PROFILE)
+        .join(PACKAGE);
+    let finding = paths::cache()?.join("kernel.built");
+    let before = fingerprint()?;
+    if elf.is_file() && std::fs::read_to_string(&finding).is_ok_and(|kept| kept == before) {
+        return Ok(elf);
+    }
+    let built = kernel()?;
+    // Of the sources as they were before the build: a change meanwhile is seen the next time.
+    std::fs::write(&finding, before).context("keep what the kernel was built from")?;
+    Ok(built)
+}
+
+/// What the kernel is built from and by: names, sizes and times of change.
+fn fingerprint() -> Result<String> {
+    let root = paths::workspace()?;
+    let mut sum = Sha256::new();
+    for part in [
+        "kernel",
+        "sos-abi",
+        "Cargo.toml",
+        "Cargo.lock",
+        "rust-toolchain.toml",
+    ] {
+        add_to_fingerprint(&root.join(part), &mut sum)?;
+    }
+    add_to_fingerprint(
+        &std::env::current_exe().context("find this program")?,
+        &mut sum,
+    )?;
+    Ok(sum
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+fn add_to_fingerprint(path: &Path, sum: &mut Sha256) -> Result<()> {
+    let context = || format!("look at {}", path.display());
+    let data = match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        data => data.with_context(context)?,
+    };
+    if data.is_dir() {
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(path).with_context(context)? {
+            entries.push(entry.with_context(context)?.path());
+        }
+        entries.sort();
+        return entries
+            .iter()
+            .try_for_each(|entry| add_to_fingerprint(entry, sum));
+    }
+    let changed = data.modified().with_context(context)?;
+    let changed = changed
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    sum.update(path.as_os_str().as_encoded_bytes());
+    sum.update(data.len().to_le_bytes());
+    sum.update(changed.as_nanos().to_le_bytes());
+    Ok(())
 }
 
 /// Lints the kernel as the freestanding program that it is.

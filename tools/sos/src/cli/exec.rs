@@ -1,14 +1,17 @@
 //! `sos exec`: one program on a node, as if it were run here.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::exec::keep::KeptNode;
 use crate::exec::nodes::{FreshNode, HostedNode, Wants};
-use crate::exec::{self, Feed, Job, Outcome, SharedDirectory, Unusable};
+use crate::exec::{self, Client, Feed, Job, Outcome, SharedDirectory, Signals, Unusable};
+use crate::lan::{Forward, Lan, LanConfig, Service};
 use crate::manifest::parse_size;
 use crate::process::say;
 
@@ -23,6 +26,10 @@ const INTERRUPTED: u8 = 128 + libc::SIGINT as u8;
 const TRAPPED: u8 = 128 + libc::SIGABRT as u8;
 const KILLED: u8 = 128 + libc::SIGKILL as u8;
 const BROKEN_PIPE: u8 = 128 + libc::SIGPIPE as u8;
+/// Name of a node that stays, when none is given.
+const KEPT_NAME: &str = "kept";
+/// Port in the instance when the host's may be any.
+const ANY_LISTENER: u16 = 8080;
 /// Memory of the machine beside that of the program.
 const MACHINE_MEMORY: u64 = 512 << 20;
 
@@ -62,11 +69,29 @@ pub struct Arguments {
     /// A module that the program imports from by this name
     #[arg(long, value_name = "NAME=FILE")]
     library: Vec<String>,
+    /// Let the program find a listening socket open, which this host reaches at ADDRESS; port 0 is any
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["keep", "hosted"])]
+    listen: Vec<SocketAddr>,
+    /// Run it on a node that stays for the next programs, booted if it does not run yet
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true,
+          default_missing_value = KEPT_NAME, conflicts_with = "hosted")]
+    keep: Option<String>,
+    /// End a node that stays
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true,
+          default_missing_value = KEPT_NAME, conflicts_with_all = ["program", "keep"])]
+    stop: Option<String>,
+    /// List the nodes that stay
+    #[arg(long, conflicts_with_all = ["program", "keep", "stop"])]
+    list: bool,
+    /// Memory of a machine that is booted; without it that of the program and 512 MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    machine_memory: Option<u64>,
     /// Run it in this process, on the simulated machine, without QEMU
     #[arg(long)]
     hosted: bool,
     /// The program: a WebAssembly module, or one in text form (.wat)
-    program: PathBuf,
+    #[arg(required_unless_present_any = ["stop", "list"])]
+    program: Option<PathBuf>,
     /// Its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
@@ -78,7 +103,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn status(arguments: &Arguments) -> u8 {
-    let job = match Job::new(&arguments.program, &arguments.arguments) {
+    let Some(program) = &arguments.program else {
+        return manage(arguments).unwrap_or_else(fail);
+    };
+    let signals = Signals::block();
+    let job = match Job::new(program, &arguments.arguments) {
         Ok(job) => job,
         Err(unusable) => {
             let status = match &unusable {
@@ -89,14 +118,26 @@ fn status(arguments: &Arguments) -> u8 {
             return status;
         }
     };
-    let outcome = complete(arguments, job).and_then(|(job, feed)| execute(arguments, &job, feed));
-    match outcome {
-        Ok(outcome) => report(outcome),
-        Err(error) => {
-            say(format!("error: {error:#}"));
-            OWN_FAILURE
-        }
+    complete(arguments, job)
+        .and_then(|(job, feed)| execute(arguments, &job, feed, signals))
+        .map_or_else(fail, report)
+}
+
+fn fail(error: anyhow::Error) -> u8 {
+    say(format!("error: {error:#}"));
+    OWN_FAILURE
+}
+
+/// Ends or lists nodes that stay.
+fn manage(arguments: &Arguments) -> Result<u8> {
+    match &arguments.stop {
+        Some(name) if KeptNode::named(name)?.stop()? => say(format!("node {name} ended")),
+        Some(name) => say(format!("node {name} does not run")),
+        None => KeptNode::running()?
+            .iter()
+            .for_each(|name| println!("{name}")),
     }
+    Ok(0)
 }
 
 /// Adds to a program what it is given.
@@ -110,6 +151,12 @@ fn complete(arguments: &Arguments, mut job: Job) -> Result<(Job, Feed)> {
     for directory in &arguments.dir {
         job.add_directory(directory)?;
     }
+    for (host, spare) in arguments.listen.iter().zip(ANY_LISTENER..) {
+        job.add_listener(match host.port() {
+            0 => spare,
+            port => port,
+        });
+    }
     if let Some(bytes) = arguments.memory {
         job.spec.limits.memory_bytes = bytes;
     }
@@ -120,16 +167,49 @@ fn complete(arguments: &Arguments, mut job: Job) -> Result<(Job, Feed)> {
     Ok((job, feed))
 }
 
-fn execute(arguments: &Arguments, job: &Job, feed: Feed) -> Result<Outcome> {
-    let wants = Wants {
-        memory_mib: (MACHINE_MEMORY + arguments.memory.unwrap_or(0)) >> 20,
+fn execute(arguments: &Arguments, job: &Job, feed: Feed, signals: Signals) -> Result<Outcome> {
+    let wanted = arguments.memory.unwrap_or(0) + MACHINE_MEMORY;
+    let memory_mib = arguments.machine_memory.unwrap_or(wanted) >> 20;
+    let wants = Wants { memory_mib };
+    let run = |mut client: Client| {
+        signals.send_to(client.sender());
+        exec::run(&mut client, job, feed, arguments.timeout)
     };
+    if let Some(name) = &arguments.keep {
+        return run(KeptNode::named(name)?.connect(wants)?);
+    }
     if arguments.hosted {
         let node = HostedNode::start(wants)?;
-        return exec::run(&mut node.connect()?, job, feed, arguments.timeout);
+        return run(node.connect()?);
     }
-    let node = FreshNode::boot(wants)?;
-    exec::run(&mut node.connect()?, job, feed, arguments.timeout)
+    let lan = match job.spec.listeners.is_empty() {
+        true => None,
+        false => Some(start_lan(arguments, job)?),
+    };
+    let node = FreshNode::boot(wants, lan.as_ref())?;
+    run(node.connect()?)
+}
+
+/// The LAN that leads from this host to the program's listening sockets.
+fn start_lan(arguments: &Arguments, job: &Job) -> Result<Lan> {
+    let pairs = arguments.listen.iter().zip(&job.spec.listeners);
+    let forwards = pairs.map(|(host, listener)| Forward {
+        host: *host,
+        service: Service::Name(job.spec.name.clone()),
+        port: listener.port,
+    });
+    let config = LanConfig {
+        forwards: forwards.collect(),
+        ..LanConfig::default()
+    };
+    let lan = Lan::start(config).context("start the LAN for --listen")?;
+    for (index, host) in arguments.listen.iter().enumerate() {
+        if host.port() == 0 {
+            let port = lan.forward_port(index);
+            say(format!("{}:{port} leads to the program", host.ip()));
+        }
+    }
+    Ok(lan)
 }
 
 /// Says what is to be said of an end and gives its status.

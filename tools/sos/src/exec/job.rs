@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sos_core::image::{BlobHash, InstanceSpec, LibrarySpec, ListenerSpec, blob_hash};
+use sos_core::image::{
+    AddressSpec, Attachment, BlobHash, InstanceSpec, LibrarySpec, ListenerSpec, PortSpec, blob_hash,
+};
 use sos_core::limits;
 
 use super::files_in;
+use super::nodes::SWITCH;
 
 /// Value stack of a program that is run: what ordinary programs have elsewhere.
 const STACK_BYTES: u64 = 8 << 20;
@@ -125,12 +128,20 @@ impl Job {
         Ok(())
     }
 
-    /// Lets the program find a listening socket open.
+    /// Lets the program find a listening socket open, and gives it a port on the node's switch.
     pub fn add_listener(&mut self, port: u16) {
-        self.spec.listeners.push(ListenerSpec {
-            address: None,
-            port,
-        });
+        let address = None;
+        self.spec.listeners.push(ListenerSpec { address, port });
+        if self.spec.ports.is_empty() {
+            self.spec.ports.push(PortSpec {
+                name: "eth0".into(),
+                attach: Attachment::Switch(SWITCH.into()),
+                mac: None,
+                addresses: vec![AddressSpec::Dhcp],
+                gateways: Vec::new(),
+                dns: Vec::new(),
+            });
+        }
     }
 }
 

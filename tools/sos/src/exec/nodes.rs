@@ -3,28 +3,46 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sos_core::image::{Manifest, encode};
+use sos_core::image::{Manifest, SwitchSpec, encode};
 use tempfile::TempDir;
 
 use super::Client;
 use crate::image::BootImage;
+use crate::lan::Lan;
 use crate::qemu::{self, End, NodeBuilder};
 use crate::{build, hosted, paths};
 
 /// Most that a node may take to boot.
-const BOOT_PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 /// After which a node that says nothing is mentioned.
-const EARLY: Duration = Duration::from_secs(10);
+pub(super) const EARLY: Duration = Duration::from_secs(10);
 /// Name of nodes that run programs, and of their image.
 const NAME: &str = "exec";
 /// The channel's socket in its folder.
-const SOCKET: &str = "channel";
+pub(super) const SOCKET: &str = "channel";
+
+/// The switch of a node that runs programs, on its first card.
+pub const SWITCH: &str = "lan";
+/// Address of that card: locally administered, the same in every run, as each has a LAN of its own.
+const NIC_MAC: &str = "02:53:4f:53:00:02";
 
 /// What a node is to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wants {
     /// Memory of the machine, in MiB.
     pub memory_mib: u64,
+}
+
+/// A machine that runs programs, as QEMU is to start it.
+pub(super) fn builder(wants: Wants) -> Result<NodeBuilder> {
+    let kernel = build::current_kernel()?;
+    let image = paths::cache()?.join(format!("{NAME}.sosimg"));
+    let wanted = empty_image()?;
+    if std::fs::read(&image).ok().as_ref() != Some(&wanted.bytes) {
+        wanted.write(&image)?;
+    }
+    let builder = NodeBuilder::new(&kernel).name(NAME).image(&image);
+    Ok(builder.memory_mib(wants.memory_mib).without_watchdog())
 }
 
 /// A machine booted for one program. Dropping it ends it.
@@ -35,25 +53,20 @@ pub struct FreshNode {
 }
 
 impl FreshNode {
-    /// Boots a machine in QEMU.
+    /// Boots a machine in QEMU, with a card on a LAN if there is one.
     ///
     /// # Errors
     /// When the kernel does not build or QEMU does not start.
-    pub fn boot(wants: Wants) -> Result<FreshNode> {
-        let kernel = build::kernel()?;
+    pub fn boot(wants: Wants, lan: Option<&Lan>) -> Result<FreshNode> {
         let folder = tempfile::Builder::new()
             .prefix("sos-")
             .tempdir()
             .context("make a folder for the node's channel")?;
-        let image = paths::cache()?.join(format!("{NAME}.sosimg"));
-        empty_image()?.write(&image)?;
-        let node = NodeBuilder::new(&kernel)
-            .name(NAME)
-            .image(&image)
-            .memory_mib(wants.memory_mib)
-            .channel(&folder.path().join(SOCKET))
-            .without_watchdog()
-            .spawn()?;
+        let mut builder = builder(wants)?.channel(&folder.path().join(SOCKET));
+        if let Some(lan) = lan {
+            builder = builder.arguments(lan.qemu_netdev_args("net0", NIC_MAC));
+        }
+        let node = builder.spawn()?;
         Ok(FreshNode { node, folder })
     }
 
@@ -117,10 +130,15 @@ impl HostedNode {
     }
 }
 
-/// An image that only names the node.
+/// An image that runs nothing.
 fn empty_image() -> Result<BootImage> {
     let manifest = Manifest {
         name: NAME.into(),
+        switches: vec![SwitchSpec {
+            name: SWITCH.into(),
+            uplink: Some("nic0".into()),
+            mtu_bytes: None,
+        }],
         ..Manifest::default()
     };
     let none: [&[u8]; 0] = [];

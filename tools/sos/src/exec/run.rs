@@ -10,7 +10,9 @@ use anyhow::{Context, Result, bail};
 use sos_core::host::OutputStream;
 use sos_core::image::BlobHash;
 use sos_core::limits;
-use sos_core::operator::{self, Ended, Launch, Refusal, RunEnd, StandardInput, ToNode, ToOperator};
+use sos_core::operator::{
+    self, Ended, Launch, Refusal, RunEnd, StandardInput, ToNode, ToOperator, Usage,
+};
 
 use super::client::{Client, Event};
 use super::files_out::Restorer;
@@ -25,6 +27,8 @@ const RENEWED_ROOM: u32 = OUTPUT_ROOM / 4;
 const INPUT_BYTES: usize = 32 << 10;
 /// How long a program that was killed may take to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
+/// How long after the node's end the signal may come that ended both.
+const SIGNAL_PATIENCE: Duration = Duration::from_millis(100);
 /// Times that blobs are sent which the node says are missing.
 const LAUNCH_ATTEMPTS: u32 = 3;
 
@@ -98,6 +102,9 @@ pub fn run(
         (None, RunEnd::Killed) => Outcome::Killed,
         (None, RunEnd::NotStarted(reason)) => return Ok(Outcome::Refused(reason)),
     };
+    if outcome == Outcome::Interrupted {
+        return Ok(outcome);
+    }
     for shared in &job.directories {
         course.fetch(&shared.inside, &mut Restorer::open(&shared.host)?)?;
     }
@@ -219,6 +226,11 @@ impl Course<'_> {
                 continue;
             };
             match event {
+                // A Ctrl-C that reaches the tool reaches the node's process too.
+                Event::Gone(_) if self.reason.is_some() || self.is_interrupted() => {
+                    self.reason.get_or_insert(Reason::Interrupt);
+                    return Ok(killed());
+                }
                 Event::Gone(why) => bail!("the node is gone: {why}"),
                 Event::Interrupt if self.reason.is_none() => self.kill(Reason::Interrupt)?,
                 Event::Interrupt => bail!("interrupted twice"),
@@ -237,6 +249,12 @@ impl Course<'_> {
                 },
             }
         }
+    }
+
+    /// Whether the user's wish to end comes right behind.
+    fn is_interrupted(&self) -> bool {
+        let soon = Instant::now() + SIGNAL_PATIENCE;
+        matches!(self.client.next(Some(soon)), Some(Event::Interrupt))
     }
 
     fn kill(&mut self, reason: Reason) -> Result<()> {
@@ -312,6 +330,14 @@ impl Course<'_> {
                 other => unexpected(&other)?,
             }
         }
+    }
+}
+
+/// The end of a program whose node is gone, as the user wished.
+fn killed() -> Ended {
+    Ended {
+        end: RunEnd::Killed,
+        usage: Usage::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::process;
+use crate::{paths, process};
 
 /// PCI Express, ACPI and MSI-X, and nothing that no driver uses: the firmware would look for it.
 pub(super) const MACHINE: &str = "q35,smm=off,sata=off,usb=off,smbus=off,vmport=off";
@@ -15,12 +15,41 @@ const QUICK_FIRMWARE: &str = "qboot.rom";
 /// The name of a firmware to be preferred to the machine's own, where QEMU has it.
 pub(super) fn quick_firmware(qemu: &Path) -> Option<&'static str> {
     static FOUND: OnceLock<bool> = OnceLock::new();
-    let found = *FOUND.get_or_init(|| {
-        // Whoever cannot say where its data is is not asked for more than it does by itself.
-        process::output(Command::new(qemu).args(["-L", "help"]))
-            .is_ok_and(|text| holds(data_folders(&text), QUICK_FIRMWARE))
-    });
+    let found = *FOUND.get_or_init(|| is_known(qemu).unwrap_or_else(|| ask(qemu)));
     found.then_some(QUICK_FIRMWARE)
+}
+
+/// What was found out about this very file, if anything: starting QEMU only to ask it takes as long as
+/// booting half a node.
+fn is_known(qemu: &Path) -> Option<bool> {
+    let kept = std::fs::read_to_string(finding()?).ok()?;
+    let answer = kept.strip_prefix(&version(qemu)?)?;
+    Some(answer == " yes")
+}
+
+fn ask(qemu: &Path) -> bool {
+    // Whoever cannot say where its data is is not asked for more than it does by itself.
+    let found = process::output(Command::new(qemu).args(["-L", "help"]))
+        .is_ok_and(|text| holds(data_folders(&text), QUICK_FIRMWARE));
+    if let (Some(file), Some(version)) = (finding(), version(qemu)) {
+        let answer = if found { "yes" } else { "no" };
+        // Whoever cannot keep it asks again.
+        let _ = std::fs::write(file, format!("{version} {answer}"));
+    }
+    found
+}
+
+fn finding() -> Option<PathBuf> {
+    Some(paths::cache().ok()?.join("firmware"))
+}
+
+/// Which QEMU it is.
+fn version(qemu: &Path) -> Option<String> {
+    let data = qemu.metadata().ok()?;
+    let changed = data.modified().ok()?;
+    let changed = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let (bytes, nanos) = (data.len(), changed.as_nanos());
+    Some(format!("{} {bytes} {nanos}", qemu.display()))
 }
 
 /// What `-L help` prints: a folder in each line.
