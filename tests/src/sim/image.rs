@@ -54,6 +54,14 @@ impl ImageBuilder {
         self
     }
 
+    /// Adds an instance of these bytes, whatever they are.
+    pub fn raw_instance(mut self, name: &str, bytes: Vec<u8>) -> ImageBuilder {
+        let spec = InstanceSpec::new(name, blob_hash(&bytes), name);
+        self.manifest.instances.push(spec);
+        self.modules.push(bytes);
+        self
+    }
+
     /// Changes the instance added last.
     ///
     /// # Panics
