@@ -30,6 +30,28 @@
 //! SDK needs `alloc` only: the service then is `#![no_std] #![no_main]` and names a global
 //! allocator; the SDK brings the panic handler.
 //!
+//! # Beside WASI
+//!
+//! A program of the standard library for `wasm32-wasip1` has files, arguments and streams by WASI, which
+//! has no outgoing connections, datagrams and names. This crate adds them as it is; the program keeps its
+//! ordinary `fn main`:
+//!
+//! ```no_run
+//! use std::io::{Read, Write};
+//! use sos_sdk::net::TcpStream;
+//!
+//! fn main() -> std::io::Result<()> {
+//!     let mut stream = TcpStream::connect("web:80")?;
+//!     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+//!     let mut answer = String::new();
+//!     stream.read_to_string(&mut answer)?;
+//!     println!("{answer}");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Elsewhere
+//!
 //! On other targets than `wasm32` everything compiles, so that a service can be tested on the
 //! developer's machine: in a [`testing::Node`] it has all host calls; elsewhere each of them fails
 //! with `UNSUPPORTED`.
@@ -61,3 +83,8 @@ pub use config::args;
 pub use error::{Error, Result};
 pub use runtime::{exit, yield_now};
 pub use sos_abi::ErrorCode;
+
+/// The README's examples, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

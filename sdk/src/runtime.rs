@@ -20,7 +20,8 @@ use crate::sys;
 #[macro_export]
 macro_rules! main {
     ($function:path) => {
-        #[cfg(target_family = "wasm")]
+        // Under WASI the standard library has a `_start` of its own, which calls `main`.
+        #[cfg(all(target_family = "wasm", target_os = "unknown"))]
         #[unsafe(export_name = "_start")]
         extern "C" fn sos_start() {
             $crate::runtime::run($function);
@@ -78,7 +79,8 @@ pub(crate) fn run_to_status<T: Termination>(entry: impl FnOnce() -> T) -> i32 {
 
 /// Runs an entry point; [`main!`](crate::main) calls it.
 pub fn run<T: Termination>(entry: fn() -> T) {
-    #[cfg(all(feature = "std", target_family = "wasm"))]
+    // Under WASI panics go to standard error, which is the log's too.
+    #[cfg(all(feature = "std", target_family = "wasm", target_os = "unknown"))]
     std::panic::set_hook(std::boxed::Box::new(|information| {
         crate::error!("{information}");
     }));

@@ -7,7 +7,7 @@ use sos_tests::sim::peer::PeerSocket;
 use std::sync::LazyLock;
 
 /// Every example, and the proxy with what it leads to.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "bench",
     "example-arguments",
     "example-configuration",
@@ -21,6 +21,7 @@ const NAMES: [&str; 14] = [
     "example-tcp-client",
     "example-timers",
     "example-udp",
+    "fetch",
     "proxy",
 ];
 static MODULES: LazyLock<[Vec<u8>; NAMES.len()]> = LazyLock::new(|| sos_tests::guests(NAMES));
@@ -202,4 +203,22 @@ fn one_proxy_holds_many_connections_under_the_kernel() {
     cluster.finish_writing(sockets[0]).unwrap();
     assert_eq!(cluster.read_to_end(sockets[0]).unwrap(), b"");
     assert_eq!(exchange(&mut cluster, sockets[1], b"on", 2), "on");
+}
+
+#[test]
+fn a_program_of_the_standard_library_for_wasi_fetches_by_native_calls() {
+    let image = alone("example-http")
+        .instance("fetch", module("fetch"))
+        .with(|spec| spec.arguments = vec!["10.0.0.1:80".into(), "/".into()])
+        .port("eth0", switch("lan"), "10.0.0.2/24");
+    let (mut cluster, _) = boot(image);
+    cluster.run_until(Duration::from_secs(10), |cluster| {
+        cluster.state(0, "fetch").0 == "exited"
+    });
+    let console = cluster.shell(0, "console fetch");
+    assert!(console.contains("hello\n"), "{console}");
+    assert_eq!(
+        cluster.state(0, "fetch"),
+        ("exited".into(), "status 0".into())
+    );
 }

@@ -1,5 +1,6 @@
 //! Guests: WebAssembly programs of a Rust workspace.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -18,17 +19,30 @@ pub fn guests<S: AsRef<str>>(names: &[S]) -> Result<Vec<PathBuf>> {
     guest_in(&Workspace::of_sos()?, &names)
 }
 
-/// Builds guests of a workspace in one call of cargo and returns their module files in the same
-/// order.
+/// Builds guests of a workspace, in one call of cargo for each target, and returns their module files
+/// in the same order.
 pub fn guest_in(workspace: &Workspace, names: &[&str]) -> Result<Vec<PathBuf>> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
     let programs: Vec<&Program> = names
         .iter()
         .map(|name| named(workspace, name))
         .collect::<Result<_>>()?;
-    let toolchain = setup::ensure_wasm(WasmTarget::Sos)?;
+    let mut folders = BTreeMap::new();
+    for target in [WasmTarget::Sos, WasmTarget::Wasi] {
+        let list = programs.iter().filter(|program| program.target == target);
+        let list: Vec<&Program> = list.copied().collect();
+        if !list.is_empty() {
+            folders.insert(target.triple(), build(workspace, target, &list)?);
+        }
+    }
+    Ok(programs
+        .iter()
+        .map(|program| folders[program.target.triple()].join(format!("{}.wasm", program.name)))
+        .collect())
+}
+
+/// Builds programs of one target and returns the folder of their modules.
+fn build(workspace: &Workspace, target: WasmTarget, programs: &[&Program]) -> Result<PathBuf> {
+    let toolchain = setup::ensure_wasm(target)?;
     let profile = if workspace.is_sos() {
         PROFILE
     } else {
@@ -43,22 +57,31 @@ pub fn guest_in(workspace: &Workspace, names: &[&str]) -> Result<Vec<PathBuf>> {
         .args(["--profile", profile, "--target-dir"])
         .arg(&folder)
         .current_dir(&workspace.root);
-    for program in &programs {
+    for program in programs {
         command.args(["--package", &program.package, "--bin", &program.name]);
     }
+    let names: Vec<_> = programs.iter().map(|program| &program.name[..]).collect();
     run_cargo(&mut command).with_context(|| format!("build guests {}", names.join(", ")))?;
-    let files = folder.join(toolchain.target.triple()).join(profile);
-    Ok(programs
-        .iter()
-        .map(|program| files.join(format!("{}.wasm", program.name)))
-        .collect())
+    Ok(folder.join(target.triple()).join(profile))
 }
 
 /// Lints every guest of SOS for its own target. Debian's packages have no Clippy: there the
 /// compiler's own warnings must do.
 pub fn lint_guests() -> Result<()> {
     let workspace = Workspace::of_sos()?;
-    let toolchain = setup::ensure_wasm(WasmTarget::Sos)?;
+    for target in [WasmTarget::Sos, WasmTarget::Wasi] {
+        let programs = workspace.guests().filter(|guest| guest.target == target);
+        lint(&workspace, target, programs)?;
+    }
+    Ok(())
+}
+
+fn lint<'a>(
+    workspace: &Workspace,
+    target: WasmTarget,
+    programs: impl Iterator<Item = &'a Program>,
+) -> Result<()> {
+    let toolchain = setup::ensure_wasm(target)?;
     let folder = paths::target()?.join("guests").join(toolchain.name());
     let mut command = if toolchain.has_clippy() {
         toolchain.cargo("clippy")
@@ -71,7 +94,7 @@ pub fn lint_guests() -> Result<()> {
         .args(["--profile", PROFILE, "--target-dir"])
         .arg(folder)
         .current_dir(&workspace.root);
-    for program in workspace.guests() {
+    for program in programs {
         command.args(["--package", &program.package, "--bin", &program.name]);
     }
     if toolchain.has_clippy() {

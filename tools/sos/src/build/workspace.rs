@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use crate::setup::WasmTarget;
 use crate::{paths, process};
 
 /// The packages of a workspace that are programs.
@@ -22,6 +23,9 @@ pub struct Program {
     pub package: String,
     /// Its own name, which is that of the file.
     pub name: String,
+    /// What it is compiled for: the native ABI unless its package says
+    /// `[package.metadata.sos] target = "wasm32-wasip1"`.
+    pub target: WasmTarget,
     folder: PathBuf,
 }
 
@@ -36,6 +40,8 @@ struct Package {
     name: String,
     manifest_path: PathBuf,
     targets: Vec<Target>,
+    /// What packages say to tools, each to its own.
+    metadata: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -108,13 +114,22 @@ impl Workspace {
 impl Package {
     fn programs(&self) -> impl Iterator<Item = Program> {
         let folder = self.manifest_path.parent().unwrap_or(&self.manifest_path);
+        let wanted = self
+            .metadata
+            .as_ref()
+            .and_then(|metadata| metadata["sos"]["target"].as_str());
+        let target = match wanted {
+            Some(wanted) if wanted == WasmTarget::Wasi.triple() => WasmTarget::Wasi,
+            Some(_) | None => WasmTarget::Sos,
+        };
         let programs = self
             .targets
             .iter()
             .filter(|target| target.kind.iter().any(|kind| kind == "bin"));
-        programs.map(move |target| Program {
+        programs.map(move |program| Program {
             package: self.name.clone(),
-            name: target.name.clone(),
+            name: program.name.clone(),
+            target,
             folder: folder.to_path_buf(),
         })
     }
@@ -130,6 +145,9 @@ mod tests {
         assert!(workspace.is_sos());
         assert!(workspace.guest("hello").is_some());
         assert!(workspace.guest("sos").is_none());
+        let target = |name| workspace.guest(name).unwrap().target;
+        assert_eq!(target("hello"), WasmTarget::Sos);
+        assert_eq!(target("fetch"), WasmTarget::Wasi);
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub struct ImageArguments {
 pub struct NewArguments {
     /// Folder to make; its last part names the service
     name: PathBuf,
+    /// What it begins as
+    #[arg(short, long, value_enum, default_value_t)]
+    template: project::Template,
 }
 
 /// Builds the kernel and guests, and prints where they are.
@@ -101,7 +104,7 @@ pub fn image(arguments: &ImageArguments) -> Result<()> {
 
 /// Makes a project.
 pub fn new(arguments: &NewArguments) -> Result<()> {
-    let name = project::create(&arguments.name)?;
+    let name = project::create(&arguments.name, arguments.template)?;
     let folder = arguments.name.display();
     say(format!(
         "made the service `{name}` in {folder}; next: cd {folder} && cargo sos run"

@@ -17,3 +17,21 @@ fn serve() -> sos_sdk::Result<Infallible> {
 }
 
 sos_sdk::main!(serve);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use sos_sdk::testing::Node;
+
+    #[test]
+    fn it_greets() {
+        let node = Node::new();
+        node.spawn("it", super::serve);
+        let mut client = node.connect("it:80").unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("\r\n\r\nhello from {{name}}\n"), "{answer}");
+    }
+}
