@@ -107,3 +107,40 @@ fn a_full_queue_makes_the_sender_wait() {
     assert_eq!(world.call(B, CallId::UdpSendTo, &send(0)), Outcome::Blocked);
     assert_eq!(world.finish(B), Ok(100));
 }
+
+#[test]
+fn a_dead_neighbour_holds_its_datagram_for_some_seconds_and_the_others_for_no_longer() {
+    let mut world = World::new();
+    let bind = |world: &mut World, who: usize, address: &str| -> i64 {
+        world.write_address(who, ADDRESS, address);
+        let socket = world.done(who, CallId::UdpBind, &[ADDRESS.into()]);
+        socket.unwrap().into()
+    };
+    let (a, b) = (
+        bind(&mut world, A, "0.0.0.0:9"),
+        bind(&mut world, B, "0.0.0.0:9"),
+    );
+    let send = |world: &mut World, who: usize, socket: i64, to: &str, text: &[u8]| {
+        world.write_address(who, ADDRESS, to);
+        world.write(who, TEXT, text);
+        let send = [socket, TEXT.into(), text.len() as i64, ADDRESS.into(), 1];
+        world.done(who, CallId::UdpSendTo, &send)
+    };
+    assert_eq!(send(&mut world, A, a, "10.0.0.99:9", b"lost"), Ok(4));
+    // What came meanwhile is kept, in order.
+    for text in [b"one", b"two"] {
+        assert_eq!(send(&mut world, B, b, "10.0.0.10:9", text), Ok(3));
+        world.run(Duration::from_secs(2));
+    }
+    assert_eq!(send(&mut world, A, a, "10.0.0.11:9", b"here"), Ok(4));
+    world.run(Duration::from_millis(50));
+    let receive = |world: &mut World, who: usize, socket: i64| {
+        let receive = [socket, BUFFER.into(), 64, 0, 1];
+        let length = world.done(who, CallId::UdpReceiveFrom, &receive)?;
+        Ok::<Vec<u8>, ErrorCode>(world.read(who, BUFFER, length as usize).to_vec())
+    };
+    assert_eq!(receive(&mut world, B, b), Ok(b"here".to_vec()));
+    assert_eq!(receive(&mut world, A, a), Ok(b"one".to_vec()));
+    assert_eq!(receive(&mut world, A, a), Ok(b"two".to_vec()));
+    assert_eq!(receive(&mut world, A, a), Err(ErrorCode::WouldBlock));
+}

@@ -86,6 +86,11 @@ impl Handles {
         entry.ok_or(NetError::BadHandle)
     }
 
+    /// What the open handles name.
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut())
+    }
+
     /// The slot of the connection table behind a handle.
     pub(super) fn connection(&self, id: SocketId) -> Result<u32, NetError> {
         match self.get(id)? {

@@ -72,6 +72,8 @@ pub struct Stack {
     more: bool,
     /// A NIC's queue was full at the last poll.
     blocked: bool,
+    /// When UDP sockets are looked at for datagrams that could not be sent.
+    udp_due: Option<Time>,
 }
 
 impl Stack {
@@ -101,6 +103,7 @@ impl Stack {
             dropped_syns: 0,
             more: false,
             blocked: false,
+            udp_due: None,
         }
     }
 

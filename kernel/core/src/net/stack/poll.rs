@@ -38,6 +38,7 @@ impl Stack {
         for interface in &mut self.interfaces {
             interface.poll_services(fabric, now);
         }
+        self.drop_unsendable(now);
         self.egress(fabric, now);
     }
 
@@ -53,6 +54,7 @@ impl Stack {
         services
             .chain(self.connections.earliest())
             .chain(retry)
+            .chain(self.udp_due)
             .min()
     }
 

@@ -6,6 +6,9 @@ use super::handles::Entry;
 use super::interface::Interface;
 use super::types::{NetError, Readiness, SocketId};
 use crate::limits;
+use crate::machine::{Duration, Time};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,6 +20,11 @@ use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 const HEADER_BYTES_V4: usize = 28;
 const HEADER_BYTES_V6: usize = 48;
 
+/// Time between two looks at datagrams that could not be sent at once.
+const SEND_LOOK: Duration = Duration::from_secs(1);
+/// Looks after which they are dropped.
+const SEND_LOOKS: u8 = 3;
+
 /// A bound port.
 #[derive(Debug)]
 pub(super) struct UdpSocket {
@@ -24,6 +32,10 @@ pub(super) struct UdpSocket {
     pub(super) port: u16,
     /// The interfaces' sockets.
     sockets: Vec<(usize, SocketHandle)>,
+    /// Looks in a row that found a datagram still waiting to be sent.
+    stuck: u8,
+    /// Datagrams that were taken out of a socket before its queues were emptied.
+    held: VecDeque<(Box<[u8]>, SocketAddr)>,
     /// Which of them is read first next time, so that a busy interface does not starve another.
     turn: usize,
 }
@@ -67,6 +79,8 @@ impl Stack {
             local,
             port,
             sockets,
+            stuck: 0,
+            held: VecDeque::new(),
             turn: 0,
         })))
     }
@@ -106,6 +120,7 @@ impl Stack {
         match inner.send_slice(bytes, endpoint) {
             Ok(()) => {
                 interface.touched = true;
+                self.udp_due.get_or_insert(self.now + SEND_LOOK);
                 Ok(Some(bytes.len()))
             }
             Err(udp::SendError::BufferFull) => Ok(None),
@@ -127,6 +142,11 @@ impl Stack {
         let Entry::Udp(socket) = self.handles.get_mut(id)? else {
             return Err(NetError::WrongSocketKind);
         };
+        if let Some((bytes, from)) = socket.held.pop_front() {
+            let copied = bytes.len().min(buffer.len());
+            buffer[..copied].copy_from_slice(&bytes[..copied]);
+            return Ok(Some((bytes.len(), from)));
+        }
         for _ in 0..socket.sockets.len() {
             let (number, handle) = socket.sockets[socket.turn % socket.sockets.len()];
             socket.turn = (socket.turn + 1) % socket.sockets.len();
@@ -147,7 +167,10 @@ impl Stack {
     }
 
     pub(super) fn udp_readiness(&self, socket: &UdpSocket) -> Readiness {
-        let mut readiness = Readiness::default();
+        let mut readiness = Readiness {
+            readable: !socket.held.is_empty(),
+            ..Readiness::default()
+        };
         for (number, handle) in &socket.sockets {
             let inner = self.interfaces[*number]
                 .services
@@ -178,7 +201,60 @@ impl Stack {
     }
 }
 
+impl Stack {
+    /// Looks whether sockets still hold datagrams that could not be sent, and empties those that did
+    /// for long: smoltcp keeps a datagram at the head of its queue until its neighbour answers, which
+    /// a dead one never does, and those behind it wait. (Linux forgets it after three requests.)
+    pub(super) fn drop_unsendable(&mut self, now: Time) {
+        if self.udp_due.is_none_or(|due| due > now) {
+            return;
+        }
+        let mut waiting = false;
+        for entry in self.handles.entries_mut() {
+            let Entry::Udp(socket) = entry else { continue };
+            let interfaces = &mut self.interfaces;
+            let queued = |(number, handle): &(usize, SocketHandle)| {
+                let place = &interfaces[*number].services;
+                place.get::<udp::Socket>(*handle).send_queue() > 0
+            };
+            if !socket.sockets.iter().any(queued) {
+                socket.stuck = 0;
+                continue;
+            }
+            waiting = true;
+            socket.stuck += 1;
+            if socket.stuck >= SEND_LOOKS {
+                socket.stuck = 0;
+                socket.empty(interfaces);
+            }
+        }
+        self.udp_due = waiting.then(|| now + SEND_LOOK);
+    }
+}
+
 impl UdpSocket {
+    /// Forgets what waits to be sent; what was received stays.
+    fn empty(&mut self, interfaces: &mut [Interface]) {
+        for (number, handle) in &self.sockets {
+            let inner = interfaces[*number].services.get_mut::<udp::Socket>(*handle);
+            if inner.send_queue() == 0 {
+                continue;
+            }
+            while let Ok((bytes, metadata)) = inner.recv() {
+                let from = metadata.endpoint;
+                let from = SocketAddr::new(from.addr.into(), from.port);
+                self.held.push_back((bytes.into(), from));
+            }
+            // Closing empties both queues; the same endpoint can always be bound again.
+            let endpoint = inner.endpoint();
+            inner.close();
+            let _ = inner.bind(endpoint);
+        }
+        // As many as one queue has room for.
+        let excess = self.held.len().saturating_sub(limits::UDP_DATAGRAMS);
+        self.held.drain(..excess);
+    }
+
     pub(super) fn local_address(&self) -> SocketAddr {
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         SocketAddr::new(self.local.unwrap_or(any), self.port)
