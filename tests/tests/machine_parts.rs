@@ -1,6 +1,6 @@
 //! Runs the unit tests of those parts of `kernel/metal` that are pure, as the kernel's binary itself
 //! has no test harness: ACPI tables, the real-time clock's calendar, PCI enumeration and
-//! addresses, virtio layout.
+//! addresses, virtio layout, control messages of the channel, the buffer of log lines.
 #![allow(dead_code, missing_docs)]
 
 extern crate alloc;
@@ -15,6 +15,10 @@ mod capability;
 mod function;
 #[path = "../../kernel/metal/src/drivers/virtio/layout.rs"]
 mod layout;
+#[path = "../../kernel/metal/src/journal/lines.rs"]
+mod lines;
+#[path = "../../kernel/metal/src/drivers/channel/message.rs"]
+mod message;
 #[path = "../../kernel/metal/src/drivers/pci/window.rs"]
 mod window;
 

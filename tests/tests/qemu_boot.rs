@@ -210,6 +210,20 @@ fn plain_cpus_run_the_demo() {
 }
 
 #[test]
+fn a_microvm_serves_the_demo_and_its_drivers_are_in_the_kernel_log() {
+    // Neither the ports of PCI's configuration space nor an MCFG table, no HPET, no PM timer.
+    let node = Boot::demo().machine("microvm,pcie=on").start();
+    node.web_serves();
+    let log = node.shell("dmesg");
+    assert!(
+        log.contains("] net 00:0") && log.contains("] sos: "),
+        "{log}"
+    );
+    assert_eq!(troubles(&node), Vec::<String>::new());
+    node.power_off();
+}
+
+#[test]
 fn a_nic_that_is_pulled_out_costs_one_line() {
     // The i440FX machine takes a card out as soon as its ACPI eject register is written, which an
     // operating system does when it is asked; here the monitor writes it, so that the card vanishes

@@ -134,6 +134,10 @@ pub trait Machine {
     /// Queues bytes for the console: returns how many were taken (fewer when its ring is full).
     fn write_console(&mut self, bytes: &[u8]) -> usize;
 
+    /// Hands over the lines that the machine itself logged since this was last called (drivers, the
+    /// boot), oldest first, with their times. Each turn asks: cheap when there are none.
+    fn take_log(&mut self, _sink: &mut dyn FnMut(Time, &str)) {}
+
     /// The NICs found at start. Their order is stable; the index names them below.
     fn nics(&self) -> &[NicInfo];
 

@@ -100,10 +100,10 @@ impl fmt::Write for Polled {
     }
 }
 
-/// Writes formatted text by polling; what [`crate::log`] expands to.
-pub fn print(arguments: fmt::Arguments<'_>) {
+/// Writes a line by polling.
+pub fn print_line(line: fmt::Arguments<'_>) {
     let _writer = WRITER.lock();
-    let _ = fmt::Write::write_fmt(&mut Polled, arguments);
+    let _ = fmt::Write::write_fmt(&mut Polled, format_args!("{line}\n"));
 }
 
 /// Turns the interrupt for arriving bytes on; its line must lead to [`on_interrupt`].
@@ -182,10 +182,12 @@ pub fn drain() {
     }
 }
 
-/// Writes a line to the console at once: for the boot sequence, before the kernel's log exists.
+/// Writes a line to the console at once, and keeps it for the kernel's log ([`crate::journal`]): for
+/// the boot sequence, before that exists, and for devices that fail.
 #[macro_export]
 macro_rules! log {
-    ($($argument:tt)*) => {
-        $crate::console::print(format_args!("{}\n", format_args!($($argument)*)))
-    };
+    ($($argument:tt)*) => {{
+        $crate::console::print_line(format_args!($($argument)*));
+        $crate::journal::record(format_args!($($argument)*));
+    }};
 }

@@ -14,7 +14,7 @@ use crate::cpu::{self, clock, irq};
 use crate::drivers::net::TransmitError;
 use crate::drivers::{Devices, entropy, power, rtc};
 use crate::mem::{frames, guest, heap};
-use crate::{console, log};
+use crate::{console, journal, log};
 
 /// Time between two looks at what changes slowly: clock rates, dead devices, entropy.
 const SLOW_TICK_NS: u64 = 1_000_000_000;
@@ -144,7 +144,7 @@ impl BareMachine {
 
     fn power_off(&self) -> ! {
         console::drain();
-        power::power_off(&self.platform.power);
+        power::power_off(&self.platform.power, Some(&self.devices.bus));
         log!("sos: the machine does not switch off; do it by hand");
         cpu::halt_forever()
     }
@@ -173,6 +173,10 @@ impl Machine for BareMachine {
 
     fn write_console(&mut self, bytes: &[u8]) -> usize {
         console::queue_output(bytes)
+    }
+
+    fn take_log(&mut self, sink: &mut dyn FnMut(Time, &str)) {
+        journal::take(&mut |time_ns, text| sink(Time::from_nanos(time_ns), text));
     }
 
     fn nics(&self) -> &[NicInfo] {

@@ -25,6 +25,7 @@ mod boot;
 mod console;
 mod cpu;
 mod drivers;
+mod journal;
 mod machine;
 mod mem;
 mod panic;

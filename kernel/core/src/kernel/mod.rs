@@ -153,6 +153,7 @@ impl Kernel {
             session: operator::Session::default(),
             ending: None,
         };
+        kernel.take_machine_log(machine);
         kernel.log(Severity::Info, format!("SOS {VERSION}"));
         kernel.log_machine(machine);
         match boot.image {
@@ -173,6 +174,7 @@ impl Kernel {
         if self.has_work(machine) {
             self.last_work = now;
         }
+        self.take_machine_log(machine);
         self.renew_allowance(machine, now);
         self.read_console(machine, now);
         self.serve_operator(machine);
@@ -315,6 +317,11 @@ impl Kernel {
 
     fn log(&mut self, severity: Severity, text: String) {
         self.journal.log(self.clock.now(), severity, text);
+    }
+
+    /// Takes the machine's own lines into the kernel's log.
+    fn take_machine_log(&mut self, machine: &mut dyn Machine) {
+        machine.take_log(&mut |time, text| self.journal.log(time, Severity::Info, text.into()));
     }
 
     fn log_machine(&mut self, machine: &dyn Machine) {

@@ -127,6 +127,8 @@ pub struct PowerRegisters {
     pub pm1b_control: Option<u16>,
     /// Port and value that hand the PM registers from the firmware to the system.
     pub acpi_enable: Option<(u16, u8)>,
+    /// Sleep control of a machine with reduced hardware, which has no PM1 control (4.8.3.7).
+    pub sleep_control: Option<RegisterAddress>,
     /// Sleep types of the soft-off state for PM1a and PM1b (7.4.2, `_S5`).
     pub soft_off: Option<(u8, u8)>,
     /// The reset register and the value that resets.
@@ -297,6 +299,8 @@ impl Platform {
             (Some(port), Some(&value)) if value != 0 => Some((port, value)),
             _ => None,
         };
+        let is_reduced = flags & (1 << 20) != 0;
+        self.power.sleep_control = is_reduced.then(|| generic_address(bytes, 244)).flatten();
         let resets = flags & (1 << 10) != 0;
         self.power.reset = resets.then(|| reset_register(bytes)).flatten();
         let dsdt = read_u64(bytes, 140)

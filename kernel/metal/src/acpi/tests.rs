@@ -114,10 +114,25 @@ fn power_registers_and_sleep_type_are_found() {
         pm1a_control: Some(0x604),
         pm1b_control: None,
         acpi_enable: Some((0xB2, 0xF1)),
+        sleep_control: None,
         soft_off: Some((5, 1)),
         reset: Some((RegisterAddress::Port(0xCF9), 0x0F)),
     };
     assert_eq!(platform.power, power);
+}
+
+#[test]
+fn a_machine_with_reduced_hardware_has_a_sleep_control() {
+    let mut fixed = vec![0; 268 - HEADER_LENGTH];
+    put(&mut fixed, 112, &(1_u32 << 20).to_le_bytes());
+    put(&mut fixed, 244, &[0, 8, 0, 1, 0, 2, 0xA0, 0xFE, 0, 0, 0, 0]);
+    let platform = Platform::read(&machine(vec![table_of(b"FACP", &fixed)]), 0).unwrap();
+    let place = Some(RegisterAddress::Memory(0xFEA0_0200));
+    assert_eq!(platform.power.sleep_control, place);
+    // Elsewhere the field means nothing.
+    put(&mut fixed, 112, &0_u32.to_le_bytes());
+    let platform = Platform::read(&machine(vec![table_of(b"FACP", &fixed)]), 0).unwrap();
+    assert_eq!(platform.power.sleep_control, None);
 }
 
 #[test]

@@ -16,6 +16,9 @@ const SLEEP_TYPE_SHIFT: u16 = 10;
 const SLEEP_TYPE_MASK: u16 = 7 << SLEEP_TYPE_SHIFT;
 /// PM1 control: go to sleep.
 const SLEEP_ENABLE: u16 = 1 << 13;
+/// Sleep control of reduced hardware (4.8.3.7): the sleep type, and go to sleep.
+const REDUCED_TYPE_SHIFT: u8 = 2;
+const REDUCED_SLEEP_ENABLE: u8 = 1 << 5;
 /// How often is looked whether the firmware has handed the registers over, 1 us each.
 const HANDOVER_READS_MAX: usize = 300_000;
 /// How long something may take that must have effect before the next way is tried: a hypervisor that
@@ -29,7 +32,12 @@ const QEMU_PM1_CONTROL: [u16; 2] = [0x604, 0xB004];
 const QEMU_DEBUG_EXIT: u16 = 0xF4;
 
 /// Switches the machine off. Returns when nothing of what is known to do that has worked.
-pub fn power_off(registers: &PowerRegisters) {
+pub fn power_off(registers: &PowerRegisters, bus: Option<&Bus>) {
+    if let (Some(place), Some((kind, _))) = (registers.sleep_control, registers.soft_off) {
+        let value = kind << REDUCED_TYPE_SHIFT | REDUCED_SLEEP_ENABLE;
+        write_register(place, value, bus);
+        settle();
+    }
     if let (Some(port), Some((first, second))) = (registers.pm1a_control, registers.soft_off) {
         take_power_registers(registers, port);
         sleep(port, first);
@@ -54,7 +62,7 @@ pub fn power_off(registers: &PowerRegisters) {
 /// without a handler is then left to try.
 pub fn reset(registers: &PowerRegisters, bus: Option<&Bus>) {
     if let Some((place, value)) = registers.reset {
-        write_reset(place, value, bus);
+        write_register(place, value, bus);
         settle();
     }
     // SAFETY: 0xCF9 is the reset control of PC chip sets since the PIIX3 (2: hard reset, 4: now), 0x64
@@ -101,7 +109,8 @@ fn read_control(port: u16) -> u16 {
     unsafe { Port::<u16>::new(port).read() }
 }
 
-fn write_reset(place: RegisterAddress, value: u8, bus: Option<&Bus>) {
+/// Writes a register that the tables name for switching off or resetting.
+fn write_register(place: RegisterAddress, value: u8, bus: Option<&Bus>) {
     match place {
         // SAFETY: the tables name this port and value for the purpose.
         RegisterAddress::Port(port) => unsafe { Port::<u8>::new(port).write(value) },

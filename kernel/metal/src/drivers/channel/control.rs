@@ -3,6 +3,7 @@
 //! [`Control`] owns the two queues for that. It answers the device as the standard asks and passes
 //! on what matters of the one [`PORT`] that is used: whether a host has it open.
 
+use super::message::{MESSAGE_BYTES, Message, event};
 use crate::drivers::virtio::{BufferQueue, Direction, PciTransport, TransportError};
 use alloc::vec::Vec;
 
@@ -17,42 +18,6 @@ const TO_DEVICE: u16 = 3;
 const BUFFERS: usize = 32;
 /// Longest message that is read, in bytes; a port's name comes behind its message.
 const BUFFER_BYTES: usize = 64;
-/// Bytes of a message: port, event and value.
-const MESSAGE_BYTES: usize = 8;
-
-/// Events (5.3.6.2).
-mod event {
-    pub const DEVICE_READY: u16 = 0;
-    pub const PORT_ADD: u16 = 1;
-    pub const PORT_REMOVE: u16 = 2;
-    pub const PORT_READY: u16 = 3;
-    pub const PORT_OPEN: u16 = 6;
-}
-
-/// A control message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Message {
-    port: u32,
-    event: u16,
-    value: u16,
-}
-
-impl Message {
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let &[a, b, c, d, e, f, g, h] = bytes.first_chunk::<MESSAGE_BYTES>()?;
-        Some(Self {
-            port: u32::from_le_bytes([a, b, c, d]),
-            event: u16::from_le_bytes([e, f]),
-            value: u16::from_le_bytes([g, h]),
-        })
-    }
-
-    fn write(self, bytes: &mut [u8]) {
-        bytes[..4].copy_from_slice(&self.port.to_le_bytes());
-        bytes[4..6].copy_from_slice(&self.event.to_le_bytes());
-        bytes[6..MESSAGE_BYTES].copy_from_slice(&self.value.to_le_bytes());
-    }
-}
 
 /// What became of the port at the host's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,24 +120,5 @@ impl Control {
         };
         message.write(self.to_device.buffer(buffer));
         self.to_device.add(buffer, MESSAGE_BYTES)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_have_the_documented_bytes() {
-        let message = Message {
-            port: 0x0403_0201,
-            event: event::PORT_OPEN,
-            value: 1,
-        };
-        let mut bytes = [0xFF; 9];
-        message.write(&mut bytes);
-        assert_eq!(bytes, [1, 2, 3, 4, 6, 0, 1, 0, 0xFF]);
-        assert_eq!(Message::read(&bytes), Some(message));
-        assert_eq!(Message::read(&bytes[..7]), None);
     }
 }

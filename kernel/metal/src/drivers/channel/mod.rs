@@ -8,6 +8,7 @@
 //! caller waits: for bytes once it has read all, for room once it was refused some.
 
 mod control;
+mod message;
 
 use super::interrupt::Interrupts;
 use super::pci::{Bus, Function};

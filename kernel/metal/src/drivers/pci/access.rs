@@ -11,6 +11,24 @@ use x86_64::instructions::port::Port;
 /// Bytes of memory-mapped configuration space per bus: 32 devices, 8 functions, 4 KiB each.
 const BYTES_PER_BUS: usize = 1 << 20;
 
+/// Where QEMU's `microvm` with `pcie=on` maps the space (QEMU, `hw/i386/microvm.h`): it has neither the
+/// ports nor an MCFG table, and says so only in AML.
+const MICROVM: PciRegion = PciRegion {
+    address: 0xE000_0000,
+    first_bus: 0,
+    last_bus: 255,
+};
+/// Vendor and device of its host bridge, which is looked for before the place is believed.
+const MICROVM_BRIDGE: u32 = 0x0008_1B36;
+/// What nobody answers with.
+const NOBODY: u32 = u32::MAX;
+/// Place of every host bridge.
+const HOST_BRIDGE: Address = Address {
+    bus: 0,
+    device: 0,
+    function: 0,
+};
+
 /// A way to the configuration space.
 pub enum Access {
     /// Memory-mapped, for all buses from 0 to the region's last.
@@ -46,15 +64,26 @@ impl Mapped {
 static PORTS: Mutex<(Port<u32>, Port<u32>)> = Mutex::new((Port::new(0xCF8), Port::new(0xCFC)));
 
 impl Access {
-    /// The memory-mapped space if there is one that starts with bus 0, else the ports.
+    /// The memory-mapped space if there is one that starts with bus 0, else the ports; where these do
+    /// not answer, a place that is known without being told.
     pub fn new(regions: &[PciRegion]) -> Self {
-        match regions.iter().find(|it| it.first_bus == 0) {
-            Some(&region) => Self::Memory(Mapped {
-                region,
-                buses: Mutex::default(),
-            }),
-            None => Self::Ports,
+        if let Some(&region) = regions.iter().find(|it| it.first_bus == 0) {
+            return Self::mapped(region);
         }
+        if Self::Ports.read(HOST_BRIDGE, 0) == NOBODY {
+            let mapped = Self::mapped(MICROVM);
+            if mapped.read(HOST_BRIDGE, 0) == MICROVM_BRIDGE {
+                return mapped;
+            }
+        }
+        Self::Ports
+    }
+
+    fn mapped(region: PciRegion) -> Self {
+        Self::Memory(Mapped {
+            region,
+            buses: Mutex::default(),
+        })
     }
 }
 

@@ -251,7 +251,7 @@ fn connections_beyond_the_bound_wait_their_turn() {
 }
 
 #[test]
-fn a_service_that_moves_to_another_station_keeps_its_connections() {
+fn a_service_that_comes_back_as_another_station_is_found_there() {
     use super::guest::Address::Static;
     let (lan, _) = start(forwarding());
     let guest = Guest::start(&lan, GuestConfig::new(Role::Echo));
