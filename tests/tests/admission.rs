@@ -12,10 +12,12 @@ const GUEST_BYTES: u64 = 4 * MIB;
 const SPINS: &str =
     "(module (memory (export \"memory\") 1 1) (func (export \"_start\") (loop br 0)))";
 
-/// A module that ends at once and has this many empty functions.
-fn functions(count: usize) -> String {
-    let functions = "(func)".repeat(count);
-    format!("(module (memory (export \"memory\") 1 1) (func (export \"_start\")) {functions})")
+/// A module that ends at once and has a function with this many operators.
+fn operators(count: usize) -> String {
+    let nops = "nop ".repeat(count);
+    format!(
+        "(module (memory (export \"memory\") 1 1) (func (export \"_start\")) (func $long {nops}))"
+    )
 }
 
 /// Boots a node with this memory.
@@ -29,7 +31,7 @@ fn boot(memory_bytes: u64, image: ImageBuilder) -> Cluster {
 #[test]
 fn a_module_too_large_to_translate_is_refused_and_others_run() {
     let image = ImageBuilder::new("small")
-        .instance("large", functions(50_000))
+        .instance("large", operators(200_000))
         .instance("spins", SPINS);
     let mut cluster = boot(12 * MIB, image);
     cluster.run_for(Duration::from_millis(100));
@@ -100,7 +102,7 @@ fn sockets_are_refused_while_memory_is_short_and_served_again_after() {
 
 #[test]
 fn what_an_ended_instance_had_is_free_again() {
-    let image = ImageBuilder::new("small").instance("ends", functions(1));
+    let image = ImageBuilder::new("small").instance("ends", operators(1));
     let mut cluster = boot(16 * MIB, image);
     for round in 0..20 {
         cluster.run_for(Duration::from_millis(20));

@@ -92,12 +92,14 @@ impl EnforcedLimits {
             max_memories: Some(counts.memories),
             max_element_segments: Some(counts.segments),
             max_data_segments: Some(counts.segments),
+            max_results: Some(counts.results),
             ..EnforcedLimits::default()
         }
     }
 }
 
-/// How many items of each kind a module may have. Segments: of each of the two kinds.
+/// How many items of each kind a module may have. Segments: of each of the two kinds; results: of one
+/// function or block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the fields are the kinds
 pub struct ItemCounts {
@@ -106,6 +108,7 @@ pub struct ItemCounts {
     pub tables: u32,
     pub memories: u32,
     pub segments: u32,
+    pub results: usize,
 }
 
 impl<T> Store<T> {

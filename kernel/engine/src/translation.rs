@@ -68,7 +68,9 @@ struct Body {
 pub enum Upcoming {
     /// The rest of something begun.
     Rest,
-    /// A section other than code and data.
+    /// The types of functions: their validation is slow.
+    Types(Range<usize>),
+    /// A section other than types, code and data.
     Section(Range<usize>),
     /// The data section.
     Data(Range<usize>),
@@ -116,6 +118,7 @@ impl Translation {
                 Upcoming::Function(index, body.range())
             }
             Some(Payload::DataSection(section)) => Upcoming::Data(section.range()),
+            Some(Payload::TypeSection(section)) => Upcoming::Types(section.range()),
             Some(Payload::CustomSection(_) | Payload::CodeSectionStart { .. }) | None => {
                 Upcoming::Rest
             }

@@ -123,7 +123,7 @@ fn what_comes_next_is_named_before_it_is_begun() {
                 functions.push(index);
             }
             Upcoming::Data(range) => data += range.len(),
-            Upcoming::Section(_) | Upcoming::Rest => {}
+            Upcoming::Types(_) | Upcoming::Section(_) | Upcoming::Rest => {}
         }
         if translation.step(&wasm, usize::MAX).unwrap().is_some() {
             break;

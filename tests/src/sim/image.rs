@@ -1,8 +1,8 @@
 //! Boot images for simulated nodes, written in a test's own lines.
 
 use sos_core::image::{
-    AddressSpec, Attachment, BlobHash, InstanceSpec, LinkSpec, Manifest, PortSpec, SwitchSpec,
-    blob_hash, encode,
+    AddressSpec, Attachment, InstanceSpec, LinkSpec, Manifest, PortSpec, SwitchSpec, blob_hash,
+    encode,
 };
 use std::net::IpAddr;
 
@@ -60,12 +60,6 @@ impl ImageBuilder {
         self.manifest.instances.push(spec);
         self.modules.push(bytes);
         self
-    }
-
-    /// Adds the bytes of a file that instances may have.
-    pub fn blob(&mut self, bytes: &[u8]) -> BlobHash {
-        self.modules.push(bytes.into());
-        blob_hash(bytes)
     }
 
     /// Changes the instance added last.

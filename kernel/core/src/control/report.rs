@@ -91,6 +91,10 @@ pub struct InstanceDetail {
     pub module_bytes: u64,
     /// Nanoseconds that its translation took.
     pub translate_nanos: u64,
+    /// Bytes that its translation takes; none while there is none.
+    pub translated_bytes: u64,
+    /// Instances that run the same modules.
+    pub module_instances: usize,
     /// Nanoseconds from `start` to the first instruction, the last time.
     pub start_nanos: u64,
     /// Restart policy.

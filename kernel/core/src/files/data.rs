@@ -138,9 +138,7 @@ impl FileSystem {
         }
         let held_before = contents.held_bytes();
         let result = contents.write_at(offset, bytes, room);
-        let taken = contents.held_bytes() - held_before;
-        self.usage.bytes += taken;
-        self.heap_room.take(taken);
+        self.usage.bytes += contents.held_bytes() - held_before;
         if result.is_ok() {
             found.modified(now_ns);
         }

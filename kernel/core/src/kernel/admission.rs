@@ -5,25 +5,12 @@
 //! [`RESERVE_BYTES`] to spare for what follows.
 
 use super::Kernel;
-use crate::files::NAME_HEAP_BYTES;
 use crate::image::InstanceSpec;
-use crate::instance::engine::Source;
 use crate::machine::{Duration, Machine, Time};
 use core::fmt;
 
 /// Left alone, for frames, logs and listings.
 const RESERVE_BYTES: u64 = 2 * 1024 * 1024;
-/// Heap for each byte of a module at the peak of its translation. Measured: 3 to 4 for ordinary
-/// programs, 60 at most for modules that do their worst without nesting (`if` after `if`, empty
-/// functions).
-const TRANSLATION_BYTES: u64 = 64;
-/// Heap for each block, loop or conditional, on top. Measured: about 580 for each of many nested
-/// ones, base included; the two terms together exceed every measured worst case by 1.4 or more.
-/// An ordinary module is thus asked for some thirty times of what it takes: the price of a bound
-/// that needs no translation.
-const BLOCK_BYTES: u64 = 640;
-/// Opcodes of `block`, `loop` and `if` (WebAssembly 5.4.1). Each byte of these values may be one.
-const BLOCK_OPCODES: core::ops::RangeInclusive<u8> = 0x02..=0x04;
 /// Heap that an instance takes before its program does anything: console, clocks, interfaces, the
 /// engine's tables. Measured: 9 KB for the smallest, 174 KB for one with eight ports.
 const INSTANCE_BYTES: u64 = 512 * 1024;
@@ -88,15 +75,18 @@ fn admit(machine: &dyn Machine, what: Undertaking, needed_bytes: u64) -> Result<
     Ok(())
 }
 
-/// Whether the modules of a set may be translated. One is done after the other, but what comes of it
-/// stays, so they are counted together.
-pub(super) fn translation(machine: &dyn Machine, set: &[Source]) -> Result<(), Refusal> {
-    let needed = set.iter().map(|source| {
-        let blocks = source.bytes.iter();
-        let blocks = blocks.filter(|byte| BLOCK_OPCODES.contains(byte));
-        source.bytes.len() as u64 * TRANSLATION_BYTES + blocks.count() as u64 * BLOCK_BYTES
-    });
-    admit(machine, Undertaking::Translation, needed.sum())
+/// Memory that a step of a translation may take.
+pub(super) fn spare_bytes(machine: &dyn Machine) -> u64 {
+    free_bytes(machine).saturating_sub(RESERVE_BYTES)
+}
+
+/// Why a translation does not go on that may take so much next.
+pub(super) fn no_translation(machine: &dyn Machine, needed_bytes: u64) -> Refusal {
+    Refusal {
+        what: Undertaking::Translation,
+        needed_bytes,
+        free_bytes: free_bytes(machine),
+    }
 }
 
 /// Whether an instance may be made, and its program called.
@@ -108,7 +98,6 @@ pub(super) fn instance(machine: &dyn Machine, spec: &InstanceSpec) -> Result<(),
         granted.call_depth.saturating_mul(CALL_BYTES),
         granted.table_elements.saturating_mul(TABLE_ELEMENT_BYTES),
         granted.log_bytes,
-        (spec.files.len() as u64).saturating_mul(NAME_HEAP_BYTES),
     ];
     let needed = needed.into_iter().fold(0, u64::saturating_add);
     admit(machine, Undertaking::Instance, needed)

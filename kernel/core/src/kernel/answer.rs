@@ -49,7 +49,7 @@ impl Control for Operator<'_> {
             }
             Request::Restart { name } => {
                 let key = kernel.key_of(&name)?;
-                if let State::Live(_) = kernel.records[key as usize].state {
+                if let State::Live(_) | State::Loading(_) = kernel.records[key as usize].state {
                     kernel.stop(key)?;
                 }
                 kernel.start(*machine, key)?;
@@ -126,7 +126,7 @@ impl Kernel {
         let record = &self.records[self.key_of(name)? as usize];
         let log = match &record.state {
             State::Live(live) => Some(&live.execution.guest().log),
-            State::Ended(_, remains) => remains.as_ref().map(|remains| &remains.log),
+            state => state.remains().map(|remains| &remains.log),
         };
         let Some(log) = log else {
             return Ok(Report::Logs(Numbered {
@@ -150,9 +150,9 @@ impl Kernel {
         let record = &self.records[self.key_of(name)? as usize];
         let (console, live) = match &record.state {
             State::Live(live) => (Some(&live.execution.guest().streams.console), true),
-            State::Ended(_, remains) => (
-                remains.as_ref().map(|remains| &remains.streams.console),
-                false,
+            state => (
+                state.remains().map(|remains| &remains.streams.console),
+                matches!(state, State::Loading(_)),
             ),
         };
         let (bytes, next) = console.map_or((Vec::new(), 0), |console| {

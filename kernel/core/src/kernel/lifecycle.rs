@@ -1,7 +1,7 @@
 //! Starting, stopping, pausing and restarting instances.
 
 use super::files::{image_files, open_preopens};
-use super::record::{Activity, Ended, Held, Live, Remains, State, Usage};
+use super::record::{Activity, Ended, Held, Live, LoadingInstance, Remains, State};
 use super::{Kernel, admission};
 use crate::control::ControlError;
 use crate::host::{Guest, GuestSetup, Identity, LogLevel, LogLine, LogRing, StreamsTo};
@@ -58,6 +58,7 @@ impl Kernel {
             State::Live(live) if !matches!(live.activity, Activity::Stopping(_)) => {
                 return Err(ControlError::AlreadyRunning(name));
             }
+            State::Loading(_) => return Err(ControlError::AlreadyRunning(name)),
             State::Live(_) => self.drop_stopped(key),
             State::Ended(..) => {}
         }
@@ -72,55 +73,72 @@ impl Kernel {
         let _ = self.launch(machine, key);
     }
 
-    /// Makes an execution and lets it run; a failure is recorded as how the instance ended.
-    pub(super) fn launch(&mut self, machine: &mut dyn Machine, key: u32) -> Result<(), String> {
+    /// Makes an execution of an instance whose program is translated, and lets it run; a failure is
+    /// recorded as how the instance ended.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn enliven(
+        &mut self,
+        machine: &mut dyn Machine,
+        key: u32,
+        program: &Arc<Program>,
+    ) -> Result<(), String> {
         let now = self.clock.now();
-        let result = self.build(machine, key, now);
-        let record = &mut self.records[key as usize];
-        record.restart_due = None;
-        let name = record.spec.name.clone();
-        match result {
-            Ok(mut live) => {
-                // Log and console go on across starts, as their readers expect.
-                if let State::Ended(_, remains) = &mut record.state
-                    && let Some(remains) = remains.take()
-                {
-                    let guest = live.execution.guest_mut();
-                    guest.log = remains.log;
-                    guest.streams.console = remains.streams.console;
-                }
-                record.usage = Usage {
-                    started: now,
-                    ..Usage::default()
-                };
-                record.state = State::Live(Box::new(live));
-                self.run_queue.wake(key, &mut record.account);
-                self.journal
-                    .event(now, &name, EventKind::Started, String::new());
-                self.poll_network(key);
-                Ok(())
-            }
+        let mut live = match self.build(machine, key, program) {
+            Ok(live) => live,
             Err(reason) => {
-                let remains = self.take_remains(key);
-                self.records[key as usize].state =
-                    State::Ended(Ended::StartFailed(reason.clone()), remains);
-                self.journal
-                    .event(now, &name, EventKind::StartFailed, reason.clone());
-                self.log(
-                    Severity::Error,
-                    format!("instance '{name}' did not start: {reason}"),
-                );
-                Err(reason)
+                self.fail_start(key, reason.clone());
+                return Err(reason);
             }
+        };
+        // Log and console go on across starts, as their readers expect.
+        if let Some(remains) = self.take_remains(key) {
+            let guest = live.execution.guest_mut();
+            guest.log = remains.log;
+            guest.streams.console = remains.streams.console;
         }
+        let record = &mut self.records[key as usize];
+        record.usage.started = now;
+        record.state = State::Live(Box::new(live));
+        self.run_queue.wake(key, &mut record.account);
+        let name = record.spec.name.clone();
+        self.journal
+            .event(now, &name, EventKind::Started, String::new());
+        self.poll_network(key);
+        Ok(())
     }
 
-    fn build(&mut self, machine: &mut dyn Machine, key: u32, now: Time) -> Result<Live, String> {
-        let program = self.program(machine, key)?;
-        admission::instance(machine, &self.records[key as usize].spec)
-            .map_err(|refusal| refusal.to_string())?;
+    /// Records that an instance did not start.
+    pub(super) fn fail_start(&mut self, key: u32, reason: String) {
+        let now = self.clock.now();
+        let name = self.records[key as usize].spec.name.clone();
+        self.end_loading(key, Ended::StartFailed(reason.clone()));
+        self.journal
+            .event(now, &name, EventKind::StartFailed, reason.clone());
+        self.log(
+            Severity::Error,
+            format!("instance '{name}' did not start: {reason}"),
+        );
+    }
+
+    fn build(
+        &mut self,
+        machine: &mut dyn Machine,
+        key: u32,
+        program: &Arc<Program>,
+    ) -> Result<Live, String> {
+        while let Err(refusal) = admission::instance(machine, &self.records[key as usize].spec) {
+            if !self.forget_translation() {
+                return Err(refusal.to_string());
+            }
+        }
+        let requested = match &self.records[key as usize].state {
+            State::Loading(loading) => Some(loading.requested),
+            State::Ended(..) | State::Live(_) => None,
+        };
         let ports = self.attach_ports(key)?;
-        let result = self.make_execution(machine, key, &program, &ports);
+        let result = self.make_execution(machine, key, program, &ports);
         match result {
             Ok(execution) => {
                 self.owners.extend(ports.iter().map(|&port| (port, key)));
@@ -128,7 +146,7 @@ impl Kernel {
                     execution,
                     ports,
                     activity: Activity::Runnable,
-                    requested: Some(now),
+                    requested,
                 })
             }
             Err(reason) => {
@@ -296,6 +314,12 @@ impl Kernel {
         }
         let record = &mut self.records[key as usize];
         let name = record.spec.name.clone();
+        if let State::Loading(_) = record.state {
+            self.journal
+                .event(now, &name, EventKind::Stopped, String::new());
+            self.end_loading(key, Ended::Stopped);
+            return Ok(());
+        }
         let State::Live(live) = &mut record.state else {
             return Err(ControlError::NotRunning(name));
         };
@@ -342,7 +366,7 @@ impl Kernel {
                 matches!(live.activity, Activity::Stopping(_))
                     && live.execution.guest().stack.sockets().is_empty()
             }
-            State::Ended(..) => false,
+            State::Ended(..) | State::Loading(_) => false,
         };
         if quiet {
             self.drop_stopped(key);
@@ -365,12 +389,13 @@ impl Kernel {
         }
         let record = &mut self.records[key as usize];
         let name = record.spec.name.clone();
-        if record.live().is_none() {
-            return Err(ControlError::NotRunning(name));
+        match record.state {
+            State::Ended(..) => return Err(ControlError::NotRunning(name)),
+            State::Loading(_) => self.end_loading(key, Ended::Killed),
+            State::Live(_) => self.take_apart(key, Ended::Killed),
         }
         self.journal
             .event(now, &name, EventKind::Killed, String::new());
-        self.take_apart(key, Ended::Killed);
         Ok(())
     }
 
@@ -436,14 +461,11 @@ impl Kernel {
         let state = core::mem::replace(&mut record.state, State::Ended(ended.clone(), None));
         match state {
             State::Live(live) => {
-                let mut guest = live.execution.into_guest();
-                // Peers get what was written and learn of the end, once: nobody is left to repeat it.
-                guest.stack.shutdown_all();
-                guest.poll_network(&mut self.fabric);
                 for port in &live.ports {
                     self.fabric.detach(*port);
                     self.owners.remove(port);
                 }
+                let mut guest = live.execution.into_guest();
                 guest.finish_error_line();
                 let remains = Remains {
                     log: guest.log,
@@ -455,14 +477,19 @@ impl Kernel {
                 };
                 record.state = State::Ended(ended, Some(Box::new(remains)));
             }
-            State::Ended(_, remains) => record.state = State::Ended(ended, remains),
+            State::Ended(_, remains) | State::Loading(LoadingInstance { remains, .. }) => {
+                record.state = State::Ended(ended, remains);
+            }
         }
         self.set_timer(key);
     }
 
-    fn take_remains(&mut self, key: u32) -> Option<Box<Remains>> {
+    /// What an instance left when it last ended.
+    pub(super) fn take_remains(&mut self, key: u32) -> Option<Box<Remains>> {
         match &mut self.records[key as usize].state {
-            State::Ended(_, remains) => remains.take(),
+            State::Ended(_, remains) | State::Loading(LoadingInstance { remains, .. }) => {
+                remains.take()
+            }
             State::Live(_) => None,
         }
     }

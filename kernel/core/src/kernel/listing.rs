@@ -32,7 +32,11 @@ impl Kernel {
     }
 
     fn instance_row(&self, record: &Record, now: Time) -> InstanceRow {
-        let (state, detail) = state_text(record);
+        let (state, mut detail) = state_text(record);
+        if let State::Loading(_) = record.state {
+            let percent = self.programs.percent(&record.spec);
+            detail = format!("{percent} % of its program translated");
+        }
         let mut row = InstanceRow {
             name: record.spec.name.clone(),
             state,
@@ -76,10 +80,10 @@ impl Kernel {
                 live.execution.fuel_used(),
                 live.execution.guest().log.dropped_bytes(),
             ),
-            State::Ended(_, remains) => (
+            state => (
                 0,
-                remains
-                    .as_ref()
+                state
+                    .remains()
                     .map_or(0, |remains| remains.log.dropped_bytes()),
             ),
         };
@@ -88,6 +92,8 @@ impl Kernel {
             module_hash: record.spec.module.to_string(),
             module_bytes: self.programs.bytes(&record.spec),
             translate_nanos: self.programs.translate_nanos(&record.spec),
+            translated_bytes: self.programs.translated_bytes(&record.spec),
+            module_instances: self.instances_of(&record.spec),
             start_nanos: record.usage.start_nanos,
             restart: record.spec.restart.to_string(),
             arguments: record.spec.arguments.clone(),
@@ -182,7 +188,7 @@ impl Kernel {
 fn backtrace(record: &Record) -> Vec<String> {
     match &record.state {
         State::Ended(Ended::Trapped(trap), _) => trap.backtrace.lines().collect(),
-        State::Ended(..) | State::Live(_) => Vec::new(),
+        State::Ended(..) | State::Loading(_) | State::Live(_) => Vec::new(),
     }
 }
 
@@ -200,6 +206,7 @@ fn state_text(record: &Record) -> (String, String) {
             ("restarting".into(), ended.to_string())
         }
         State::Ended(ended, _) => (ended.word().into(), ended.to_string()),
+        State::Loading(_) => ("loading".into(), String::new()),
         State::Live(live) => match live.activity {
             Activity::Runnable => ("running".into(), String::new()),
             Activity::Waiting => ("waiting".into(), blocked_on(live).into()),

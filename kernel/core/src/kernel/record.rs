@@ -56,8 +56,18 @@ pub(super) struct Usage {
 pub(super) enum State {
     /// It has no execution; its guest state is kept for its log and console.
     Ended(Ended, Option<Box<Remains>>),
+    /// It gets one when its program is translated.
+    Loading(LoadingInstance),
     /// It has one.
     Live(Box<Live>),
+}
+
+/// An instance that waits for its program's translation.
+pub(super) struct LoadingInstance {
+    /// When the operator or the boot asked for it.
+    pub requested: Time,
+    /// What its last run left.
+    pub remains: Option<Box<Remains>>,
 }
 
 /// What is still asked of an instance that ended.
@@ -164,6 +174,18 @@ impl fmt::Display for Ended {
     }
 }
 
+impl State {
+    /// What the last run left, of an instance that does not run.
+    pub fn remains(&self) -> Option<&Remains> {
+        match self {
+            State::Ended(_, remains) | State::Loading(LoadingInstance { remains, .. }) => {
+                remains.as_deref()
+            }
+            State::Live(_) => None,
+        }
+    }
+}
+
 impl Record {
     /// A record of an instance that was never started.
     pub fn new(spec: InstanceSpec, macs: Vec<[u8; 6]>) -> Record {
@@ -196,7 +218,7 @@ impl Record {
     pub fn live(&mut self) -> Option<&mut Live> {
         match &mut self.state {
             State::Live(live) => Some(live),
-            State::Ended(..) => None,
+            State::Ended(..) | State::Loading(_) => None,
         }
     }
 }

@@ -32,8 +32,14 @@ impl Kernel {
     /// One slice of one instance, and everything that follows from how it stopped.
     fn run_slice(&mut self, machine: &mut dyn Machine, key: u32) {
         let record = &mut self.records[key as usize];
-        let State::Live(live) = &mut record.state else {
-            return;
+        let live = match &mut record.state {
+            State::Live(live) => live,
+            State::Loading(_) => {
+                // Why it could not start is how it ended.
+                let _ = self.load_slice(machine, key);
+                return;
+            }
+            State::Ended(..) => return,
         };
         let begin = self.clock.now();
         if let Some(requested) = live.requested.take() {
@@ -42,12 +48,7 @@ impl Kernel {
         let fuel = record.rate.fuel_for(SLICE);
         let fuel_before = live.execution.fuel_used();
         live.execution.guest_mut().cpu.begin_slice(begin);
-        // A call that works in pieces does one of them in each slice, and pays for it like computing.
-        let in_pieces = live.execution.guest().works_in_pieces();
-        let stop = match in_pieces && live.execution.retry() == Retry::StillBlocked {
-            true => Stop::Blocked,
-            false => live.execution.run(fuel),
-        };
+        let stop = live.execution.run(fuel);
         let fuel_used = live.execution.fuel_used() - fuel_before;
         machine.charge_fuel(fuel_used);
         let end = self.clock.now();
@@ -87,9 +88,12 @@ impl Kernel {
         if live.activity != Activity::Waiting {
             return;
         }
-        if live.execution.guest().works_in_pieces() || live.execution.retry() == Retry::Ready {
-            live.activity = Activity::Runnable;
-            self.run_queue.wake(key, &mut record.account);
+        match live.execution.retry() {
+            Retry::StillBlocked => {}
+            Retry::Ready => {
+                live.activity = Activity::Runnable;
+                self.run_queue.wake(key, &mut record.account);
+            }
         }
     }
 
@@ -98,6 +102,7 @@ impl Kernel {
         let record = &mut self.records[key as usize];
         let wanted = match &mut record.state {
             State::Ended(..) => record.restart_due,
+            State::Loading(_) => None,
             State::Live(live) => match live.activity {
                 Activity::Paused(_) => None,
                 Activity::Stopping(until) => {
@@ -137,7 +142,7 @@ impl Kernel {
                 State::Ended(..) if record.restart_due.is_some() => {
                     self.restart_by_policy(machine, key)
                 }
-                State::Ended(..) => {}
+                State::Ended(..) | State::Loading(_) => {}
                 State::Live(live) => match live.activity {
                     Activity::Stopping(until) if until <= now => self.drop_stopped(key),
                     Activity::Stopping(_) => {

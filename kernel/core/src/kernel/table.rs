@@ -30,7 +30,7 @@ impl Kernel {
 
     /// Ends an instance if it runs and forgets it: nothing refers to its key afterwards.
     pub(super) fn remove_record(&mut self, key: u32) {
-        if let State::Live(_) = self.records[key as usize].state {
+        if let State::Live(_) | State::Loading(_) = self.records[key as usize].state {
             // It runs, so it can be killed.
             let _ = self.kill(key);
         }

@@ -259,7 +259,18 @@ pub fn instance(detail: &InstanceDetail) -> String {
             detail.module_hash
         ),
     );
-    fact("translated", format!("in {}", span(detail.translate_nanos)));
+    fact(
+        "translated",
+        match detail.translated_bytes {
+            0 => "no".into(),
+            size => format!(
+                "in {} to {}, run by {} instances",
+                span(detail.translate_nanos),
+                bytes(size),
+                detail.module_instances
+            ),
+        },
+    );
     fact(
         "started",
         format!(

@@ -65,7 +65,8 @@ pub const VERBS: &[Verb] = &[
         "NAME...",
         Operand::Instance,
         "start instances",
-        "The module is translated at the first start and shared by all instances of it.",
+        "The module is translated at the first start, while others run (`loading`), and shared by all \
+         instances of it.",
     ),
     verb(
         "stop",

@@ -139,6 +139,7 @@ impl Engine {
                 tables: limits::MODULE_TABLES,
                 memories: limits::MODULE_MEMORIES,
                 segments: limits::MODULE_SEGMENTS,
+                results: limits::FUNCTION_RESULTS,
             }));
         Engine { config }
     }

@@ -71,6 +71,15 @@ pub enum LoadError {
         /// The length of its body.
         bytes: usize,
     },
+    /// A section that is read in one step is too long.
+    SectionTooLarge {
+        /// What it holds.
+        item: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The most that is allowed.
+        limit_bytes: usize,
+    },
     /// It imports from a module that is neither in the set nor the kernel's.
     UnknownModule {
         /// Module name of the import.
@@ -206,6 +215,15 @@ impl fmt::Display for LoadError {
                 "{function} has {bytes} bytes of code, more than {}; split it, or build with less \
                  inlining",
                 limits::FUNCTION_BYTES
+            ),
+            LoadError::SectionTooLarge {
+                item,
+                bytes,
+                limit_bytes,
+            } => write!(
+                f,
+                "module has {bytes} bytes of {item} in one section, more than {limit_bytes}; split \
+                 it into a set of modules"
             ),
             LoadError::UnknownModule {
                 module,

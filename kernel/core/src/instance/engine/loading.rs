@@ -154,9 +154,20 @@ impl Loading {
 }
 
 impl Part {
-    /// The refusal of a function that is too long to be translated in one piece.
+    /// The refusal of what is too long to be begun: a section is one step, and so is a function's end.
     fn too_large(&self, upcoming: &Upcoming) -> Option<SetError> {
+        let section = |item, range: &Range<usize>, limit_bytes| {
+            let bytes = range.len();
+            let error = LoadError::SectionTooLarge {
+                item,
+                bytes,
+                limit_bytes,
+            };
+            (bytes > limit_bytes).then(|| self.source.refused(error))
+        };
         match upcoming {
+            Upcoming::Types(range) => section("types", range, limits::TYPE_SECTION_BYTES),
+            Upcoming::Section(range) => section("declarations", range, limits::SECTION_BYTES),
             Upcoming::Function(index, range) if range.len() > limits::FUNCTION_BYTES => {
                 Some(self.source.refused(LoadError::FunctionTooLarge {
                     function: FunctionName::read(&self.source.bytes, *index),
@@ -186,7 +197,9 @@ impl Part {
                 let segments = (bytes / 2).min(u64::from(limits::MODULE_SEGMENTS));
                 bytes + segments * DATA_SEGMENT_BYTES
             }
-            Upcoming::Section(range) => range.len() as u64 * TRANSLATION_BYTES,
+            Upcoming::Types(range) | Upcoming::Section(range) => {
+                range.len() as u64 * TRANSLATION_BYTES
+            }
             Upcoming::Function(_, range) => self.worst_case_of_code(range),
         }
     }

@@ -30,6 +30,8 @@ pub(super) struct Run {
     room: [u32; 2],
     /// What the operator may still send for standard input.
     input_room: usize,
+    /// Whether its standard input is to end as soon as it has one: it may be loading yet.
+    end_input_due: bool,
     phase: RunPhase,
     /// What it changed, on its way to the operator.
     fetch: Option<Fetch>,
@@ -98,18 +100,15 @@ impl Kernel {
         session.out.push(&ToOperator::Launched { request, name });
         // Why it could not be made is how it ended, which is told in its place.
         let _ = self.launch(machine, key);
-        if input == StandardInput::Nothing
-            && let Some(streams) = self.streams_of(key)
-        {
-            streams.end_input();
-        }
-        let run = Run {
+        let mut run = Run {
             key,
             room: output_room,
             input_room: 0,
+            end_input_due: input == StandardInput::Nothing,
             phase: RunPhase::Running,
             fetch: None,
         };
+        self.end_input_if_due(&mut run);
         session.runs.insert(request, run);
         Ok(())
     }
@@ -210,12 +209,20 @@ impl Kernel {
         session: &mut Session,
         request: u32,
     ) -> Result<(), Violation> {
-        let key = session.run(request)?.key;
-        if let Some(streams) = self.streams_of(key) {
-            streams.end_input();
-            self.try_wake(key);
-        }
+        let run = session.run(request)?;
+        run.end_input_due = true;
+        self.end_input_if_due(run);
         Ok(())
+    }
+
+    fn end_input_if_due(&mut self, run: &mut Run) {
+        if run.end_input_due
+            && let Some(streams) = self.streams_of(run.key)
+        {
+            streams.end_input();
+            run.end_input_due = false;
+            self.try_wake(run.key);
+        }
     }
 
     pub(super) fn kill_run(
@@ -284,6 +291,7 @@ impl Kernel {
     }
 
     fn attend_run(&mut self, session: &mut Session, request: u32, run: &mut Run) {
+        self.end_input_if_due(run);
         let Some(streams) = self.streams_of(run.key) else {
             return self.tell_end(session, request, run);
         };
@@ -306,7 +314,7 @@ impl Kernel {
         let more = streams.input_room().saturating_sub(run.input_room);
         match &self.records[run.key as usize].state {
             State::Ended(..) if unsent == 0 => self.tell_end(session, request, run),
-            State::Ended(..) => {}
+            State::Ended(..) | State::Loading(_) => {}
             State::Live(_) => {
                 if more >= RENEWED_INPUT_BYTES {
                     run.input_room += more;
@@ -357,7 +365,7 @@ impl Kernel {
     fn files_of(&self, key: u32) -> Option<&FileSystem> {
         match &self.records[key as usize].state {
             State::Ended(_, remains) => remains.as_ref()?.files.as_ref(),
-            State::Live(_) => None,
+            State::Live(_) | State::Loading(_) => None,
         }
     }
 
@@ -366,6 +374,7 @@ impl Kernel {
         match &mut self.records[key as usize].state {
             State::Live(live) => Some(&mut live.execution.guest_mut().streams),
             State::Ended(_, remains) => remains.as_mut().map(|remains| &mut remains.streams),
+            State::Loading(_) => None,
         }
     }
 }

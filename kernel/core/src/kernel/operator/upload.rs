@@ -65,8 +65,10 @@ impl Kernel {
         if bytes > limits::BLOB_BYTES as u64 {
             return Err(Refusal::BlobTooLarge { bytes });
         }
-        if self.blobs.make_room(bytes) < bytes || admission::blob(machine, bytes).is_err() {
-            self.forget_unused_translations();
+        while self.blobs.make_room(bytes) < bytes || admission::blob(machine, bytes).is_err() {
+            if !self.forget_translation() {
+                break;
+            }
         }
         let room_bytes = self.blobs.make_room(bytes);
         if room_bytes < bytes {

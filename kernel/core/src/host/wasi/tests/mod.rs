@@ -2,12 +2,9 @@
 
 mod clocks;
 mod descriptors;
-mod directories;
 mod facts;
-mod files;
 mod hostile;
 mod iovecs;
-mod paths;
 mod polling;
 mod process;
 mod sockets;
