@@ -1,8 +1,8 @@
 //! Boot images for simulated nodes, written in a test's own lines.
 
 use sos_core::image::{
-    AddressSpec, Attachment, InstanceSpec, LinkSpec, Manifest, PortSpec, SwitchSpec, blob_hash,
-    encode,
+    AddressSpec, Attachment, InstanceSpec, LibrarySpec, LinkSpec, Manifest, PortSpec, SwitchSpec,
+    blob_hash, encode,
 };
 use std::net::IpAddr;
 
@@ -60,6 +60,23 @@ impl ImageBuilder {
         self.manifest.instances.push(spec);
         self.modules.push(bytes);
         self
+    }
+
+    /// Gives the instance added last a library in WebAssembly's binary or text format.
+    ///
+    /// # Panics
+    /// When the text does not parse or there is no instance.
+    pub fn library(mut self, name: &str, module: impl AsRef<[u8]>) -> ImageBuilder {
+        let bytes = wat::parse_bytes(module.as_ref())
+            .expect("module text")
+            .into_owned();
+        let library = LibrarySpec {
+            name: name.into(),
+            module: blob_hash(&bytes),
+            module_name: format!("{name}.wasm"),
+        };
+        self.modules.push(bytes);
+        self.with(|instance| instance.libraries.push(library))
     }
 
     /// Changes the instance added last.

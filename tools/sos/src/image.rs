@@ -1,11 +1,12 @@
 //! From a manifest to a boot image: builds or reads modules and files, names them by hash, packs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sos_core::image::{self, FileContent, Image, Manifest, blob_hash};
+use sos_core::image::{self, BlobBytes, FileContent, Image, Manifest, blob_hash};
+use sos_core::instance::engine::{self, Engine, Source};
 
 use crate::build::{self, Workspace};
 use crate::manifest::{self, Draft, FileSource};
@@ -94,6 +95,35 @@ pub fn from_parts(
     Ok(BootImage { bytes, manifest })
 }
 
+/// Translates and links the modules of every instance as a node does, so that what a node would refuse is
+/// found before it is started.
+pub fn check(image: &BootImage) -> Result<()> {
+    let parsed = Image::parse(&image.bytes)?;
+    let engine = Engine::new();
+    let mut checked = BTreeSet::new();
+    for instance in &parsed.manifest().instances {
+        let libraries = instance.libraries.iter();
+        let libraries = libraries.map(|it| (&*it.name, it.module, &*it.module_name));
+        let main = (engine::MAIN, instance.module, &*instance.module_name);
+        let set: Vec<_> = [main].into_iter().chain(libraries).collect();
+        if !checked.insert(set.clone()) {
+            continue;
+        }
+        let mut sources = Vec::new();
+        for (name, hash, file) in set {
+            sources.push(Source {
+                name: name.into(),
+                file: file.into(),
+                bytes: BlobBytes::Held(parsed.blob(&hash)?.into()),
+            });
+        }
+        if let Err(error) = engine.load(sources) {
+            bail!("instance `{}`: {error}", instance.name);
+        }
+    }
+    Ok(())
+}
+
 /// Builds the guests that a manifest file names and returns the files of all its modules.
 pub fn modules_of(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(module_files(&manifest::read(path)?)?
@@ -124,6 +154,13 @@ fn from_draft(draft: Draft) -> Result<BootImage> {
     from_parts(draft.manifest.clone(), &modules, &files)
 }
 
+/// What a module is to its set.
+#[derive(Clone, Copy)]
+enum Role {
+    Program,
+    Library,
+}
+
 /// Where the file of each module lies, once the guests among them are built.
 fn module_files(draft: &Draft) -> Result<BTreeMap<&str, PathBuf>> {
     let mut files = BTreeMap::new();
@@ -133,14 +170,22 @@ fn module_files(draft: &Draft) -> Result<BTreeMap<&str, PathBuf>> {
     let instances = draft.manifest.instances.iter();
     let names = instances.flat_map(|instance| {
         let libraries = instance.libraries.iter();
-        let libraries = libraries.map(|library| library.module_name.as_str());
-        [instance.module_name.as_str()].into_iter().chain(libraries)
+        let libraries = libraries.map(|library| (library.module_name.as_str(), Role::Library));
+        [(instance.module_name.as_str(), Role::Program)]
+            .into_iter()
+            .chain(libraries)
     });
-    for name in names {
+    for (name, role) in names {
+        if files.contains_key(name) {
+            continue;
+        }
         if name.ends_with(build::C_SOURCE) {
-            if !files.contains_key(name) {
-                files.insert(name, build::c_service(&draft.folder.join(name))?);
-            }
+            let source = draft.folder.join(name);
+            let file = match role {
+                Role::Program => build::c_service(&source)?,
+                Role::Library => build::c_library(&source)?,
+            };
+            files.insert(name, file);
             continue;
         }
         if is_path(name) {
@@ -328,6 +373,28 @@ mod tests {
         ] {
             assert!(described.contains(words), "{words}: {described}");
         }
+    }
+
+    #[test]
+    fn what_a_node_would_refuse_to_link_is_found_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("lib.wat", r#"(module (func (export "twice") (param i32)))"#);
+        let main = |import: &str| {
+            write(
+                "main.wat",
+                &format!(r#"(module (import "lib" {import}) (func (export "_start")))"#),
+            );
+            let text = "name = \"one\"\n[instance.a]\nmodule = \"main.wat\"\nlibraries = { lib = \"lib.wat\" }\n";
+            check(&from_text(text, folder.path()).unwrap()).map_err(|error| error.to_string())
+        };
+        assert_eq!(main(r#""twice" (func (param i32))"#), Ok(()));
+        let error = main(r#""twice" (func)"#).unwrap_err();
+        assert!(error.contains("instance `a`: module 'main.wat'"), "{error}");
+        assert!(error.contains("as a function () -> ()"), "{error}");
+        let error = main(r#""twcie" (func)"#).unwrap_err();
+        assert!(error.contains("near it are twice"), "{error}");
     }
 
     #[test]

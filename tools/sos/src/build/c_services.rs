@@ -1,10 +1,10 @@
-//! Services whose source a manifest names: one file in C, with `sdk/c/sos.h` at hand.
+//! Services and libraries whose source a manifest names: one file in C, with `sdk/c/sos.h` at hand.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::setup::ensure_clang;
+use crate::setup::{Clang, ensure_clang};
 use crate::{lock::ProcessLock, paths};
 
 /// What a module's file ends with when it is such a source.
@@ -18,7 +18,29 @@ const FLAGS: [&str; 3] = ["-O2", "-Wall", "-Wextra"];
 pub fn c_service(source: &Path) -> Result<PathBuf> {
     let text = std::fs::read_to_string(source)
         .with_context(|| format!("read the C source {}", source.display()))?;
+    compile(source, |clang, sources, flags, output| {
+        if text.contains(OWN_ENTRY) {
+            clang.freestanding(sources, flags, output)
+        } else {
+            clang.program(sources, flags, output)
+        }
+    })
+}
+
+/// Compiles a C source to a library module without a C library, and returns the module's file. What it
+/// exports, its own attributes say.
+pub fn c_library(source: &Path) -> Result<PathBuf> {
+    compile(source, Clang::library)
+}
+
+fn compile(
+    source: &Path,
+    build: impl FnOnce(&Clang, &[PathBuf], &[&str], &Path) -> Result<()>,
+) -> Result<PathBuf> {
     let source = std::path::absolute(source).context("find the C source")?;
+    if !source.is_file() {
+        bail!("there is no C source {}", source.display());
+    }
     let headers = paths::workspace()?.join("sdk/c");
     let include = format!("-I{}", headers.display());
     let flags = [&FLAGS[..], &[&include]].concat();
@@ -27,11 +49,7 @@ pub fn c_service(source: &Path) -> Result<PathBuf> {
     let clang = ensure_clang()?;
     // Two compilers must not write one file.
     let _lock = ProcessLock::acquire("c-services")?;
-    if text.contains(OWN_ENTRY) {
-        clang.freestanding(&sources, &flags, &output)?;
-    } else {
-        clang.program(&sources, &flags, &output)?;
-    }
+    build(&clang, &sources, &flags, &output)?;
     Ok(output)
 }
 

@@ -75,7 +75,9 @@ pub fn lint() -> Result<()> {
 /// Packs or inspects an image.
 pub fn image(arguments: &ImageArguments) -> Result<()> {
     if let Some(path) = &arguments.inspect {
-        print!("{}", image::describe(&BootImage::read(path)?)?);
+        let image = BootImage::read(path)?;
+        print!("{}", image::describe(&image)?);
+        image::check(&image)?;
         return Ok(());
     }
     let manifest = match &arguments.manifest {
@@ -83,6 +85,7 @@ pub fn image(arguments: &ImageArguments) -> Result<()> {
         None => default_manifest()?,
     };
     let image = image::from_manifest(&manifest)?;
+    image::check(&image)?;
     let output = match &arguments.output {
         Some(output) => output.clone(),
         None => PathBuf::from(format!("{}.sosimg", image.manifest.name)),

@@ -112,6 +112,16 @@ impl Clang {
         self.link(command, output)
     }
 
+    /// Compiles C sources with these further flags and links them, without a C library, to the
+    /// library module `output`, which exports what the sources say.
+    pub fn library(&self, sources: &[PathBuf], flags: &[&str], output: &Path) -> Result<()> {
+        let flags = [flags, &["-ffreestanding"]].concat();
+        let objects = self.compile_all(sources, &flags, output)?;
+        let mut command = self.linker();
+        command.arg("--no-entry").args(objects);
+        self.link(command, output)
+    }
+
     /// Compiles each source to an object beside `output`.
     fn compile_all(
         &self,
