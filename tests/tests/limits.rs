@@ -157,3 +157,45 @@ fn the_log_keeps_its_newest_lines_within_its_limit() {
         .collect();
     assert_eq!(kept, newest);
 }
+
+#[test]
+fn a_limit_that_is_reached_is_told_once() {
+    let module = r#"(module
+        (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
+        (import "sos" "tcp_listen" (func $listen (param i32 i32) (result i32)))
+        (import "sos" "sleep" (func $sleep (param i64) (result i32)))
+        (memory (export "memory") 1) (table 1 funcref)
+        (data (i32.const 16) "\04\00\01\00")
+        (func (export "_start") (local $count i32)
+            (loop $again
+                (drop (memory.grow (i32.const 100)))
+                (drop (table.grow (ref.null func) (i32.const 100)))
+                (i32.store8 (i32.const 18) (local.get $count))
+                (drop (call $listen (i32.const 16) (i32.const 1)))
+                (drop (call $log (i32.const 2) (i32.const 16) (i32.const 1000)))
+                (drop (call $sleep (i64.const 1000000)))
+                (br_if $again (i32.lt_u
+                    (local.tee $count (i32.add (local.get $count) (i32.const 1)))
+                    (i32.const 10))))))"#;
+    let image = ImageBuilder::new("limits")
+        .instance("greedy", module)
+        .with(|spec| {
+            spec.limits.memory_bytes = 4 * 65_536;
+            spec.limits.table_elements = 50;
+            spec.limits.sockets = 3;
+            spec.limits.log_bytes = 4096;
+        });
+    let mut cluster = Cluster::new(1);
+    cluster.boot("node1", image.build());
+    cluster.run_for(Duration::from_secs(1));
+    let events = cluster.shell(0, "events");
+    for words in [
+        "memory: growing was refused; raise `memory`",
+        "tables: growing was refused; raise `tables`",
+        "sockets: another one was refused; raise `sockets`",
+        "log: old lines were dropped; raise `log`",
+    ] {
+        assert_eq!(events.matches(words).count(), 1, "{words}: {events}");
+    }
+    assert_eq!(events.matches("limit-reached").count(), 4, "{events}");
+}

@@ -70,6 +70,14 @@ pub enum EventKind {
     Trapped,
     /// It touched more memory than the node has.
     OutOfMemory,
+    /// It reached a limit of its manifest that makes its calls fail.
+    LimitReached,
+    /// A health check failed, and not yet too often.
+    CheckFailed,
+    /// A health check succeeded after others had failed.
+    Recovered,
+    /// Its health check failed too often.
+    Unhealthy,
     /// An operator stopped it.
     Stopped,
     /// An operator ended it at once.
@@ -90,6 +98,10 @@ impl fmt::Display for EventKind {
             EventKind::Exited => "exited",
             EventKind::Trapped => "trapped",
             EventKind::OutOfMemory => "out-of-memory",
+            EventKind::LimitReached => "limit-reached",
+            EventKind::CheckFailed => "check-failed",
+            EventKind::Recovered => "recovered",
+            EventKind::Unhealthy => "unhealthy",
             EventKind::Stopped => "stopped",
             EventKind::Killed => "killed",
             EventKind::Paused => "paused",

@@ -97,9 +97,14 @@ impl LinearMemory {
         {
             return Err(MemoryError::OutOfBoundsGrowth);
         }
-        let wanted = byte_size(&self.memory_type, pages)
-            .filter(|wanted| *wanted <= self.bytes.reserved_bytes())
-            .ok_or(MemoryError::OutOfBoundsGrowth)?;
+        let wanted = byte_size(&self.memory_type, pages).ok_or(MemoryError::OutOfBoundsGrowth)?;
+        if wanted > self.bytes.reserved_bytes() {
+            let error = MemoryError::OutOfBoundsGrowth;
+            if let Some(limiter) = limiter.as_resource_limiter() {
+                limiter.memory_grow_failed(&error)?;
+            }
+            return Err(error);
+        }
         if let Some(limiter) = limiter.as_resource_limiter() {
             let maximum = self
                 .memory_type

@@ -75,6 +75,8 @@ pub struct InstanceRow {
     pub uptime_nanos: u64,
     /// How often its restart policy started it again.
     pub restarts: u64,
+    /// `starting`, `healthy`, `failing 1/3: why`; empty without a health check or when it does not run.
+    pub health: String,
     /// First address of each port.
     pub addresses: Vec<String>,
 }
@@ -99,6 +101,12 @@ pub struct InstanceDetail {
     pub start_nanos: u64,
     /// Restart policy.
     pub restart: String,
+    /// Nanoseconds until the policy starts it again, if it is going to.
+    pub next_restart_nanos: Option<u64>,
+    /// How it ended the last time; empty before.
+    pub last_end: String,
+    /// What its health check asks, and how often; empty without one.
+    pub health_check: String,
     /// Arguments.
     pub arguments: Vec<String>,
     /// Configuration.

@@ -7,7 +7,7 @@ use core::fmt;
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
-use sos_abi::{CallId, HostCall};
+use sos_abi::{CallId, ErrorCode, HostCall};
 
 use super::clock::{CpuClock, GuestClock};
 use super::handles::HandleTable;
@@ -18,7 +18,7 @@ use super::pending::{ARGUMENTS, Pending, Step, StepResult, Wait};
 use super::streams::{Streams, StreamsTo};
 use super::wasi::{Descriptors, ErrorLine};
 use crate::files::FileSystem;
-use crate::instance::{HostFault, HostState, Outcome};
+use crate::instance::{HostFault, HostState, Limit, LimitSet, Outcome};
 use crate::machine::{Clock, Time};
 use crate::net::fabric::Fabric;
 use crate::net::stack::Stack;
@@ -83,6 +83,8 @@ pub struct Guest {
     pending: Option<Pending>,
     exit_status: Option<i32>,
     last_cost: u64,
+    /// Limits that calls have reached.
+    pub(super) reached: LimitSet,
 }
 
 impl Guest {
@@ -109,6 +111,7 @@ impl Guest {
             pending: None,
             exit_status: None,
             last_cost: 0,
+            reached: LimitSet::default(),
         }
     }
 
@@ -143,6 +146,15 @@ impl Guest {
     /// How many sockets are open, as handles or as WASI's descriptors.
     pub fn open_handles(&self) -> usize {
         self.handles.len() + self.descriptors.sockets()
+    }
+
+    /// The limits that its calls have reached since it started.
+    pub fn reached_limits(&self) -> LimitSet {
+        let mut reached = self.reached;
+        if self.log.dropped_bytes() > 0 {
+            reached.insert(Limit::Log);
+        }
+        reached
     }
 
     /// Node time at which the call that waits is due whatever else happens; none when it waits for
@@ -258,7 +270,12 @@ impl Guest {
                 self.exit_status = Some(status);
                 Outcome::Exit(status)
             }
-            Err(error) => Outcome::Done(u64::from(error.code() as u32)),
+            Err(error) => {
+                if error == ErrorCode::TooManyHandles {
+                    self.reached.insert(Limit::Sockets);
+                }
+                Outcome::Done(u64::from(error.code() as u32))
+            }
         }
     }
 }

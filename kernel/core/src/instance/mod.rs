@@ -2,5 +2,7 @@
 
 pub mod engine;
 mod host_state;
+mod limit;
 
 pub use host_state::{HostFault, HostState, Outcome};
+pub use limit::{Limit, LimitSet};

@@ -1,6 +1,7 @@
 //! Starting, stopping, pausing and restarting instances.
 
 use super::files::{image_files, open_preopens};
+use super::health::Health;
 use super::record::{Activity, Ended, Held, Live, LoadingInstance, Remains, State};
 use super::{Kernel, admission};
 use crate::control::ControlError;
@@ -100,6 +101,8 @@ impl Kernel {
         }
         let record = &mut self.records[key as usize];
         record.usage.started = now;
+        // The log goes on, and with it that lines were dropped.
+        record.limits_told = live.execution.guest().reached_limits();
         record.state = State::Live(Box::new(live));
         self.run_queue.wake(key, &mut record.account);
         let name = record.spec.name.clone();
@@ -142,7 +145,9 @@ impl Kernel {
         match result {
             Ok(execution) => {
                 self.owners.extend(ports.iter().map(|&port| (port, key)));
+                let health = self.records[key as usize].spec.health.as_ref();
                 Ok(Live {
+                    health: health.map(|spec| Health::new(spec, self.clock.now())),
                     execution,
                     ports,
                     activity: Activity::Runnable,
@@ -156,6 +161,7 @@ impl Kernel {
         }
     }
 
+    /// Plugs the instance's ports in; after them comes the node's own, if it checks the health.
     fn attach_ports(&mut self, key: u32) -> Result<Vec<PortId>, String> {
         let record = &self.records[key as usize];
         let mut ports = Vec::new();
@@ -176,6 +182,10 @@ impl Kernel {
                     return Err(format!("port '{}': {error}", port.name));
                 }
             }
+        }
+        if record.spec.health.is_some() {
+            let name = format!("{}.probe", record.spec.name);
+            ports.push(self.fabric.attach_loopback(&name, stack::PROBE_MAC));
         }
         Ok(ports)
     }
@@ -230,6 +240,10 @@ impl Kernel {
                 .add_interface(config, Time::ZERO)
                 .map_err(|error| format!("port '{}': {error}", port.name))?;
         }
+        if let Some(&port) = ports.get(spec.ports.len()) {
+            let added = guest.stack.add_probe(port, Time::ZERO);
+            added.map_err(|error| format!("health check: {error}"))?;
+        }
         if spec.ports.is_empty() && !spec.listeners.is_empty() {
             return Err("it has listeners but no port; give it a port in the manifest".into());
         }
@@ -258,6 +272,7 @@ impl Kernel {
             Ended::Exited(_) => EventKind::Exited,
             Ended::OutOfMemory => EventKind::OutOfMemory,
             Ended::Trapped(_) => EventKind::Trapped,
+            Ended::Unhealthy(_) => EventKind::Unhealthy,
             Ended::Stopped => EventKind::Stopped,
             Ended::Killed => EventKind::Killed,
             Ended::NeverStarted | Ended::StartFailed(_) => EventKind::StartFailed,
@@ -439,7 +454,11 @@ impl Kernel {
         let Activity::Paused(held) = live.activity else {
             return Err(ControlError::NotPaused(name));
         };
-        live.execution.guest_mut().clock.resume();
+        let guest = live.execution.guest_mut();
+        guest.clock.resume();
+        if let (Some(health), Some(spec)) = (&mut live.health, &record.spec.health) {
+            health.restart_after_pause(spec, &mut guest.stack, now);
+        }
         live.activity = match held {
             Held::Runnable => Activity::Runnable,
             Held::Waiting => Activity::Waiting,
@@ -458,6 +477,10 @@ impl Kernel {
         let record = &mut self.records[key as usize];
         self.run_queue.remove(key, &mut record.account);
         record.usage.run_nanos = self.clock.now().since(record.usage.started).as_nanos() as u64;
+        record.last_end = match ended.to_string() {
+            reason if reason.is_empty() => ended.word().into(),
+            reason => format!("{}: {reason}", ended.word()),
+        };
         let state = core::mem::replace(&mut record.state, State::Ended(ended.clone(), None));
         match state {
             State::Live(live) => {

@@ -6,6 +6,7 @@ use crate::control::{
     InstanceDetail, InstanceRow, InterfaceRow, NetworkDetail, NodeDetail, PortRow, SegmentRow,
     SocketRow,
 };
+use crate::image::{HealthCheck, HealthSpec};
 use crate::machine::{Machine, Time};
 use crate::net::fabric::{PortState, SegmentKind};
 use crate::net::stack::{DhcpState, InterfaceInfo, Protocol, SocketInfo};
@@ -49,13 +50,18 @@ impl Kernel {
             sent_frames: 0,
             uptime_nanos: 0,
             restarts: record.restarts,
+            health: String::new(),
             addresses: Vec::new(),
         };
         if let State::Live(live) = &record.state {
             row.resident_bytes = live.execution.resident_bytes();
             row.memory_bytes = live.execution.memory_bytes();
             row.uptime_nanos = now.since(record.usage.started).as_nanos() as u64;
-            for &port in &live.ports {
+            if let (Some(health), Some(spec)) = (&live.health, &record.spec.health) {
+                row.health = health.text(spec);
+            }
+            // What the node itself asks is not traffic.
+            for (&port, _) in live.ports.iter().zip(&record.spec.ports) {
                 let counters = self.fabric.counters(port);
                 row.received_frames += counters.received_frames;
                 row.sent_frames += counters.sent_frames;
@@ -96,6 +102,15 @@ impl Kernel {
             module_instances: self.instances_of(&record.spec),
             start_nanos: record.usage.start_nanos,
             restart: record.spec.restart.to_string(),
+            next_restart_nanos: record
+                .restart_due
+                .map(|due| due.since(self.clock.now()).as_nanos() as u64),
+            last_end: record.last_end.clone(),
+            health_check: record
+                .spec
+                .health
+                .as_ref()
+                .map_or(String::new(), check_text),
             arguments: record.spec.arguments.clone(),
             config: record.spec.config.clone(),
             memory_limit_bytes: record.spec.limits.memory_bytes,
@@ -190,6 +205,16 @@ fn backtrace(record: &Record) -> Vec<String> {
         State::Ended(Ended::Trapped(trap), _) => trap.backtrace.lines().collect(),
         State::Ended(..) | State::Loading(_) | State::Live(_) => Vec::new(),
     }
+}
+
+/// `http on 80 /health every 5000 ms`, for `info`.
+fn check_text(spec: &HealthSpec) -> String {
+    let what = match &spec.check {
+        HealthCheck::Tcp { port } => format!("tcp on {port}"),
+        HealthCheck::Http { port, path } => format!("http on {port} {path}"),
+    };
+    let (interval, timeout) = (spec.interval_ms, spec.timeout_ms);
+    format!("{what} every {interval} ms, timeout {timeout} ms")
 }
 
 fn is_link_local(address: &core::net::IpAddr) -> bool {

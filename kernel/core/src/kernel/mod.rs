@@ -7,8 +7,8 @@
 //! - `record`: what is kept of one instance; - `lifecycle`: start, stop, pause, restart policies;
 //! - `run`: slices and wake-ups; - `traffic`: frames between NICs, fabric and stacks;
 //! - `admission`: what the memory that is left allows; - `blobs`: modules and files by hash;
-//! - `files`: which of them an instance starts with; - `programs`: sets of modules, translated once; - `loading`: in
-//!   steps;
+//! - `files`: which of them an instance starts with; - `health`: whether it serves;
+//! - `programs`: sets of modules, translated once; - `loading`: in steps;
 //! - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node;
 //! - `table`: places of records.
 
@@ -16,6 +16,7 @@ mod admission;
 mod answer;
 mod blobs;
 mod files;
+mod health;
 mod lifecycle;
 mod listing;
 mod loading;

@@ -1,8 +1,10 @@
 //! What the kernel keeps of one instance, running or not.
 
+use super::health::Health;
 use crate::files::FileSystem;
 use crate::host::{Guest, LogRing, Streams, StreamsTo};
 use crate::image::{BlobHash, InstanceSpec};
+use crate::instance::LimitSet;
 use crate::instance::engine::{Execution, Trap};
 use crate::machine::Time;
 use crate::net::fabric::PortId;
@@ -32,6 +34,10 @@ pub(super) struct Record {
     pub restart_due: Option<Time>,
     /// Failures in a row, for the back-off.
     pub failures: u32,
+    /// How it ended the last time, in words; empty before.
+    pub last_end: String,
+    /// The limits of whose reaching an event has told.
+    pub limits_told: LimitSet,
     /// Its timer in the kernel's queue.
     pub timer: Option<Time>,
     /// Where its standard streams lead.
@@ -83,6 +89,8 @@ pub(super) struct Live {
     pub execution: Execution<Guest>,
     pub ports: Vec<PortId>,
     pub activity: Activity,
+    /// Whether it serves, if the manifest asks for a check.
+    pub health: Option<Health>,
     /// When the operator or the boot asked for it; cleared by the first slice.
     pub requested: Option<Time>,
 }
@@ -124,6 +132,8 @@ pub(super) enum Ended {
     Trapped(Box<Trap>),
     /// The node had no page for it.
     OutOfMemory,
+    /// Its health check failed too often; the last reason.
+    Unhealthy(String),
     /// It could not be made.
     StartFailed(String),
 }
@@ -135,6 +145,7 @@ impl Ended {
             Ended::NeverStarted | Ended::Stopped | Ended::Killed => "stopped",
             Ended::Exited(_) => "exited",
             Ended::Trapped(_) | Ended::OutOfMemory => "trapped",
+            Ended::Unhealthy(_) => "unhealthy",
             Ended::StartFailed(_) => "failed",
         }
     }
@@ -143,7 +154,7 @@ impl Ended {
     pub fn is_failure(&self) -> bool {
         match self {
             Ended::Exited(code) => *code != 0,
-            Ended::Trapped(_) | Ended::OutOfMemory => true,
+            Ended::Trapped(_) | Ended::OutOfMemory | Ended::Unhealthy(_) => true,
             Ended::NeverStarted | Ended::Stopped | Ended::Killed | Ended::StartFailed(_) => false,
         }
     }
@@ -168,7 +179,7 @@ impl fmt::Display for Ended {
                     None => Ok(()),
                 }
             }
-            Ended::StartFailed(reason) => f.write_str(reason),
+            Ended::StartFailed(reason) | Ended::Unhealthy(reason) => f.write_str(reason),
             Ended::OutOfMemory => f.write_str("the node ran out of memory"),
         }
     }
@@ -199,6 +210,8 @@ impl Record {
             restarts: 0,
             restart_due: None,
             failures: 0,
+            last_end: String::new(),
+            limits_told: LimitSet::default(),
             timer: None,
             streams_to: StreamsTo::Console,
             vacant: false,

@@ -1,8 +1,10 @@
 //! Slices of execution, wake-ups and timers.
 
 use super::Kernel;
+use super::health::Health;
 use super::record::{Activity, Ended, State};
 use crate::instance::engine::{Retry, Stop};
+use crate::log::EventKind;
 use crate::machine::{Machine, Time};
 use crate::sched::SLICE;
 use alloc::boxed::Box;
@@ -59,6 +61,17 @@ impl Kernel {
         record.usage.slices += 1;
         self.busy_nanos += used.as_nanos() as u64;
         let exhausted = live.execution.take_exhausted();
+        let reached = live.execution.reached_limits();
+        let reached = reached.union(live.execution.guest().reached_limits());
+        let reached = reached.without(record.limits_told);
+        if !reached.is_empty() {
+            for limit in reached.iter() {
+                let (name, detail) = (&record.spec.name, alloc::format!("{limit}"));
+                self.journal
+                    .event(end, name, EventKind::LimitReached, detail);
+            }
+            record.limits_told = record.limits_told.union(reached);
+        }
         match stop {
             _ if exhausted => self.finish(key, Ended::OutOfMemory),
             Stop::OutOfFuel => {
@@ -100,6 +113,8 @@ impl Kernel {
     /// Sets an instance's timer to the earliest of what its stack and its call want.
     pub(super) fn set_timer(&mut self, key: u32) {
         let record = &mut self.records[key as usize];
+        let health = record.live().and_then(|live| live.health.as_ref());
+        let health = health.map(Health::due);
         let wanted = match &mut record.state {
             State::Ended(..) => record.restart_due,
             State::Loading(_) => None,
@@ -109,8 +124,14 @@ impl Kernel {
                     let network = live.execution.guest_mut().network_deadline();
                     Some(network.map_or(until, |time| time.min(until)))
                 }
-                Activity::Runnable => live.execution.guest_mut().network_deadline(),
-                Activity::Waiting => live.execution.guest_mut().next_deadline(),
+                Activity::Runnable => {
+                    let network = live.execution.guest_mut().network_deadline();
+                    network.into_iter().chain(health).min()
+                }
+                Activity::Waiting => {
+                    let deadline = live.execution.guest_mut().next_deadline();
+                    deadline.into_iter().chain(health).min()
+                }
             },
         };
         if wanted == record.timer {

@@ -85,6 +85,7 @@ impl Kernel {
             Activity::Runnable | Activity::Waiting | Activity::Stopping(_) => {}
         }
         live.execution.guest_mut().poll_network(&mut self.fabric);
+        self.attend_health(key);
         self.try_wake(key);
         self.set_timer(key);
     }

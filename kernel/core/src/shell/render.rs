@@ -167,7 +167,11 @@ pub fn instances(rows: &[InstanceRow]) -> String {
             } else {
                 row.addresses.join(",")
             },
-            row.detail.clone(),
+            match (row.detail.as_str(), row.health.as_str()) {
+                (detail, "") => detail.into(),
+                ("", health) => health.into(),
+                (detail, health) => format!("{detail}; {health}"),
+            },
         ]);
     }
     table.render()
@@ -281,8 +285,26 @@ pub fn instance(detail: &InstanceDetail) -> String {
     fact("uptime", span(row.uptime_nanos));
     fact(
         "restart",
-        format!("{} ({} so far)", detail.restart, row.restarts),
+        match detail.next_restart_nanos {
+            None => format!("{} ({} so far)", detail.restart, row.restarts),
+            Some(wait) => format!(
+                "{} ({} so far, the next in {})",
+                detail.restart,
+                row.restarts,
+                span(wait)
+            ),
+        },
     );
+    if !detail.last_end.is_empty() {
+        fact("last end", detail.last_end.clone());
+    }
+    if !detail.health_check.is_empty() {
+        let now = match row.health.is_empty() {
+            true => "not running",
+            false => &row.health,
+        };
+        fact("health", format!("{now} ({})", detail.health_check));
+    }
     fact(
         "cpu",
         format!(

@@ -85,6 +85,7 @@ fn row(name: &str) -> InstanceRow {
         sent_frames: 0,
         uptime_nanos: 1,
         restarts: 0,
+        health: String::new(),
         addresses: vec![],
     }
 }

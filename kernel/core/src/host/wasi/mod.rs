@@ -30,6 +30,7 @@ use sos_abi::wasi::{Errno, WasiCall};
 use super::guest::Guest;
 use super::memory::Arguments;
 use super::pending::{Step, StepResult, Wait};
+use crate::instance::Limit;
 
 use process::{proc_raise, sched_yield};
 
@@ -63,7 +64,14 @@ impl Guest {
             Ok(Progress::Done) => Step::Done(i32::from(Errno::Success.number())),
             Ok(Progress::Wait(wait)) => Step::Wait(wait),
             Ok(Progress::Exit(status)) => Step::Exit(status),
-            Err(error) => Step::Done(i32::from(error.number())),
+            Err(error) => {
+                match error {
+                    Errno::NoSpc => self.reached.insert(Limit::Files),
+                    Errno::NFile => self.reached.insert(Limit::Sockets),
+                    _ => {}
+                }
+                Step::Done(i32::from(error.number()))
+            }
         })
     }
 

@@ -1,6 +1,7 @@
 //! What one execution may use, and the engine's side of keeping to it.
 
 use super::load::Program;
+use crate::instance::{Limit, LimitSet};
 use crate::limits;
 use crate::machine::ReserveError;
 use alloc::boxed::Box;
@@ -173,18 +174,35 @@ pub(super) struct Bounds {
     table_limit: u64,
     /// Modules of the set.
     modules: usize,
+    /// What was refused so far.
+    reached: LimitSet,
 }
 
 impl Bounds {
     pub(super) fn new(limits: &EngineLimits, modules: usize) -> Bounds {
         Bounds {
             modules,
+            reached: LimitSet::default(),
             memory_bytes: 0,
             memory_limit: limits.memory_bytes,
             table_elements: 0,
             table_elements_before: 0,
             table_limit: limits.table_elements,
         }
+    }
+}
+
+impl Bounds {
+    /// The limits that were reached since the start.
+    pub(super) fn reached(&self) -> LimitSet {
+        self.reached
+    }
+
+    fn note(&mut self, limit: Limit, total: Option<u64>) -> bool {
+        if total.is_none() {
+            self.reached.insert(limit);
+        }
+        total.is_some()
     }
 }
 
@@ -205,7 +223,13 @@ impl ResourceLimiter for Bounds {
     ) -> Result<bool, LimiterError> {
         let total = replaced(self.memory_bytes, current, desired, self.memory_limit);
         self.memory_bytes = total.unwrap_or(self.memory_bytes);
-        Ok(total.is_some())
+        Ok(self.note(Limit::Memory, total))
+    }
+
+    fn memory_grow_failed(&mut self, _error: &MemoryError) -> Result<(), LimiterError> {
+        // The reserved range ends where the limit does.
+        self.reached.insert(Limit::Memory);
+        Ok(())
     }
 
     fn table_growing(
@@ -217,7 +241,7 @@ impl ResourceLimiter for Bounds {
         let total = replaced(self.table_elements, current, desired, self.table_limit);
         self.table_elements_before = self.table_elements;
         self.table_elements = total.unwrap_or(self.table_elements);
-        Ok(total.is_some())
+        Ok(self.note(Limit::Tables, total))
     }
 
     fn table_grow_failed(&mut self, _error: &TableError) -> Result<(), LimiterError> {

@@ -10,7 +10,7 @@ use super::calls::{self, Context, SuspendedMarker, Why};
 use super::load::Program;
 use super::setup::{self, Setup, Stage};
 use super::stop::{self, Retry, Stop, TrapReason};
-use crate::instance::{HostState, Outcome};
+use crate::instance::{HostState, LimitSet, Outcome};
 use crate::machine::ReserveError;
 use alloc::format;
 use alloc::sync::Arc;
@@ -195,6 +195,11 @@ impl<G: HostState + Send + 'static> Execution<G> {
     /// Fuel used since it was made, host calls included.
     pub fn fuel_used(&self) -> u64 {
         self.fuel_used
+    }
+
+    /// The limits of memories and tables that it reached since it was made.
+    pub fn reached_limits(&self) -> LimitSet {
+        self.store.data().bounds.reached()
     }
 
     /// Current size of all memories.

@@ -387,6 +387,10 @@ fn run_end(ended: &record::Ended) -> RunEnd {
             backtrace: trap.backtrace.lines().take(BACKTRACE_LINES).collect(),
         },
         record::Ended::OutOfMemory => RunEnd::OutOfMemory,
+        record::Ended::Unhealthy(reason) => RunEnd::Trapped {
+            reason: bounded(&alloc::format!("unhealthy: {reason}")),
+            backtrace: Vec::new(),
+        },
         record::Ended::Killed | record::Ended::Stopped => RunEnd::Killed,
         record::Ended::NeverStarted => RunEnd::NotStarted(String::new()),
         record::Ended::StartFailed(reason) => RunEnd::NotStarted(bounded(reason)),

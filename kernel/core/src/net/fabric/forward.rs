@@ -28,7 +28,14 @@ impl Fabric {
         let Some(port) = self.ports.get_mut(&from) else {
             return self.pool.recycle(frame);
         };
-        let segment_id = port.segment;
+        let Some(segment_id) = port.segment else {
+            port.counters.sent_frames += 1;
+            port.counters.sent_bytes += frame.bytes().len() as u64;
+            if let Err(frame) = deliver_to_port(port, frame, &mut self.ready) {
+                self.pool.recycle(frame);
+            }
+            return;
+        };
         let Some(segment) = self.segments.get_mut(&segment_id) else {
             return self.pool.recycle(frame);
         };
@@ -138,7 +145,7 @@ impl Fabric {
         let segment = self
             .ports
             .get(&port)
-            .and_then(|port| self.segments.get(&port.segment));
+            .and_then(|port| self.segments.get(&port.segment?));
         match segment.map(|segment| segment.kind) {
             Some(SegmentKind::Switch { uplink: Some(nic) }) => self.uplinks[nic].room(),
             Some(SegmentKind::Switch { uplink: None } | SegmentKind::Link) | None => usize::MAX,

@@ -158,8 +158,18 @@ impl Fabric {
         entry.ports.push(id);
         let properties = entry.properties();
         self.ports
-            .insert(id, Port::new(id, port_name, mac, segment, properties));
+            .insert(id, Port::new(id, port_name, mac, Some(segment), properties));
         Ok(id)
+    }
+
+    /// Makes a port that is plugged into nothing: the frames that it sends come back to it.
+    pub fn attach_loopback(&mut self, port_name: &str, mac: MacAddress) -> PortId {
+        let id = PortId(self.next_port);
+        self.next_port += 1;
+        let properties = LinkProperties::PRIVATE;
+        self.ports
+            .insert(id, Port::new(id, port_name, mac, None, properties));
+        id
     }
 
     /// Unplugs a port; frames that wait in it are dropped. An unknown port is no error: it is gone.
@@ -170,7 +180,8 @@ impl Fabric {
         while let Some(frame) = entry.take() {
             self.pool.recycle(frame);
         }
-        if let Some(segment) = self.segments.get_mut(&entry.segment) {
+        let segment = entry.segment;
+        if let Some(segment) = segment.and_then(|id| self.segments.get_mut(&id)) {
             segment.ports.retain(|other| *other != port);
             segment.addresses.forget(Location::Port(port));
         }

@@ -20,7 +20,8 @@ pub(super) struct Port {
     pub(super) id: PortId,
     pub(super) name: String,
     pub(super) mac: MacAddress,
-    pub(super) segment: SegmentId,
+    /// None: what it sends comes back to it.
+    pub(super) segment: Option<SegmentId>,
     pub(super) state: PortState,
     pub(super) properties: LinkProperties,
     pub(super) counters: PortCounters,
@@ -35,7 +36,7 @@ impl Port {
         id: PortId,
         name: &str,
         mac: MacAddress,
-        segment: SegmentId,
+        segment: Option<SegmentId>,
         properties: LinkProperties,
     ) -> Port {
         Port {

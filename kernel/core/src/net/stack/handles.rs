@@ -33,6 +33,8 @@ pub(super) struct Handles {
     /// Free slots, the longest free first, so that a stale handle is found out for long.
     free: VecDeque<u32>,
     maximum: usize,
+    /// Those that the node holds itself, which do not count.
+    of_node: usize,
 }
 
 impl Handles {
@@ -41,15 +43,21 @@ impl Handles {
             slots: Vec::new(),
             free: VecDeque::new(),
             maximum: (maximum as usize).min((1 << SLOT_BITS) - 1),
+            of_node: 0,
         }
     }
 
     /// Fails when the guest has all the handles that it may have.
     pub(super) fn check_room(&self) -> Result<(), NetError> {
-        if self.slots.len() - self.free.len() >= self.maximum {
+        if self.slots.len() - self.free.len() - self.of_node >= self.maximum {
             return Err(NetError::TooManySockets);
         }
         Ok(())
+    }
+
+    /// Says how many of the handles are the node's own.
+    pub(super) fn set_of_node(&mut self, held: usize) {
+        self.of_node = held;
     }
 
     pub(super) fn insert(&mut self, entry: Entry) -> SocketId {

@@ -59,7 +59,7 @@ impl Stack {
 
     /// The interfaces in the order in which they were added.
     pub fn interfaces(&self) -> Vec<InterfaceInfo> {
-        self.interfaces
+        self.guest_interfaces()
             .iter()
             .map(|interface| interface.info())
             .collect()

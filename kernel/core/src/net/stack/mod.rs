@@ -5,7 +5,8 @@
 //! (`listen`) give a SYN its socket; closed connections shrink to a record (`time_wait`). UDP, DNS,
 //! DHCP and ping sockets are few and share a set per interface (`interface`), which `announce`s its
 //! addresses. `poll` moves frames.
-//! An instance has no loopback interface: what its modules say to each other needs no network.
+//! A guest has no loopback interface: what its modules say to each other needs no network. The node has
+//! one into the stacks of instances whose health it checks (`probe`).
 
 mod allowance;
 mod announce;
@@ -21,6 +22,7 @@ mod listen;
 mod ping;
 mod poll;
 mod ports;
+mod probe;
 mod table;
 mod tcp;
 #[cfg(test)]
@@ -30,6 +32,7 @@ mod types;
 mod udp;
 
 pub use allowance::Allowance;
+pub use probe::{Answer, PROBE_MAC};
 pub use types::{
     AddressSpec, DhcpState, InterfaceConfig, InterfaceInfo, NetError, Protocol, Readiness,
     Shutdown, SocketId, SocketInfo, StackLimits,
@@ -57,6 +60,8 @@ pub struct Stack {
     /// The latest time that the stack was told.
     now: Time,
     interfaces: Vec<Interface>,
+    /// The number of the last interface, if it is the node's own.
+    probe: Option<usize>,
     handles: Handles,
     connections: ConnectionTable,
     /// Listeners by port.
@@ -93,6 +98,7 @@ impl Stack {
             seed,
             now: Time::ZERO,
             interfaces: Vec::new(),
+            probe: None,
             handles: Handles::new(limits.sockets),
             connections: ConnectionTable::new(maximum, limits.tcp_buffer_bytes.max(1), key),
             listening: BTreeMap::new(),
@@ -112,11 +118,15 @@ impl Stack {
     /// # Errors
     /// [`NetError::InvalidAddress`] for a station address that is a group's, a prefix that is too
     /// long, an address that is no host's or too many of them; [`NetError::TooManySockets`] beyond
-    /// the bound of ports.
+    /// the bound of ports, and after [`Stack::add_probe`].
     pub fn add_interface(&mut self, config: InterfaceConfig, now: Time) -> Result<usize, NetError> {
-        if self.interfaces.len() >= limits::PORTS_PER_INSTANCE {
+        if self.interfaces.len() >= limits::PORTS_PER_INSTANCE || self.probe.is_some() {
             return Err(NetError::TooManySockets);
         }
+        self.push_interface(config, now)
+    }
+
+    fn push_interface(&mut self, config: InterfaceConfig, now: Time) -> Result<usize, NetError> {
         self.now = self.now.max(now);
         let number = self.interfaces.len();
         let seed = scramble(self.seed.wrapping_add(number as u64 + 1));
@@ -185,9 +195,14 @@ impl Stack {
         }
     }
 
+    /// The interfaces that the guest knows of.
+    fn guest_interfaces(&self) -> &[Interface] {
+        &self.interfaces[..self.probe.unwrap_or(self.interfaces.len())]
+    }
+
     /// The interface that leads to `address`: one on its network, else one with a gateway.
     fn route(&self, address: IpAddr) -> Result<usize, NetError> {
-        let interfaces = &self.interfaces;
+        let interfaces = self.guest_interfaces();
         interfaces
             .iter()
             .position(|interface| interface.is_on_link(address))
@@ -203,7 +218,7 @@ impl Stack {
     fn check_local(&self, local: Option<IpAddr>) -> Result<Option<IpAddr>, NetError> {
         match local {
             Some(address) if !address.is_unspecified() => self
-                .interfaces
+                .guest_interfaces()
                 .iter()
                 .any(|interface| interface.has_address(address))
                 .then_some(Some(address))

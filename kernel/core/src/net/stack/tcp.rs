@@ -26,10 +26,20 @@ impl Stack {
             return Err(NetError::InvalidAddress);
         }
         self.handles.check_room()?;
+        let number = self.route(remote.ip())?;
+        let slot = self.connect_from(number, remote)?;
+        Ok(self.handles.insert(Entry::Connection(slot)))
+    }
+
+    /// Begins a connection through an interface: the slot that it has.
+    pub(super) fn connect_from(
+        &mut self,
+        number: usize,
+        remote: SocketAddr,
+    ) -> Result<u32, NetError> {
         if !self.connections.has_room() {
             return Err(NetError::TooManySockets);
         }
-        let number = self.route(remote.ip())?;
         let interface = &mut self.interfaces[number];
         let target: IpAddress = remote.ip().into();
         let source = interface
@@ -65,7 +75,7 @@ impl Stack {
             connection.begin();
         }
         self.connections.touch(slot);
-        Ok(self.handles.insert(Entry::Connection(slot)))
+        Ok(slot)
     }
 
     /// Whether the handshake is done.

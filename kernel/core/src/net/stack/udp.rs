@@ -65,12 +65,13 @@ impl Stack {
             port if is_used(port) => return Err(NetError::AddressInUse),
             port => port,
         };
-        let needed_bytes = self.interfaces.len() * 2 * limits::UDP_BUFFER_BYTES;
+        let count = self.guest_interfaces().len();
+        let needed_bytes = count * 2 * limits::UDP_BUFFER_BYTES;
         if !self.connections.allowance().take(needed_bytes) {
             return Err(NetError::TooManySockets);
         }
         let mut sockets = Vec::new();
-        for (number, interface) in self.interfaces.iter_mut().enumerate() {
+        for (number, interface) in self.interfaces[..count].iter_mut().enumerate() {
             if local.is_none_or(|local| interface.has_address(local)) {
                 sockets.push((number, bind(interface, local, port)?));
             }

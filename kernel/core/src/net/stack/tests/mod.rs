@@ -2,6 +2,7 @@
 
 mod listen;
 mod misuse;
+mod probe;
 mod routes;
 mod services;
 mod tcp;
