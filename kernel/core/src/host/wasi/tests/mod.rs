@@ -6,6 +6,7 @@ mod facts;
 mod hostile;
 mod iovecs;
 mod polling;
+mod positions;
 mod process;
 mod sockets;
 mod streams;
