@@ -88,6 +88,8 @@ fn a_trap_in_a_library_is_reported_with_its_module() {
     let (state, detail) = cluster.state(0, "traps");
     assert_eq!(state, "trapped");
     assert!(detail.contains("of module 'lib'"), "{detail}");
+    let info = cluster.shell(0, "info traps");
+    assert!(info.contains("library      lib (lib.wasm)"), "{info}");
 }
 
 #[test]

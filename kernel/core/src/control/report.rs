@@ -87,6 +87,8 @@ pub struct InstanceDetail {
     /// What `ls` shows.
     #[serde(flatten)]
     pub row: InstanceRow,
+    /// Its library modules: the names that are imported from, and the modules' names in the manifest.
+    pub libraries: Vec<(String, String)>,
     /// SHA-256 of the module, hexadecimal.
     pub module_hash: String,
     /// Bytes of the module file.

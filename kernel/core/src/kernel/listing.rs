@@ -95,6 +95,12 @@ impl Kernel {
         };
         InstanceDetail {
             row: self.instance_row(record, self.clock.now()),
+            libraries: record
+                .spec
+                .libraries
+                .iter()
+                .map(|library| (library.name.clone(), library.module_name.clone()))
+                .collect(),
             module_hash: record.spec.module.to_string(),
             module_bytes: self.programs.bytes(&record.spec),
             translate_nanos: self.programs.translate_nanos(&record.spec),

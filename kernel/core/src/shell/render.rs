@@ -263,6 +263,9 @@ pub fn instance(detail: &InstanceDetail) -> String {
             detail.module_hash
         ),
     );
+    for (name, module) in &detail.libraries {
+        fact("library", format!("{name} ({module})"));
+    }
     fact(
         "translated",
         match detail.translated_bytes {
