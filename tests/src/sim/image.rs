@@ -1,16 +1,16 @@
 //! Boot images for simulated nodes, written in a test's own lines.
 
 use sos_core::image::{
-    AddressSpec, Attachment, InstanceSpec, LibrarySpec, LinkSpec, Manifest, PortSpec, SwitchSpec,
-    blob_hash, encode,
+    AddressSpec, Attachment, FileContent, FileSpec, InstanceSpec, LibrarySpec, LinkSpec, Manifest,
+    PortSpec, SwitchSpec, blob_hash, encode,
 };
 use std::net::IpAddr;
 
-/// A manifest and its modules in the making.
+/// A manifest, its modules and files in the making.
 #[derive(Default)]
 pub struct ImageBuilder {
     manifest: Manifest,
-    modules: Vec<Vec<u8>>,
+    blobs: Vec<Vec<u8>>,
 }
 
 impl ImageBuilder {
@@ -50,7 +50,7 @@ impl ImageBuilder {
             .into_owned();
         let spec = InstanceSpec::new(name, blob_hash(&bytes), name);
         self.manifest.instances.push(spec);
-        self.modules.push(bytes);
+        self.blobs.push(bytes);
         self
     }
 
@@ -58,7 +58,7 @@ impl ImageBuilder {
     pub fn raw_instance(mut self, name: &str, bytes: Vec<u8>) -> ImageBuilder {
         let spec = InstanceSpec::new(name, blob_hash(&bytes), name);
         self.manifest.instances.push(spec);
-        self.modules.push(bytes);
+        self.blobs.push(bytes);
         self
     }
 
@@ -75,7 +75,7 @@ impl ImageBuilder {
             module: blob_hash(&bytes),
             module_name: format!("{name}.wasm"),
         };
-        self.modules.push(bytes);
+        self.blobs.push(bytes);
         self.with(|instance| instance.libraries.push(library))
     }
 
@@ -86,6 +86,20 @@ impl ImageBuilder {
     pub fn with(mut self, change: impl FnOnce(&mut InstanceSpec)) -> ImageBuilder {
         change(self.manifest.instances.last_mut().expect("an instance"));
         self
+    }
+
+    /// Gives the instance added last a file.
+    ///
+    /// # Panics
+    /// When there is no instance.
+    pub fn file(mut self, path: &str, bytes: &[u8]) -> ImageBuilder {
+        self.blobs.push(bytes.to_vec());
+        self.with(|instance| {
+            instance.files.push(FileSpec {
+                path: path.into(),
+                content: FileContent::Blob(blob_hash(bytes)),
+            });
+        })
     }
 
     /// Gives the instance added last a port with a static address such as `10.0.0.1/24`.
@@ -120,7 +134,7 @@ impl ImageBuilder {
     /// # Panics
     /// When the manifest is not sound.
     pub fn build(self) -> Vec<u8> {
-        encode(&self.manifest, &self.modules).expect("a sound manifest")
+        encode(&self.manifest, &self.blobs).expect("a sound manifest")
     }
 }
 

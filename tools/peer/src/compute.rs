@@ -4,7 +4,7 @@
 use std::fmt::{self, Display};
 use std::fs;
 use std::io::{self, Read, Write};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use sos_engine::{
     CompilationMode, Config, Engine, Error, Extern, ExternType, Func, GuestMemory, Instance,
@@ -95,6 +95,35 @@ pub fn instance_main(module: &str) -> io::Result<()> {
     let reached_ns = monotonic_ns();
     instance.begin().map_err(io::Error::other)?;
     io::stdout().write_all(&reached_ns.to_le_bytes())
+}
+
+/// Where executed programs may work.
+pub const WORK_FOLDER: &str = "/data";
+
+/// How an executed program ended.
+pub struct Ended {
+    /// From the start of its process to its end.
+    pub elapsed_ns: u64,
+    /// What the system says of its end.
+    pub status: ExitStatus,
+    /// What it wrote to standard output.
+    pub output: String,
+}
+
+/// Runs a program with [`WORK_FOLDER`] there, as a shell would.
+pub fn execute(program: &str, arguments: &[String]) -> io::Result<Ended> {
+    fs::create_dir_all(WORK_FOLDER)?;
+    let began_ns = monotonic_ns();
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::inherit())
+        .stderr(Stdio::inherit())
+        .output()?;
+    Ok(Ended {
+        elapsed_ns: monotonic_ns() - began_ns,
+        status: output.status,
+        output: String::from_utf8_lossy(&output.stdout).into_owned(),
+    })
 }
 
 struct Loaded {

@@ -27,6 +27,13 @@ pub enum Task {
         /// How often.
         runs: usize,
     },
+    /// Run a program of the initramfs and print its output and the time until its end.
+    Execute {
+        /// The program file.
+        program: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+    },
 }
 
 /// The words that are for the peer; the others belong to the kernel.
@@ -58,7 +65,7 @@ impl Address {
 
 impl Task {
     /// Reads `peer.compute=MODULE,ITERATIONS,SLICE_FUEL` (several joined by `;`, unreadable ones
-    /// left out) or `peer.start=MODULE,RUNS`.
+    /// left out), `peer.start=MODULE,RUNS` or `peer.execute=PROGRAM,ARGUMENT,...`.
     pub fn from_command_line(line: &str) -> Option<Task> {
         words(line).find_map(|(key, value)| match key {
             "compute" => Some(Task::Compute(value.split(';').filter_map(work).collect())),
@@ -67,6 +74,13 @@ impl Task {
                 Some(Task::Start {
                     module: module.to_owned(),
                     runs: runs.parse().ok()?,
+                })
+            }
+            "execute" => {
+                let mut parts = value.split(',').map(str::to_owned);
+                Some(Task::Execute {
+                    program: parts.next()?,
+                    arguments: parts.collect(),
                 })
             }
             _ => None,
@@ -128,5 +142,13 @@ mod tests {
             })
         );
         assert_eq!(Task::from_command_line("peer.start=/a.wasm"), None);
+        let read = Task::from_command_line("peer.execute=/wasmi,run,/a.wasm");
+        assert_eq!(
+            read,
+            Some(Task::Execute {
+                program: "/wasmi".to_owned(),
+                arguments: vec!["run".to_owned(), "/a.wasm".to_owned()],
+            })
+        );
     }
 }

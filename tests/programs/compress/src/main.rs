@@ -73,6 +73,7 @@ fn main() -> Done {
     let folder = arguments.next().ok_or("usage: compress FOLDER [BYTES]")?;
     let bytes = arguments.next().map_or(Ok(200_000), |text| text.parse())?;
     let folder = Path::new(&folder);
+    fs::create_dir_all(folder)?;
     let plain = folder.join("plain.txt");
     fs::write(&plain, text(bytes))?;
     println!(

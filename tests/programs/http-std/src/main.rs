@@ -65,7 +65,9 @@ fn serve(stream: &TcpStream, count: &mut u64) -> io::Result<Next> {
 
 fn read_request(input: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>> {
     let mut line = String::new();
-    if input.read_line(&mut line)? == 0 {
+    input.read_line(&mut line)?;
+    if !line.ends_with('\n') {
+        // The client has left, perhaps in the middle of the line.
         return Ok(None);
     }
     let mut words = line.split_ascii_whitespace().map(str::to_owned);

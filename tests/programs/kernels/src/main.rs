@@ -19,5 +19,5 @@ fn run(name: &str, iterations: u32, kernel: fn(u32) -> u32) {
     let began = Instant::now();
     let checksum = kernel(iterations);
     println!("{name}: {iterations} iterations checksum {checksum:08x}");
-    eprintln!("{name}: in {} ns", began.elapsed().as_nanos());
+    eprintln!("kernels: {name} in {} ns", began.elapsed().as_nanos());
 }

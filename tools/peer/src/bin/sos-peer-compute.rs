@@ -22,7 +22,7 @@ fn main() {
 fn work(words: &str) -> io::Result<()> {
     match Task::from_command_line(words) {
         None => Err(io::Error::other(
-            "neither peer.compute nor peer.start says what to do",
+            "none of peer.compute, peer.start and peer.execute says what to do",
         )),
         Some(Task::Compute(works)) => {
             for work in works {
@@ -39,6 +39,17 @@ fn work(words: &str) -> io::Result<()> {
             for elapsed_ns in compute::time_starts(&module, runs)? {
                 println!("peer: start {elapsed_ns} ns");
             }
+            Ok(())
+        }
+        Some(Task::Execute { program, arguments }) => {
+            let ended = compute::execute(&program, &arguments)?;
+            for line in ended.output.lines() {
+                println!("peer: printed {line}");
+            }
+            println!(
+                "peer: executed in {} ns, {}",
+                ended.elapsed_ns, ended.status
+            );
             Ok(())
         }
     }

@@ -15,6 +15,7 @@ mod rows;
 mod samples;
 mod services;
 mod sos_node;
+mod sqlite;
 mod statistics;
 mod stream_load;
 mod system;
@@ -124,10 +125,10 @@ fn measure(chosen: &[&Row], runs: u32, side: Side) -> Result<Figures> {
                 .context("measure the path without a machine")?;
         }
         let turn = Instant::now();
-        let mut expected = measure_peer(&systems.peer, chosen, &mut figures.peer)
+        let expected = measure_peer(&systems.peer, chosen, &mut figures.peer)
             .with_context(|| format!("measure {}", systems.peer.name))?;
         if let Some(kit) = &systems.sos {
-            measure_sos(kit, chosen, &mut figures.sos, &mut expected).context("measure SOS")?;
+            measure_sos(kit, chosen, &mut figures.sos, &expected).context("measure SOS")?;
         }
         say(format!(
             "bench: run {run} of {runs} took {:.0} s",
@@ -153,12 +154,16 @@ fn kernels_of(chosen: &[&Row]) -> Vec<Kernel> {
         .collect()
 }
 
-/// One turn of the peer. Returns what the kernels computed, which SOS must compute too.
-fn measure_peer(
-    kit: &linux_kit::Kit,
-    chosen: &[&Row],
-    samples: &mut Samples,
-) -> Result<Vec<Outcome>> {
+/// What the peer found out in one turn, which SOS must find out too.
+#[derive(Default)]
+struct Expected {
+    kernels: Vec<Outcome>,
+    sqlite: Vec<String>,
+}
+
+/// One turn of the peer.
+fn measure_peer(kit: &linux_kit::Kit, chosen: &[&Row], samples: &mut Samples) -> Result<Expected> {
+    let mut expected = Expected::default();
     let wanted = names_of(chosen, Setting::Services);
     if !wanted.is_empty() {
         say(format!("bench: {} serves", kit.name));
@@ -169,11 +174,15 @@ fn measure_peer(
         compute::starts_on_linux(kit, samples)?;
     }
     let kernels = kernels_of(chosen);
-    if kernels.is_empty() {
-        return Ok(Vec::new());
+    if !kernels.is_empty() {
+        say(format!("bench: {} computes", kit.name));
+        expected.kernels = compute::on_linux(kit, &kernels, samples)?;
     }
-    say(format!("bench: {} computes", kit.name));
-    compute::on_linux(kit, &kernels, samples)
+    if !names_of(chosen, Setting::Program).is_empty() {
+        say(format!("bench: {} runs SQLite in wasmi", kit.name));
+        expected.sqlite = sqlite::on_linux(kit, samples)?;
+    }
+    Ok(expected)
 }
 
 /// One turn of SOS.
@@ -181,7 +190,7 @@ fn measure_sos(
     kit: &sos_node::Kit,
     chosen: &[&Row],
     samples: &mut Samples,
-    expected: &mut Vec<Outcome>,
+    expected: &Expected,
 ) -> Result<()> {
     let wanted = names_of(chosen, Setting::Services);
     if !wanted.is_empty() {
@@ -192,7 +201,7 @@ fn measure_sos(
         say("bench: SOS starts instances");
         samples.add("start_instance", sos_node::start_ms(kit)?);
     }
-    for (kernel, expected) in kernels_of(chosen).into_iter().zip(expected.drain(..)) {
+    for (kernel, expected) in kernels_of(chosen).into_iter().zip(&expected.kernels) {
         say(format!("bench: SOS computes {}", kernel.row));
         let outcome = sos_node::compute(kit, kernel)?;
         ensure!(
@@ -203,6 +212,17 @@ fn measure_sos(
             expected.checksum
         );
         samples.add(kernel.row, outcome.elapsed_ns as f64 / 1e6);
+    }
+    if !names_of(chosen, Setting::Program).is_empty() {
+        say("bench: SOS runs SQLite");
+        let run = sos_node::sqlite(kit)?;
+        ensure!(
+            run.findings == expected.sqlite,
+            "SQLite found {:?} on SOS and {:?} on the peer",
+            run.findings,
+            expected.sqlite
+        );
+        samples.add(sqlite::ROW, run.elapsed.as_secs_f64() * 1e3);
     }
     if !names_of(chosen, Setting::Spinner).is_empty() {
         say("bench: SOS serves beside a spinner");

@@ -13,6 +13,8 @@ pub enum Setting {
     Compute,
     /// A machine that starts an instance again and again.
     Start,
+    /// A machine that runs a WASI program once.
+    Program,
 }
 
 /// What the peer's figure is.
@@ -61,9 +63,9 @@ const fn row(
 /// With a spinner beside it, the p99 of `web` may be at most so many times its value without.
 const SPINNER_FACTOR: f64 = 3.0;
 
-const ROWS: [Row; 14] = {
+const ROWS: [Row; 15] = {
     use Better::{Higher, Lower};
-    use Setting::{Compute, Services, Spinner, Start};
+    use Setting::{Compute, Program, Services, Spinner, Start};
     [
         row(
             "boot_http",
@@ -155,6 +157,13 @@ const ROWS: [Row; 14] = {
             Lower,
             Compute,
             "a floating-point kernel in wasmi: n-body and roundings",
+        ),
+        row(
+            "sqlite",
+            "ms",
+            Lower,
+            Program,
+            "SQLite as a WASI program, against wasmi's command line",
         ),
         Row {
             peer: Peer::Target(SPINNER_FACTOR),

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::compute::{Kernel, Outcome, STARTED_GUEST, STARTS};
 use super::services::Machine;
+use super::sqlite;
 use super::statistics::median;
 use super::system::{self, Services};
 use crate::lan::Lan;
@@ -163,6 +164,39 @@ pub fn compute(kit: &Kit, kernel: Kernel) -> Result<Outcome> {
     let rest = node.console().expect("\n", ANSWER_TIMEOUT)?;
     let line = format!("iterations in {rest}");
     Outcome::read(&line).with_context(|| format!("read `{}`", line.trim()))
+}
+
+/// A run of SQLite.
+pub struct SqliteRun {
+    /// From `start` to the last line.
+    pub elapsed: Duration,
+    /// What it found out.
+    pub findings: Vec<String>,
+}
+
+/// Starts SQLite on a machine of its own and waits for its end.
+pub fn sqlite(kit: &Kit) -> Result<SqliteRun> {
+    let module = sqlite::module()?;
+    let manifest = format!(
+        "name = \"bench\"\n[instance.sqlite]\nmodule = \"{}\"\nargs = [\"/data/a.db\", \"{}\"]\n\
+         preopen = [\"/data\"]\nrestart = \"never\"\nautostart = false\nlimits.memory = \"64MiB\"\n",
+        module.display(),
+        sqlite::ORDERS,
+    );
+    let image = kit.image("sqlite", &manifest)?;
+    let node = system::machine(&kit.kernel, &image).name("SOS").spawn()?;
+    node.console().expect(PROMPT, ANSWER_TIMEOUT)?;
+    let began = Instant::now();
+    node.console().send_line("start sqlite")?;
+    node.console().send_line("logs sqlite -f")?;
+    let mut text = node.console().expect(sqlite::LAST_LINE, sqlite::TIMEOUT)?;
+    let elapsed = began.elapsed();
+    text.push_str(&node.console().expect("\n", ANSWER_TIMEOUT)?);
+    let findings = sqlite::findings(&text);
+    Ok(SqliteRun {
+        elapsed,
+        findings: findings.into_iter().map(str::to_owned).collect(),
+    })
 }
 
 /// Starts an instance again and again; milliseconds from `start` to its first instruction.

@@ -1,7 +1,9 @@
 //! Builds the kernel and the guests, each for its own target in its own folder (D13).
 //!
 //! [`kernel`] and [`guests`] call cargo, which finds out by itself what is stale, and return the
-//! files, as do [`c_service`] for a source in C, and [`wasi_programs`] and its kin for the programs of `tests/programs`. [`Workspace`] is the Rust workspace around a manifest: that of SOS or a user's project.
+//! files, as do [`c_service`] for a source in C, and [`wasi_programs`] and its kin for the programs
+//! of `tests/programs`. [`Workspace`] is the Rust workspace around a manifest: that of SOS or a
+//! user's project.
 
 mod c_services;
 mod guests;
