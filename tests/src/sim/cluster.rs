@@ -227,6 +227,7 @@ impl Cluster {
         if node.ended.is_some() || !wanted {
             return false;
         }
+        node.machine.channel.changed = false;
         let next = node.kernel.turn(&mut node.machine);
         node.due = match next {
             Next::Again => Some(now),

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What one unit of fuel costs in simulated time.
 pub const NANOS_PER_FUEL: u64 = 5;
+/// Bytes that the channel holds towards the operator.
+const CHANNEL_BYTES: usize = 32 * 1024;
 /// Frames that a NIC holds in each direction.
 const NIC_FRAMES: usize = 1024;
 /// Wall time at which every simulation begins: 2026-01-01 00:00:00 UTC.
@@ -63,6 +65,19 @@ impl SimNic {
     }
 }
 
+/// A channel to an operator: bytes each way, a bounded number towards the operator.
+#[derive(Debug, Default)]
+pub struct SimChannel {
+    /// The number of the operator's connection.
+    pub connection: Option<u64>,
+    /// Bytes that the node has not read.
+    pub to_node: VecDeque<u8>,
+    /// Bytes that the operator has not read.
+    pub from_node: VecDeque<u8>,
+    /// Whether something happened to it since the last turn: an event of one turn, as on hardware.
+    pub changed: bool,
+}
+
 /// The machine under one simulated node.
 pub struct SimMachine {
     clock: Arc<SimClock>,
@@ -77,6 +92,8 @@ pub struct SimMachine {
     /// Its memory: what guests reserve and what is left to the kernel.
     pub memory_bytes: u64,
     reserved_bytes: Arc<AtomicU64>,
+    /// The channel to an operator.
+    pub channel: SimChannel,
 }
 
 /// A reservation: given back when its guest memory is dropped.
@@ -108,6 +125,7 @@ impl SimMachine {
             printed: Vec::new(),
             memory_bytes: 4 << 30,
             reserved_bytes: Arc::default(),
+            channel: SimChannel::default(),
         }
     }
 
@@ -179,8 +197,33 @@ impl Machine for SimMachine {
         self.clock.advance_to(self.clock.now() + spent);
     }
 
+    fn channel_connection(&self) -> Option<u64> {
+        self.channel.connection
+    }
+
+    fn read_channel(&mut self, out: &mut [u8]) -> usize {
+        let count = out.len().min(self.channel.to_node.len());
+        for (slot, byte) in out.iter_mut().zip(self.channel.to_node.drain(..count)) {
+            *slot = byte;
+        }
+        count
+    }
+
+    fn write_channel(&mut self, bytes: &[u8]) -> usize {
+        let channel = &mut self.channel;
+        let room = CHANNEL_BYTES - channel.from_node.len();
+        let count = match channel.connection {
+            Some(_) => room.min(bytes.len()),
+            None => 0,
+        };
+        channel.from_node.extend(&bytes[..count]);
+        count
+    }
+
     fn has_events(&self) -> bool {
-        !self.typed.is_empty() || self.nics.iter().any(|nic| !nic.received.is_empty())
+        self.channel.changed
+            || !self.typed.is_empty()
+            || self.nics.iter().any(|nic| !nic.received.is_empty())
     }
 
     fn reserve_memory(&mut self, maximum_bytes: u64) -> Result<GuestMemory, ReserveError> {

@@ -2,10 +2,11 @@
 //!
 //! [`machine::SimMachine`] is one node's hardware; [`cluster::Cluster`] joins several by wires
 //! that lose, delay, repeat and reorder frames, and runs them until something is true; [`peer`] puts
-//! clients beside them, and [`operator`] types at their shells. Nothing here
+//! clients beside them, [`operator`] types at their shells, and [`channel`] speaks to their kernels. Nothing here
 //! reads a clock or draws a random number that does not come from the seed, so that a failing seed
 //! replays exactly.
 
+pub mod channel;
 pub mod cluster;
 pub mod image;
 pub mod machine;

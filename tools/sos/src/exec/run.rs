@@ -203,14 +203,16 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// The next frame, while there is no program yet that could be killed.
+    /// The next frame, while no program runs. Input that comes then is nobody's.
     fn frame(&mut self) -> Result<Vec<u8>> {
-        match self.client.next(self.deadline) {
-            Some(Event::Frame(body)) => Ok(body),
-            Some(Event::Gone(why)) => bail!("the node is gone: {why}"),
-            Some(Event::Interrupt) => bail!("interrupted"),
-            Some(Event::Typed(_)) => bail!("input before there is a program"),
-            None => bail!("the time was up before the program ran"),
+        loop {
+            match self.client.next(self.deadline) {
+                Some(Event::Frame(body)) => return Ok(body),
+                Some(Event::Typed(_)) => {}
+                Some(Event::Gone(why)) => bail!("the node is gone: {why}"),
+                Some(Event::Interrupt) => bail!("interrupted"),
+                None => bail!("the time was up before the program ran"),
+            }
         }
     }
 
