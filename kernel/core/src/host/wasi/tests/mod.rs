@@ -2,9 +2,12 @@
 
 mod clocks;
 mod descriptors;
+mod directories;
 mod facts;
+mod files;
 mod hostile;
 mod iovecs;
+mod paths;
 mod polling;
 mod positions;
 mod process;
