@@ -1,7 +1,7 @@
 //! Boot images for simulated nodes, written in a test's own lines.
 
 use sos_core::image::{
-    AddressSpec, Attachment, FileContent, FileSpec, InstanceSpec, LibrarySpec, LinkSpec, Manifest,
+    AddressSpec, Attachment, BlobHash, FileContent, FileSpec, InstanceSpec, LibrarySpec, LinkSpec, Manifest,
     PortSpec, SwitchSpec, blob_hash, encode,
 };
 use std::net::IpAddr;
@@ -77,6 +77,12 @@ impl ImageBuilder {
         };
         self.blobs.push(bytes);
         self.with(|instance| instance.libraries.push(library))
+    }
+
+    /// Adds the bytes of a file that instances may have.
+    pub fn blob(&mut self, bytes: &[u8]) -> BlobHash {
+        self.blobs.push(bytes.into());
+        blob_hash(bytes)
     }
 
     /// Changes the instance added last.

@@ -138,7 +138,9 @@ impl FileSystem {
         }
         let held_before = contents.held_bytes();
         let result = contents.write_at(offset, bytes, room);
-        self.usage.bytes += contents.held_bytes() - held_before;
+        let taken = contents.held_bytes() - held_before;
+        self.usage.bytes += taken;
+        self.heap_room.take(taken);
         if result.is_ok() {
             found.modified(now_ns);
         }

@@ -33,8 +33,9 @@ pub use names::{Create, Must, OpenOptions, Truncate};
 use inode::{Inode, InodeTable};
 use lower::Lower;
 
-/// Heap that a name and its inode take at most, besides the name's own bytes.
-const NAME_HEAP_BYTES: u64 = 512;
+/// Heap that a name and its inode take at most: the longest name three times, places in four trees
+/// whose leaves may be half empty, and the inode.
+pub const NAME_HEAP_BYTES: u64 = 1536;
 
 /// The files of one instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,34 @@ pub struct FileSystem {
     lower: Lower,
     limits: FileLimits,
     usage: FileUsage,
+    /// Heap that may still be taken; a fact of the node, not of the files.
+    #[serde(skip)]
+    heap_room: HeapRoom,
+}
+
+/// Kernel heap that may still be taken. Files that differ in nothing else are the same.
+#[derive(Debug, Clone, Copy)]
+struct HeapRoom(u64);
+
+impl Default for HeapRoom {
+    fn default() -> HeapRoom {
+        HeapRoom(u64::MAX)
+    }
+}
+
+impl PartialEq for HeapRoom {
+    fn eq(&self, _: &HeapRoom) -> bool {
+        true
+    }
+}
+
+impl Eq for HeapRoom {}
+
+impl HeapRoom {
+    /// Counts `bytes` that were taken.
+    fn take(&mut self, bytes: u64) {
+        self.0 = self.0.saturating_sub(bytes);
+    }
 }
 
 /// What the files of an instance may take.
@@ -91,6 +120,7 @@ impl FileSystem {
             lower: Lower::default(),
             limits,
             usage: FileUsage::default(),
+            heap_room: HeapRoom::default(),
         }
     }
 
@@ -107,6 +137,12 @@ impl FileSystem {
     /// Kernel heap that the files take, about: for the kernel's admission.
     pub fn heap_bytes(&self) -> u64 {
         self.usage.bytes + u64::from(self.usage.files) * NAME_HEAP_BYTES
+    }
+
+    /// Says how much kernel heap the files may take from now on, over what they have: what would take
+    /// more fails with [`FileError::NoSpace`]. Without a word it is unbounded.
+    pub fn offer_heap(&mut self, bytes: u64) {
+        self.heap_room = HeapRoom(bytes);
     }
 
     /// Keeps an inode although its last name may go, until [`Self::release`]: one more open.
@@ -132,7 +168,7 @@ impl FileSystem {
 
     /// Makes sure that one more name may be made.
     fn require_name(&self) -> Result<(), FileError> {
-        if self.usage.files >= self.limits.files {
+        if self.usage.files >= self.limits.files || self.heap_room.0 < NAME_HEAP_BYTES {
             return Err(FileError::NoSpace);
         }
         Ok(())
@@ -140,7 +176,8 @@ impl FileSystem {
 
     /// Bytes that may still be written.
     fn room_bytes(&self) -> u64 {
-        self.limits.bytes.saturating_sub(self.usage.bytes)
+        let room = self.limits.bytes.saturating_sub(self.usage.bytes);
+        room.min(self.heap_room.0)
     }
 
     /// Lets `name` stand for `inode` in a directory that does not have the name.
@@ -163,6 +200,7 @@ impl FileSystem {
         named.links += 1;
         named.times.changed_ns = now_ns;
         self.usage.files += 1;
+        self.heap_room.take(NAME_HEAP_BYTES);
         Ok(())
     }
 

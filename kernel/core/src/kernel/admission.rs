@@ -5,6 +5,7 @@
 //! [`RESERVE_BYTES`] to spare for what follows.
 
 use super::Kernel;
+use crate::files::NAME_HEAP_BYTES;
 use crate::image::InstanceSpec;
 use crate::machine::{Duration, Machine, Time};
 use core::fmt;
@@ -98,6 +99,7 @@ pub(super) fn instance(machine: &dyn Machine, spec: &InstanceSpec) -> Result<(),
         granted.call_depth.saturating_mul(CALL_BYTES),
         granted.table_elements.saturating_mul(TABLE_ELEMENT_BYTES),
         granted.log_bytes,
+        (spec.files.len() as u64).saturating_mul(NAME_HEAP_BYTES),
     ];
     let needed = needed.into_iter().fold(0, u64::saturating_add);
     admit(machine, Undertaking::Instance, needed)

@@ -210,3 +210,18 @@ fn an_open_file_outlives_its_last_name() {
     assert_eq!(files.stat(file), Err(FileError::Stale));
     assert_eq!(files.usage(), FileUsage::default());
 }
+
+#[test]
+fn files_take_no_more_heap_than_is_offered() {
+    let mut files = empty();
+    let file = put(&mut files, "f", b"x");
+    files.offer_heap(4096);
+    assert_eq!(files.write_at(file, 4096, &[1; 5000], 2), Ok(4096));
+    assert_eq!(files.write_at(file, 8192, b"x", 2), Err(FileError::NoSpace));
+    // What is there can be written again.
+    assert_eq!(files.write_at(file, 4096, &[2; 4096], 2), Ok(4096));
+    assert_eq!(open(&mut files, "g", CREATE), Err(FileError::NoSpace));
+    files.offer_heap(NAME_HEAP_BYTES);
+    assert!(open(&mut files, "g", CREATE).is_ok());
+    assert_eq!(open(&mut files, "h", CREATE), Err(FileError::NoSpace));
+}

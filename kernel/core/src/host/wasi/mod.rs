@@ -60,7 +60,12 @@ impl Guest {
         arguments: Arguments<'_>,
         wait: Option<Wait>,
     ) -> StepResult {
-        Ok(match self.dispatch(memory, call, arguments, wait) {
+        let heap_before = self.files.heap_bytes();
+        self.files.offer_heap(self.stack.allowance().left_bytes());
+        let result = self.dispatch(memory, call, arguments, wait);
+        let taken = self.files.heap_bytes().saturating_sub(heap_before);
+        self.stack.allowance().spend(taken);
+        Ok(match result {
             Ok(Progress::Done) => Step::Done(i32::from(Errno::Success.number())),
             Ok(Progress::Wait(wait)) => Step::Wait(wait),
             Ok(Progress::Exit(status)) => Step::Exit(status),

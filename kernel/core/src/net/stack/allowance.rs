@@ -1,7 +1,7 @@
-//! How much of the node's memory new socket buffers may take.
+//! How much of the node's memory new socket buffers and what is written to files may take.
 //!
-//! Buffers come from the kernel's heap, where a failure would end the node. So the kernel tells all
-//! stacks together what is left, and a stack makes no buffer beyond it. The kernel renews the figure
+//! Both come from the kernel's heap, where a failure would end the node. So the kernel tells all
+//! instances together what is left, and none takes more. The kernel renews the figure
 //! from the machine's own before long; hence nothing is given back here.
 
 use alloc::sync::Arc;
@@ -30,6 +30,11 @@ impl Allowance {
     /// What is left.
     pub fn left_bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts `bytes` that were taken, at most what was left.
+    pub fn spend(&self, bytes: u64) {
+        self.renew(self.left_bytes().saturating_sub(bytes));
     }
 
     /// Takes `bytes`, or nothing when fewer are left.

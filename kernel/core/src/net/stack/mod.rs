@@ -82,6 +82,11 @@ pub struct Stack {
 }
 
 impl Stack {
+    /// What the stack may take of the node's memory; the instance's files share it.
+    pub fn allowance(&self) -> &Allowance {
+        self.connections.allowance()
+    }
+
     /// The same stack, which makes socket buffers within `allowance` only. More sockets are refused
     /// as if the instance had too many; SYNs that would need one are dropped.
     pub fn with_allowance(mut self, allowance: Allowance) -> Stack {

@@ -521,3 +521,17 @@ fn the_limits_of_the_files_are_told() {
     assert_eq!(world.fd_write(A, fd, &[1; 5000]), Ok(4096));
     assert_eq!(world.fd_write(A, fd, &[1; 5000]), Err(Errno::NoSpc));
 }
+
+#[test]
+fn files_leave_the_node_the_memory_that_it_needs() {
+    let mut world = World::with_files();
+    let fd = world.open("file", CREATE).unwrap();
+    let allowance = world.guest(A).stack.allowance().clone();
+    allowance.renew(8192);
+    assert_eq!(world.fd_write(A, fd, &[1; 10_000]), Ok(8192));
+    assert_eq!(allowance.left_bytes(), 0);
+    assert_eq!(world.fd_write(A, fd, b"x"), Err(Errno::NoSpc));
+    assert_eq!(world.open("new", CREATE), Err(Errno::NoSpc));
+    allowance.renew(1 << 20);
+    assert_eq!(world.fd_write(A, fd, b"x"), Ok(1));
+}
