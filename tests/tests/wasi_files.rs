@@ -68,6 +68,16 @@ fn the_functions_on_files_keep_their_promises() {
 }
 
 #[test]
+fn a_c_library_works_on_files() {
+    let module = sos::build::wasi_c_program("files").expect("a program in C");
+    let program = std::fs::read(module).expect("its module");
+    let image = ImageBuilder::new("files").instance("c", program);
+    let (console, state) = run(image, "c");
+    assert_eq!(state, ("exited".into(), "status 0".into()), "{console}");
+    assert!(console.contains("all is well"), "{console}");
+}
+
+#[test]
 fn files_that_fill_the_limit_end_in_an_error_and_not_in_a_trap() {
     let program = wasi_program(
         "full",
