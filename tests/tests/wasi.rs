@@ -186,3 +186,35 @@ fn files_of_the_image_and_preopened_directories_are_found_open() {
     let console = cluster.shell(0, "console lists");
     assert!(console.contains("/\nmade\n"), "{console}");
 }
+
+#[test]
+fn a_call_in_pieces_competes_for_the_cpu_as_computing_does() {
+    let spins = "(module (memory (export \"memory\") 1) (func (export \"_start\") (loop br 0)))";
+    let random = r#"(module
+        (import "wasi_snapshot_preview1" "random_get"
+            (func $random (param i32 i32) (result i32)))
+        (memory (export "memory") 256)
+        (func (export "_start")
+            (loop
+                (drop (call $random (i32.const 0) (i32.const 0x1000000)))
+                (br 0))))"#;
+    let image = ImageBuilder::new("wasi")
+        .instance("random", random)
+        .with(|spec| spec.limits.cpu_shares = 100)
+        .instance("spins", spins)
+        .with(|spec| spec.limits.cpu_shares = 300);
+    let mut cluster = Cluster::new(1);
+    cluster.boot("node1", image.build());
+    cluster.run_for(Duration::from_millis(10));
+    let cpu = |cluster: &mut Cluster| {
+        ["random", "spins"].map(|name| {
+            let detail = cluster.json(0, &format!("info {name} --json"));
+            detail["cpu_nanos"].as_f64().expect("a number")
+        })
+    };
+    let before = cpu(&mut cluster);
+    cluster.run_for(Duration::from_millis(200));
+    let after = cpu(&mut cluster);
+    let part = (after[0] - before[0]) / (after[1] - before[1]);
+    assert!((0.2..0.5).contains(&part), "{part} of {before:?} {after:?}");
+}

@@ -133,6 +133,13 @@ impl Guest {
         self.pending.is_some()
     }
 
+    /// Whether the call that waits does so only to let others run between its pieces: to try it again
+    /// is work of its own.
+    pub fn works_in_pieces(&self) -> bool {
+        let wait = self.pending.map(|pending| pending.wait);
+        matches!(wait, Some(Wait::Piece { .. } | Wait::Listing { .. }))
+    }
+
     /// Name of the call that waits, for `info`.
     pub fn blocked_on(&self) -> Option<&'static str> {
         self.pending.map(|pending| pending.call.name())

@@ -50,7 +50,12 @@ impl Kernel {
         let fuel = record.rate.fuel_for(SLICE);
         let fuel_before = live.execution.fuel_used();
         live.execution.guest_mut().cpu.begin_slice(begin);
-        let stop = live.execution.run(fuel);
+        // A call that works in pieces does one of them in each slice, and pays for it like computing.
+        let in_pieces = live.execution.guest().works_in_pieces();
+        let stop = match in_pieces && live.execution.retry() == Retry::StillBlocked {
+            true => Stop::Blocked,
+            false => live.execution.run(fuel),
+        };
         let fuel_used = live.execution.fuel_used() - fuel_before;
         machine.charge_fuel(fuel_used);
         let end = self.clock.now();
@@ -101,12 +106,9 @@ impl Kernel {
         if live.activity != Activity::Waiting {
             return;
         }
-        match live.execution.retry() {
-            Retry::StillBlocked => {}
-            Retry::Ready => {
-                live.activity = Activity::Runnable;
-                self.run_queue.wake(key, &mut record.account);
-            }
+        if live.execution.guest().works_in_pieces() || live.execution.retry() == Retry::Ready {
+            live.activity = Activity::Runnable;
+            self.run_queue.wake(key, &mut record.account);
         }
     }
 
