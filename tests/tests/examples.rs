@@ -164,6 +164,9 @@ fn examples_of_many_connections_and_of_a_client_meet() {
     });
     let log = cluster.shell(0, "logs talker");
     assert!(log.contains("10.0.0.1:7 answers hello"), "{log}");
+    // Its connection ended in good order though it ended itself at once.
+    let log = cluster.shell(0, "logs it");
+    assert!(log.contains("has left: Ok(())"), "{log}");
     let sockets: Vec<PeerSocket> = (0..20)
         .map(|_| cluster.connect(client, "10.0.0.1:7").unwrap())
         .collect();

@@ -484,11 +484,14 @@ impl Kernel {
         let state = core::mem::replace(&mut record.state, State::Ended(ended.clone(), None));
         match state {
             State::Live(live) => {
+                let mut guest = live.execution.into_guest();
+                // Peers get what was written and learn of the end, once: nobody is left to repeat it.
+                guest.stack.shutdown_all();
+                guest.poll_network(&mut self.fabric);
                 for port in &live.ports {
                     self.fabric.detach(*port);
                     self.owners.remove(port);
                 }
-                let mut guest = live.execution.into_guest();
                 guest.finish_error_line();
                 let remains = Remains {
                     log: guest.log,
