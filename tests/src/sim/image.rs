@@ -1,8 +1,8 @@
 //! Boot images for simulated nodes, written in a test's own lines.
 
 use sos_core::image::{
-    AddressSpec, Attachment, BlobHash, FileContent, FileSpec, InstanceSpec, LibrarySpec, LinkSpec, Manifest,
-    PortSpec, SwitchSpec, blob_hash, encode,
+    AddressSpec, Attachment, BlobHash, FileContent, FileSpec, InstanceSpec, LibrarySpec, LinkSpec,
+    Manifest, PortSpec, SwitchSpec, blob_hash, encode,
 };
 use std::net::IpAddr;
 
