@@ -13,6 +13,7 @@ use crate::module::builder::ModuleBuilder;
 use crate::module::parser::ModuleParser;
 use crate::module::{FuncIdx, ModuleHeader};
 use crate::{Engine, Error, Module};
+use alloc::boxed::Box;
 use core::fmt;
 use core::ops::Range;
 use wasmparser::{BinaryReader, Data, DataSectionReader, FunctionBody, Payload};
@@ -49,7 +50,7 @@ pub struct Translation {
 /// What is begun and not done.
 enum Begun {
     Nothing,
-    Function(Body),
+    Function(Box<Body>),
     Data { left: u32, range: Range<usize> },
 }
 
@@ -185,7 +186,7 @@ impl Translation {
             } => {
                 self.function = Some(index.into_u32());
                 let body = Body::begin(&self.engine, index, function, &body, checks, header)?;
-                self.begun = Begun::Function(body);
+                self.begun = Begun::Function(Box::new(body));
             }
             Part::End => {
                 let builder = self.builder.take().ok_or_else(over)?;
