@@ -7,6 +7,7 @@
 mod ceiling;
 mod compute;
 mod cpio;
+mod exec;
 mod linux;
 mod linux_kit;
 mod load;
@@ -169,6 +170,11 @@ fn measure_peer(kit: &linux_kit::Kit, chosen: &[&Row], samples: &mut Samples) ->
         say(format!("bench: {} serves", kit.name));
         services::measure(&mut Linux::serve(kit)?, &wanted, samples)?;
     }
+    let wanted = names_of(chosen, Setting::Exec);
+    if wanted.iter().any(|row| *row != exec::KEPT) {
+        say(format!("bench: {} executes programs", kit.name));
+        exec::on_linux(kit, &wanted, samples)?;
+    }
     if !names_of(chosen, Setting::Start).is_empty() {
         say(format!("bench: {} starts processes", kit.name));
         compute::starts_on_linux(kit, samples)?;
@@ -223,6 +229,11 @@ fn measure_sos(
             expected.sqlite
         );
         samples.add(sqlite::ROW, run.elapsed.as_secs_f64() * 1e3);
+    }
+    let wanted = names_of(chosen, Setting::Exec);
+    if !wanted.is_empty() {
+        say("bench: SOS executes programs");
+        exec::on_sos(&wanted, samples)?;
     }
     if !names_of(chosen, Setting::Spinner).is_empty() {
         say("bench: SOS serves beside a spinner");

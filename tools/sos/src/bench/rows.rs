@@ -15,6 +15,8 @@ pub enum Setting {
     Start,
     /// A machine that runs a WASI program once.
     Program,
+    /// Machines that programs are run on by `exec`.
+    Exec,
 }
 
 /// What the peer's figure is.
@@ -63,9 +65,12 @@ const fn row(
 /// With a spinner beside it, the p99 of `web` may be at most so many times its value without.
 const SPINNER_FACTOR: f64 = 3.0;
 
-const ROWS: [Row; 15] = {
+/// A program on a node that stays may take so long from command to exit.
+const KEPT_MS: f64 = 30.0;
+
+const ROWS: [Row; 18] = {
     use Better::{Higher, Lower};
-    use Setting::{Compute, Program, Services, Spinner, Start};
+    use Setting::{Compute, Exec, Program, Services, Spinner, Start};
     [
         row(
             "boot_http",
@@ -164,6 +169,30 @@ const ROWS: [Row; 15] = {
             Lower,
             Program,
             "SQLite as a WASI program, against wasmi's command line",
+        ),
+        Row {
+            peer: Peer::Target(KEPT_MS),
+            ..row(
+                "wasi_hello_kept",
+                "ms",
+                Lower,
+                Exec,
+                "exec of a hello on a node that stays, from command to exit",
+            )
+        },
+        row(
+            "exec_hello_fresh",
+            "ms",
+            Lower,
+            Exec,
+            "exec of a hello on a machine of its own, from command to exit",
+        ),
+        row(
+            "module_load_20mb",
+            "ms",
+            Lower,
+            Exec,
+            "a module of 20 MB, from its file to its first instruction",
         ),
         Row {
             peer: Peer::Target(SPINNER_FACTOR),
