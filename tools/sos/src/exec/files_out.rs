@@ -177,11 +177,11 @@ impl Restorer {
             flags | OFlags::CLOEXEC,
             Mode::from(0o666),
         )?;
-        if let Ok(old) = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-            if rustix::fs::FileType::from_raw_mode(old.st_mode).is_file() {
-                let kept = Mode::from_raw_mode(old.st_mode) & Mode::from(0o777);
-                rustix::fs::fchmod(&file, kept)?;
-            }
+        if let Ok(old) = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)
+            && rustix::fs::FileType::from_raw_mode(old.st_mode).is_file()
+        {
+            let kept = Mode::from_raw_mode(old.st_mode) & Mode::from(0o777);
+            rustix::fs::fchmod(&file, kept)?;
         }
         Ok(Place {
             file: file.into(),
