@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sos_core::image::{self, BlobBytes, FileContent, Image, Manifest, blob_hash};
+use sos_core::image::{self, BlobBytes, FileContent, HealthCheck, Image, Manifest, blob_hash};
 use sos_core::instance::engine::{self, Engine, Source};
 
 use crate::build::{self, Workspace};
@@ -277,6 +277,17 @@ pub fn describe(image: &BootImage) -> Result<String> {
         for listener in &instance.listeners {
             let address = listener.address.map_or("*".into(), |it| it.to_string());
             writeln!(text, "  listens {address}:{}", listener.port)?;
+        }
+        if let Some(health) = &instance.health {
+            let (most, interval) = (health.failures, health.interval_ms);
+            let what = match &health.check {
+                HealthCheck::Tcp { port } => format!("tcp on {port}"),
+                HealthCheck::Http { port, path } => format!("http on {port} {path}"),
+            };
+            writeln!(
+                text,
+                "  health  {what} every {interval} ms, {most} failures"
+            )?;
         }
         for port in &instance.ports {
             writeln!(

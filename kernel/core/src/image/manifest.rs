@@ -103,7 +103,7 @@ pub enum RestartPolicy {
     /// It stays as it is.
     #[default]
     Never,
-    /// It starts again when it trapped or ended with a status other than zero.
+    /// It starts again when it trapped, was unhealthy or ended with a status other than zero.
     OnFailure,
     /// It starts again however it ended.
     Always,

@@ -330,7 +330,7 @@ fn faults_of_a_program_are_named_with_their_line() {
         ("http = \"/health\"", "tcp = false", 15, "one of"),
         ("\"2m\"", "\"2h\"", 18, "no length of time"),
         ("\"500ms\"", "\"0ms\"", 19, "`timeout` out of range"),
-        ("files = 100", "files = 3", 9, "at most 3"),
+        ("files = 100", "files = 3", 3, "at most 3"),
     ] {
         assert!(PROGRAM.contains(from), "{from}");
         let text = PROGRAM.replacen(from, to, 1);

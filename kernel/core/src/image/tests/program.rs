@@ -179,6 +179,8 @@ fn unsound_listeners_are_refused() {
     assert!(listeners(&[(None, 80), (own, 80)]).contains("another listener"));
     assert!(listeners(&[(own, 80), (own, 80)]).contains("another listener"));
     assert!(listeners(&[(Some([224, 0, 0, 1]), 80)]).contains("single host"));
+    // Guests have no loopback interface.
+    assert!(listeners(&[(Some([127, 0, 0, 1]), 80)]).contains("single host"));
     let error = refusal(|web| web.limits.sockets = 0);
     assert!(error.contains("too many listeners"), "{error}");
 }

@@ -119,7 +119,7 @@ fn validate_listeners(instance: &InstanceSpec) -> Result<(), ManifestError> {
             });
         }
         if let Some(address) = address
-            && !(is_host(address) || address.is_loopback())
+            && !is_host(address)
         {
             return Err(ManifestError::BadAddress {
                 port: item(),
