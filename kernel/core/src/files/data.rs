@@ -250,7 +250,7 @@ impl FileSystem {
         let entries = own
             .into_iter()
             .filter(move |&(place, ..)| place >= cookie)
-            .chain(directory.from_place(cookie.max(FIRST_PLACE)));
+            .chain(directory.beginning_at(cookie.max(FIRST_PLACE)));
         Ok(entries.filter_map(|(place, name, inode)| {
             Some(DirectoryEntry {
                 next_cookie: place + 1,

@@ -78,7 +78,7 @@ impl Directory {
     }
 
     /// Entries from `place` on, in the order of places.
-    pub fn from_place(&self, place: u64) -> impl Iterator<Item = (u64, &str, InodeId)> {
+    pub fn beginning_at(&self, place: u64) -> impl Iterator<Item = (u64, &str, InodeId)> {
         self.by_place
             .range(place..)
             .filter_map(|(&place, name)| Some((place, name.as_ref(), self.get(name)?)))

@@ -14,6 +14,9 @@ const STEPS: u32 = 4000;
 /// Directories above the one of the test, so that no path leads out of the temporary one.
 const ABOVE: &str = "1/2/3/4/5/6/7/8";
 
+/// What was done, and what our files and the host's said to it.
+type Compared = (String, Result<String, FileError>, Result<String, FileError>);
+
 /// Linux's numbers of the errors that occur ("errno.h").
 fn error(error: io::Error) -> FileError {
     match error.raw_os_error() {
@@ -103,11 +106,7 @@ fn describe(files: &mut FileSystem) -> Vec<String> {
 }
 
 /// One operation on both; gives what each said, or nothing where they cannot be compared.
-fn operate(
-    files: &mut FileSystem,
-    root: &Path,
-    random: &mut Random,
-) -> Option<(String, Result<String, FileError>, Result<String, FileError>)> {
+fn operate(files: &mut FileSystem, root: &Path, random: &mut Random) -> Option<Compared> {
     let (path, other) = (path(random), path(random));
     // `join` would drop a slash at the end.
     let host = |path: &str| format!("{}/{path}", root.display());
@@ -167,7 +166,7 @@ fn open_and_write(
     random: &mut Random,
     path: &str,
     create: bool,
-) -> Option<(String, Result<String, FileError>, Result<String, FileError>)> {
+) -> Option<Compared> {
     let (create, truncate) = match create {
         true => (Create::IfMissing, Truncate::Keep),
         false => (Create::Never, Truncate::Empty),

@@ -116,10 +116,7 @@ fn provoke(call: CallId, error: ErrorCode) -> Result<i32, ErrorCode> {
             let (_, server, _) = world.connected();
             let write = [server, BUFFER.into(), 65_536, 1];
             for _ in 0..8 {
-                let result = world.done(A, call, &write);
-                if result.is_err() {
-                    return result;
-                }
+                world.done(A, call, &write)?;
             }
             Ok(0)
         }
@@ -128,10 +125,7 @@ fn provoke(call: CallId, error: ErrorCode) -> Result<i32, ErrorCode> {
             world.write_address(A, ADDRESS, "10.0.0.11:81");
             let send = [socket, TEXT.into(), 4, ADDRESS.into(), 1];
             for _ in 0..1000 {
-                let result = world.done(A, call, &send);
-                if result.is_err() {
-                    return result;
-                }
+                world.done(A, call, &send)?;
             }
             Ok(0)
         }
