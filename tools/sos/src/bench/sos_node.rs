@@ -17,6 +17,8 @@ use crate::{build, image, paths};
 
 /// The end of the shell's prompt; the node's name stands before it.
 const PROMPT: &str = "> ";
+/// Ctrl-C, which ends a following verb.
+const INTERRUPT: &[u8] = b"\x03";
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const COMPUTE_TIMEOUT: Duration = Duration::from_secs(180);
 /// The addresses of `web` and of `bench`, which has the byte streams.
@@ -168,7 +170,7 @@ pub fn compute(kit: &Kit, kernel: Kernel) -> Result<Outcome> {
 
 /// A run of SQLite.
 pub struct SqliteRun {
-    /// From `start` to the last line.
+    /// From `start` to its end.
     pub elapsed: Duration,
     /// What it found out.
     pub findings: Vec<String>,
@@ -188,10 +190,14 @@ pub fn sqlite(kit: &Kit) -> Result<SqliteRun> {
     node.console().expect(PROMPT, ANSWER_TIMEOUT)?;
     let began = Instant::now();
     node.console().send_line("start sqlite")?;
-    node.console().send_line("logs sqlite -f")?;
-    let mut text = node.console().expect(sqlite::LAST_LINE, sqlite::TIMEOUT)?;
+    // Silent until the program has ended, so that the shell takes nothing from it meanwhile.
+    node.console().send_line("events -f")?;
+    node.console().expect("exited", sqlite::TIMEOUT)?;
     let elapsed = began.elapsed();
-    text.push_str(&node.console().expect("\n", ANSWER_TIMEOUT)?);
+    node.console().send(INTERRUPT)?;
+    node.console().expect(PROMPT, ANSWER_TIMEOUT)?;
+    node.console().send_line("console sqlite")?;
+    let text = node.console().expect("does not run", ANSWER_TIMEOUT)?;
     let findings = sqlite::findings(&text);
     Ok(SqliteRun {
         elapsed,

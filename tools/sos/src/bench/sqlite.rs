@@ -22,8 +22,8 @@ pub const ROW: &str = "sqlite";
 pub const ORDERS: u32 = 6000;
 /// How long one run may take.
 pub const TIMEOUT: Duration = Duration::from_secs(180);
-/// The last line that the program prints.
-pub const LAST_LINE: &str = "file of ";
+/// How the last line of the program begins.
+const LAST_LINE: &str = "file of ";
 
 /// The release of the command line, which is that of the engine.
 const WASMI_VERSION: &str = "=2.0.0";
