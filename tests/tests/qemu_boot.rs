@@ -163,6 +163,7 @@ fn a_node_without_a_nic_warns_and_works() {
         ["switch 'lan': the machine has no nic0, so nothing outside is reached"]
     );
     node.until_state("store", "waiting");
+    node.until_state("web", "waiting");
     // What is inside reaches each other.
     let said = node.shell("ping web 10.1.0.2 -c 1");
     assert!(said.contains("1 received"), "{said}");
