@@ -126,6 +126,8 @@ fn a_large_module_is_translated_while_others_run() {
     cluster.shell(0, "start large");
     let (state, detail) = cluster.state(0, "large");
     assert_eq!(state, "loading", "{detail}");
+    let refused = cluster.shell(0, "pause large");
+    assert!(refused.contains("still being translated"), "{refused}");
     assert!(detail.ends_with("% of its program translated"), "{detail}");
     let before = ticks(&mut cluster);
     cluster.run_for(Duration::from_millis(20));

@@ -167,6 +167,8 @@ pub enum ControlError {
     AlreadyRunning(String),
     /// It does not run.
     NotRunning(String),
+    /// Its program is being translated.
+    StillLoading(String),
     /// It is paused already.
     AlreadyPaused(String),
     /// It is not paused.
@@ -195,6 +197,10 @@ impl fmt::Display for ControlError {
             ControlError::AlreadyRunning(name) => {
                 write!(f, "'{name}' runs already; `restart {name}` starts it anew")
             }
+            ControlError::StillLoading(name) => write!(
+                f,
+                "'{name}' is still being translated; `ls` shows when it runs"
+            ),
             ControlError::NotRunning(name) => {
                 write!(f, "'{name}' does not run; `start {name}` starts it")
             }

@@ -164,7 +164,7 @@ impl Kernel {
     fn type_at(&mut self, name: &str, bytes: &[u8]) -> Result<(), ControlError> {
         let key = self.key_of(name)?;
         let Some(live) = self.records[key as usize].live() else {
-            return Err(ControlError::NotRunning(name.into()));
+            return Err(self.records[key as usize].not_running());
         };
         if live.execution.guest_mut().streams.feed(bytes) < bytes.len() {
             return Err(ControlError::ConsoleFull(name.into()));

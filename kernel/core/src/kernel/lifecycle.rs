@@ -417,13 +417,14 @@ impl Kernel {
     /// Takes the CPU from an instance; its clock stops.
     ///
     /// # Errors
-    /// [`ControlError::NotRunning`] or [`ControlError::AlreadyPaused`].
+    /// [`ControlError::NotRunning`], [`ControlError::StillLoading`] or
+    /// [`ControlError::AlreadyPaused`].
     pub(super) fn pause(&mut self, key: u32) -> Result<(), ControlError> {
         let now = self.clock.now();
         let record = &mut self.records[key as usize];
         let name = record.spec.name.clone();
         let State::Live(live) = &mut record.state else {
-            return Err(ControlError::NotRunning(name));
+            return Err(record.not_running());
         };
         let held = match live.activity {
             Activity::Runnable => Held::Runnable,

@@ -38,7 +38,7 @@ impl Kernel {
         }
         let number = self.next_ping;
         let Some(live) = self.records[key as usize].live() else {
-            return Err(ControlError::NotRunning(from.into()));
+            return Err(self.records[key as usize].not_running());
         };
         let stack = &mut live.execution.guest_mut().stack;
         let socket = stack

@@ -1,6 +1,7 @@
 //! What the kernel keeps of one instance, running or not.
 
 use super::health::Health;
+use crate::control::ControlError;
 use crate::files::FileSystem;
 use crate::host::{Guest, LogRing, Streams, StreamsTo};
 use crate::image::{BlobHash, InstanceSpec};
@@ -224,6 +225,15 @@ impl Record {
         Record {
             vacant: true,
             ..Record::new(nothing, Vec::new())
+        }
+    }
+
+    /// Why nothing can be asked of the running part.
+    pub fn not_running(&self) -> ControlError {
+        let name = self.spec.name.clone();
+        match self.state {
+            State::Loading(_) => ControlError::StillLoading(name),
+            State::Ended(..) | State::Live(_) => ControlError::NotRunning(name),
         }
     }
 
