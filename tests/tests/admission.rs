@@ -4,6 +4,10 @@ use sos_core::machine::Duration;
 use sos_core::net::stack::NetError;
 use sos_tests::sim::cluster::Cluster;
 use sos_tests::sim::image::{ImageBuilder, switch};
+use std::sync::LazyLock;
+
+/// The modules of the two guests, built once.
+static GUESTS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| sos_tests::guests(["counter", "chatter"]));
 
 const MIB: u64 = 1 << 20;
 /// What the instances below may have, reserved when they start.
@@ -112,5 +116,69 @@ fn what_an_ended_instance_had_is_free_again() {
             16 * MIB
         );
         cluster.shell(0, "start ends");
+    }
+}
+
+/// A counter, and a chatter that sends it ten blocks over a switch inside the node.
+fn conversation() -> ImageBuilder {
+    let [counter, chatter] = &*GUESTS;
+    ImageBuilder::new("short")
+        .switch("lan", None)
+        .instance("counter", counter)
+        .port("eth0", switch("lan"), "10.0.0.1/24")
+        .instance("chatter", chatter)
+        .port("eth0", switch("lan"), "10.0.0.2/24")
+        .config("peer", "10.0.0.1:7100")
+        .config("blocks", "10")
+}
+
+/// The conversation on a node that finds no memory at these questions; what came of it, and how many
+/// questions there were until the shortage ended.
+fn converse(shortage: std::ops::Range<u64>) -> (Cluster, u64) {
+    let mut cluster = boot(4096 * MIB, conversation());
+    cluster.nodes[0].machine.shortage = shortage;
+    cluster.run_for(Duration::from_millis(400));
+    let questions = cluster.nodes[0].machine.questions();
+    // Memory is back: whoever was refused starts now, and each does all of its work.
+    cluster.nodes[0].machine.shortage = 0..0;
+    for name in ["counter", "chatter"] {
+        let (state, detail) = cluster.state(0, name);
+        if state == "failed" {
+            assert!(
+                detail.contains("memory") || detail.contains("free"),
+                "{name}: {detail}"
+            );
+            let said = cluster.shell(0, &format!("start {name}"));
+            assert!(!said.contains("did not start"), "{said}");
+        }
+    }
+    cluster.run_for(Duration::from_secs(60));
+    (cluster, questions)
+}
+
+fn chatter_is_done(cluster: &mut Cluster, which: &str) {
+    let (state, detail) = cluster.state(0, "chatter");
+    let log = cluster.shell(0, "logs chatter");
+    assert_eq!(detail, "status 0", "{which}: {state}: {log}");
+    assert!(log.contains("done: 10 blocks"), "{which}: {log}");
+}
+
+#[test]
+fn memory_that_ends_at_any_one_point_costs_no_more_than_what_was_to_be_begun_there() {
+    let (mut cluster, questions) = converse(0..0);
+    chatter_is_done(&mut cluster, "no shortage");
+    assert!(questions > 20, "{questions} points");
+    for point in 0..questions {
+        let (mut cluster, _) = converse(point..point + 1);
+        chatter_is_done(&mut cluster, &format!("shortage at {point}"));
+    }
+}
+
+#[test]
+fn memory_that_ends_from_any_point_on_is_survived_until_it_is_back() {
+    let (_, questions) = converse(0..0);
+    for point in (0..questions).step_by(3) {
+        let (mut cluster, _) = converse(point..u64::MAX);
+        chatter_is_done(&mut cluster, &format!("shortage from {point} on"));
     }
 }

@@ -6,6 +6,7 @@ use sos_core::machine::{
     Clock, GuestMemory, Machine, MemoryStats, NicError, NicInfo, ReserveError, Time,
 };
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -91,6 +92,10 @@ pub struct SimMachine {
     pub printed: Vec<u8>,
     /// Its memory: what guests reserve and what is left to the kernel.
     pub memory_bytes: u64,
+    /// Which of the questions after free memory, and of the reservations, find none.
+    pub shortage: Range<u64>,
+    /// How many were put so far.
+    questions: AtomicU64,
     reserved_bytes: Arc<AtomicU64>,
     /// The channel to an operator.
     pub channel: SimChannel,
@@ -124,12 +129,23 @@ impl SimMachine {
             typed: VecDeque::new(),
             printed: Vec::new(),
             memory_bytes: 4 << 30,
+            shortage: 0..0,
+            questions: AtomicU64::new(0),
             reserved_bytes: Arc::default(),
             channel: SimChannel::default(),
         }
     }
 
+    /// How often the kernel asked for free memory, or took some.
+    pub fn questions(&self) -> u64 {
+        self.questions.load(Ordering::Relaxed)
+    }
+
     fn free_bytes(&self) -> u64 {
+        let number = self.questions.fetch_add(1, Ordering::Relaxed);
+        if self.shortage.contains(&number) {
+            return 0;
+        }
         let reserved_bytes = self.reserved_bytes.load(Ordering::Relaxed);
         self.memory_bytes.saturating_sub(reserved_bytes)
     }
