@@ -77,7 +77,7 @@ fn instances_that_never_end_are_bounded() {
     }
     // All at once: web still answers, and so does the shell.
     for what in floods {
-        assert_eq!(node.state(what).0, "running");
+        node.until_state(what, "running");
     }
     node.web_serves();
     let dropped = || node.json("info log")["log_dropped"].as_u64().unwrap_or(0);
@@ -148,7 +148,7 @@ fn memory_is_paid_for_when_it_is_touched() {
         let detail = node.until_state("greedy", "trapped");
         assert!(detail.contains("out of memory"), "{detail}");
         node.web_serves();
-        assert_eq!(node.state("sparse").0, "waiting");
+        node.until_state("sparse", "waiting");
     }
     let events = node.shell("events");
     assert_eq!(events.matches("out-of-memory").count(), 2, "{events}");
