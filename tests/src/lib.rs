@@ -1,6 +1,7 @@
 //! What the tests share: [`sim`], the simulated machine and cluster; [`qemu`], real boots; and the
 //! guests' modules.
 
+pub mod programs;
 pub mod qemu;
 pub mod sim;
 pub mod spec;

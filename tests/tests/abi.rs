@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng};
 use sos_abi::wasi::WasiCall;
 use sos_abi::{CallId, HostCall, SocketAddress, ValueType};
 use sos_core::machine::Duration;
+use sos_tests::programs::ticks;
 use sos_tests::sim::cluster::Cluster;
 use sos_tests::sim::image::{ImageBuilder, switch};
 
@@ -169,23 +170,12 @@ fn program(random: &mut SmallRng) -> String {
     text
 }
 
-/// A program beside them that says that it lives.
-const VICTIM: &str = r#"(module
-    (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
-    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
-    (memory (export "memory") 1) (data (i32.const 64) "tick")
-    (func (export "_start")
-        (loop $again
-            (drop (call $log (i32.const 2) (i32.const 64) (i32.const 4)))
-            (drop (call $sleep (i64.const 100000000)))
-            (br $again))))"#;
-
 /// Boots the programs of one seed and lets them run.
 fn attack(seed: u64) -> Cluster {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut image = ImageBuilder::new("abi")
         .switch("lan", None)
-        .instance("victim", VICTIM);
+        .instance("victim", ticks(Duration::from_millis(100)));
     for number in 0..PROGRAMS {
         let text = program(&mut random);
         image = image
@@ -217,10 +207,9 @@ fn calls_in_any_order_with_any_arguments_harm_nobody() {
             );
             *ends.entry(state).or_default() += 1;
         }
-        let ticks = |cluster: &mut Cluster| cluster.shell(0, "logs victim").matches("tick").count();
-        let before = ticks(&mut cluster);
+        let before = cluster.ticks(0, "victim");
         cluster.run_for(Duration::from_secs(1));
-        let after = ticks(&mut cluster);
+        let after = cluster.ticks(0, "victim");
         assert!(
             before > 0 && after > before,
             "seed {seed}: {before} then {after} ticks"

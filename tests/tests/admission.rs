@@ -2,6 +2,7 @@
 
 use sos_core::machine::Duration;
 use sos_core::net::stack::NetError;
+use sos_tests::programs::SPINS;
 use sos_tests::sim::cluster::Cluster;
 use sos_tests::sim::image::{ImageBuilder, switch};
 use std::sync::LazyLock;
@@ -12,9 +13,6 @@ static GUESTS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| sos_tests::guests(["cou
 const MIB: u64 = 1 << 20;
 /// What the instances below may have, reserved when they start.
 const GUEST_BYTES: u64 = 4 * MIB;
-/// Runs for ever in little memory.
-const SPINS: &str =
-    "(module (memory (export \"memory\") 1 1) (func (export \"_start\") (loop br 0)))";
 
 /// A module that ends at once and has a function with this many operators.
 fn operators(count: usize) -> String {

@@ -36,11 +36,7 @@ fn services(name: &str) -> ImageBuilder {
 
 /// Boots an image beside one client.
 fn boot(image: ImageBuilder) -> (Cluster, usize) {
-    let mut cluster = Cluster::new(1);
-    cluster.boot("node1", image.build());
-    let client = cluster.add_peer("10.0.0.100/24");
-    cluster.run_for(Duration::from_millis(20));
-    (cluster, client)
+    Cluster::beside_client(image.build())
 }
 
 /// An HTTP client's connection.

@@ -4,29 +4,18 @@
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use sos_core::machine::Duration;
+use sos_tests::programs::ticks;
 use sos_tests::sim::cluster::Cluster;
 use sos_tests::sim::image::ImageBuilder;
 
-/// A program that says that it lives, ten times a second.
-const VICTIM: &str = r#"(module
-    (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
-    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
-    (memory (export "memory") 1) (data (i32.const 64) "tick")
-    (func (export "_start")
-        (loop $again
-            (drop (call $log (i32.const 2) (i32.const 64) (i32.const 4)))
-            (drop (call $sleep (i64.const 100000000)))
-            (br $again))))"#;
-
-fn ticks(cluster: &mut Cluster) -> usize {
-    cluster.shell(0, "logs victim").matches("tick").count()
-}
+/// How often the program beside them says that it lives.
+const TICK: Duration = Duration::from_millis(100);
 
 /// The victim goes on.
 fn victim_lives(cluster: &mut Cluster, after: &str) {
-    let before = ticks(cluster);
+    let before = cluster.ticks(0, "victim");
     cluster.run_for(Duration::from_secs(1));
-    let now = ticks(cluster);
+    let now = cluster.ticks(0, "victim");
     assert!(now > before, "after {after}: {before} then {now} ticks");
 }
 
@@ -162,7 +151,7 @@ fn cases() -> Vec<Case> {
 #[test]
 fn hostile_modules_are_contained_named_and_leave_nothing() {
     let cases = cases();
-    let mut image = ImageBuilder::new("hostile").instance("victim", VICTIM);
+    let mut image = ImageBuilder::new("hostile").instance("victim", ticks(TICK));
     for case in &cases {
         image = image
             .raw_instance(case.name, case.module.clone())
@@ -227,12 +216,12 @@ fn ten_thousand_mutated_modules_harm_nobody() {
         // Those that loop for ever would only take time from the others.
         .filter(|case| case.module.len() < 2000 && case.state != ["running"])
         .map(|case| case.module)
-        .chain([wat::parse_str(VICTIM).expect("the text above")])
+        .chain([wat::parse_str(ticks(TICK)).expect("a text of ours")])
         .collect();
     let mut random = SmallRng::seed_from_u64(10);
     let mut ends = std::collections::BTreeMap::<String, u32>::new();
     for node in 0..NODES {
-        let mut image = ImageBuilder::new("mutants").instance("victim", VICTIM);
+        let mut image = ImageBuilder::new("mutants").instance("victim", ticks(TICK));
         for number in 0..MODULES {
             let seed = &seeds[random.random_range(0..seeds.len())];
             let module = mutate(&mut random, seed);

@@ -3,14 +3,14 @@
 use sos_core::image::{Autostart, RestartPolicy};
 use sos_core::kernel::Next;
 use sos_core::machine::Duration;
+use sos_tests::programs::{SPINS, ticks};
 use sos_tests::sim::cluster::Cluster;
 use sos_tests::sim::image::{ImageBuilder, link};
 
+/// How often the programs that tick do so.
+const SECOND: Duration = Duration::from_secs(1);
 /// Returns at once.
 const RETURNS: &str = "(module (memory (export \"memory\") 1) (func (export \"_start\")))";
-/// Never returns.
-const SPINS: &str =
-    "(module (memory (export \"memory\") 1) (func (export \"_start\") (loop br 0)))";
 /// Traps.
 const TRAPS: &str =
     "(module (memory (export \"memory\") 1) (func (export \"_start\") unreachable))";
@@ -19,18 +19,6 @@ const EXITS: &str = r#"(module
     (import "sos" "exit" (func $exit (param i32)))
     (memory (export "memory") 1)
     (func (export "_start") (call $exit (i32.const 3))))"#;
-/// Logs "tick" each second of its own time.
-const TICKS: &str = r#"(module
-    (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
-    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
-    (memory (export "memory") 1)
-    (data (i32.const 16) "tick")
-    (func (export "_start")
-        (loop
-            (drop (call $sleep (i64.const 1000000000)))
-            (drop (call $log (i32.const 2) (i32.const 16) (i32.const 4)))
-            (br 0))))"#;
-
 fn boot(image: ImageBuilder) -> Cluster {
     let mut cluster = Cluster::new(1);
     cluster.boot("node1", image.build());
@@ -78,7 +66,7 @@ fn ends_are_told_apart() {
 fn a_compute_bound_instance_leaves_the_cpu_to_others() {
     let image = ImageBuilder::new("fair")
         .instance("spins", SPINS)
-        .instance("ticks", TICKS);
+        .instance("ticks", ticks(SECOND));
     let mut cluster = boot(image);
     cluster.run_for(Duration::from_millis(3200));
     let logs = shell(&mut cluster, "logs ticks");
@@ -87,7 +75,7 @@ fn a_compute_bound_instance_leaves_the_cpu_to_others() {
 
 #[test]
 fn guest_time_stands_still_while_paused() {
-    let mut cluster = boot(ImageBuilder::new("pause").instance("ticks", TICKS));
+    let mut cluster = boot(ImageBuilder::new("pause").instance("ticks", ticks(SECOND)));
     cluster.run_for(Duration::from_millis(2500));
     shell(&mut cluster, "pause ticks");
     assert_eq!(state(&mut cluster, "ticks").0, "paused");
@@ -182,7 +170,7 @@ fn refused_modules_are_named_and_the_others_run() {
         .instance("no-entry", "(module (memory (export \"memory\") 1))")
         .instance("start-traps", "(module (memory (export \"memory\") 1) (func $s unreachable) (start $s) (func (export \"_start\")))")
         .instance("too-large", "(module (memory (export \"memory\") 60000) (func (export \"_start\")))")
-        .instance("ticks", TICKS);
+        .instance("ticks", ticks(SECOND));
     let mut cluster = boot(image);
     assert_eq!(state(&mut cluster, "invalid").0, "failed");
     let (word, detail) = state(&mut cluster, "unknown-import");
@@ -246,7 +234,7 @@ fn a_trap_is_told_with_the_calls_that_led_to_it() {
 #[test]
 fn a_corrupt_image_leaves_a_shell_that_says_so() {
     let image = ImageBuilder::new("corrupt")
-        .instance("ticks", TICKS)
+        .instance("ticks", ticks(SECOND))
         .build();
     for length in [0, 10, image.len() / 2, image.len() - 1] {
         let mut cluster = Cluster::new(1);
@@ -265,7 +253,7 @@ fn a_corrupt_image_leaves_a_shell_that_says_so() {
 fn a_corrupt_module_fails_its_instance_alone() {
     let mut image = ImageBuilder::new("corrupt")
         .instance("returns", RETURNS)
-        .instance("ticks", TICKS)
+        .instance("ticks", ticks(SECOND))
         .build();
     // The module files end the image, in the order of their hashes; one bit of one of them flips.
     let last = image.len() - 1;
@@ -286,7 +274,7 @@ fn a_corrupt_module_fails_its_instance_alone() {
 #[test]
 fn poweroff_and_reboot_end_the_node() {
     for (verb, expected) in [("poweroff", Next::PowerOff), ("reboot", Next::Reboot)] {
-        let mut cluster = boot(ImageBuilder::new("end").instance("ticks", TICKS));
+        let mut cluster = boot(ImageBuilder::new("end").instance("ticks", ticks(SECOND)));
         shell(&mut cluster, verb);
         assert_eq!(cluster.nodes[0].ended, Some(expected));
     }
@@ -297,9 +285,9 @@ fn segments_are_listed_and_changed() {
     let image = ImageBuilder::new("segments")
         .switch("lan", Some("nic0"))
         .link("backend")
-        .instance("left", TICKS)
+        .instance("left", ticks(SECOND))
         .port("eth0", link("backend"), "10.1.0.1/24")
-        .instance("right", TICKS)
+        .instance("right", ticks(SECOND))
         .port("eth0", link("backend"), "10.1.0.2/24");
     let mut cluster = boot(image);
     assert!(shell(&mut cluster, "switch").contains("nic0"));
@@ -335,7 +323,7 @@ fn segments_are_listed_and_changed() {
 fn a_nic_that_vanishes_is_reported_once_and_the_node_goes_on() {
     let image = ImageBuilder::new("nic")
         .switch("lan", Some("nic0"))
-        .instance("ticks", TICKS);
+        .instance("ticks", ticks(SECOND));
     let mut cluster = boot(image);
     cluster.nodes[0].machine.nics[0].gone = true;
     cluster.run_for(Duration::from_secs(3));

@@ -1,6 +1,7 @@
 //! Modules are translated in steps: a large one holds nobody up, is shared, and is kept.
 
 use sos_core::machine::Duration;
+use sos_tests::programs::ticks;
 use sos_tests::sim::cluster::Cluster;
 use sos_tests::sim::image::ImageBuilder;
 
@@ -8,18 +9,6 @@ use sos_tests::sim::image::ImageBuilder;
 /// translation takes some 200 ms of simulated time.
 const FUNCTIONS: usize = 1000;
 const OPERATORS: usize = 10_000;
-
-/// Logs "tick" each millisecond of its own time.
-const TICKS: &str = r#"(module
-    (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
-    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
-    (memory (export "memory") 1)
-    (data (i32.const 16) "tick")
-    (func (export "_start")
-        (loop
-            (drop (call $sleep (i64.const 1000000)))
-            (drop (call $log (i32.const 2) (i32.const 16) (i32.const 4)))
-            (br 0))))"#;
 
 /// What the large module's first function, its entry, does.
 #[derive(Clone, Copy)]
@@ -115,13 +104,9 @@ fn manual(image: ImageBuilder, name: &str, module: &[u8]) -> ImageBuilder {
         .with(|spec| spec.autostart = sos_core::image::Autostart::Manual)
 }
 
-fn ticks(cluster: &mut Cluster) -> usize {
-    cluster.shell(0, "logs ticks").matches("tick").count()
-}
-
 #[test]
 fn a_large_module_is_translated_while_others_run() {
-    let image = ImageBuilder::new("large").instance("ticks", TICKS);
+    let image = ImageBuilder::new("large").instance("ticks", ticks(Duration::from_millis(1)));
     let mut cluster = boot(manual(image, "large", &large(Entry::Returns)));
     cluster.shell(0, "start large");
     let (state, detail) = cluster.state(0, "large");
@@ -129,10 +114,10 @@ fn a_large_module_is_translated_while_others_run() {
     let refused = cluster.shell(0, "pause large");
     assert!(refused.contains("still being translated"), "{refused}");
     assert!(detail.ends_with("% of its program translated"), "{detail}");
-    let before = ticks(&mut cluster);
+    let before = cluster.ticks(0, "ticks");
     cluster.run_for(Duration::from_millis(20));
     assert_eq!(cluster.state(0, "large").0, "loading");
-    let after = ticks(&mut cluster);
+    let after = cluster.ticks(0, "ticks");
     assert!(after >= before + 15, "{before} ticks, then {after}");
     cluster.run_for(Duration::from_millis(500));
     assert_eq!(cluster.state(0, "large").1, "status 0");

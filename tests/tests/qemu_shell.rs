@@ -1,7 +1,10 @@
 //! The shell of a real node, typed at over the serial console: every verb, for people and as JSON.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use sos_core::shell::VERBS;
+use sos_tests::programs::ticks;
 use sos_tests::qemu::{Boot, Manifest, TestNode, eventually, http};
 
 /// Gives back each piece that is typed at its console, twice.
@@ -18,17 +21,6 @@ const ECHOES: &str = r#"(module
 /// Traps.
 const FAILS: &str =
     "(module (memory (export \"memory\") 1) (func (export \"_start\") unreachable))";
-/// Logs "tick" ten times a second.
-const TICKS: &str = r#"(module
-    (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
-    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
-    (memory (export "memory") 1)
-    (data (i32.const 16) "tick")
-    (func (export "_start")
-        (loop
-            (drop (call $log (i32.const 2) (i32.const 16) (i32.const 4)))
-            (drop (call $sleep (i64.const 100000000)))
-            (br 0))))"#;
 
 fn names(rows: &Value) -> Vec<&str> {
     let rows = rows.as_array().expect("an array").iter();
@@ -239,7 +231,7 @@ fn logs_and_consoles_are_followed() {
             restart = "on-failure"
         "#,
     )
-    .file("ticks.wat", TICKS)
+    .file("ticks.wat", ticks(Duration::from_millis(100)))
     .file("echoes.wat", ECHOES)
     .file("fails.wat", FAILS)
     .build();

@@ -111,6 +111,15 @@ impl Cluster {
         self.nodes.len() - 1
     }
 
+    /// A cluster of one node that runs an image, beside one client: its number.
+    pub fn beside_client(image: Vec<u8>) -> (Cluster, usize) {
+        let mut cluster = Cluster::new(1);
+        cluster.boot("node1", image);
+        let client = cluster.add_peer("10.0.0.100/24");
+        cluster.run_for(Duration::from_millis(20));
+        (cluster, client)
+    }
+
     /// Puts a peer with a static address such as `10.0.0.100/24` on the wire.
     ///
     /// # Panics

@@ -29,6 +29,19 @@ impl Cluster {
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
+    /// How often an instance of [`crate::programs::ticks`] has logged.
+    ///
+    /// # Panics
+    /// When there is no such instance.
+    pub fn ticks(&mut self, node: usize, name: &str) -> usize {
+        let log = self.json(node, &format!("logs {name} --json"));
+        let entries = log["entries"].as_array().expect("entries");
+        entries
+            .iter()
+            .filter(|entry| entry["text"] == "tick")
+            .count()
+    }
+
     /// An instance's state, and the detail beside it.
     ///
     /// # Panics

@@ -48,7 +48,7 @@ const MACHINE_MEMORY: u64 = 512 << 20;
 
 Examples:
   cargo sos exec hello.wasm one two
-  cargo sos exec --dir .::/work --env HOME=/work tool.wasm /work/input.txt
+  cargo sos exec --dir .::/data --env HOME=/data tool.wasm /data/input.txt
   cargo sos exec --hosted --timeout 5 --stdin questions.txt answer.wasm")]
 pub struct Arguments {
     /// Copy a directory in, and what the program changes in it out again; GUEST is its name there
