@@ -110,7 +110,12 @@ impl Guest {
             self.peek(memory, buffers, socket)
         } else if mode & receive_flags::WAITALL != 0 && !nonblocking {
             match self.receive_all(memory, buffers, socket, wait)? {
-                All::Moved(moved) => Ok(moved),
+                // Its pieces were paid for as they came.
+                All::Moved(moved) => {
+                    flags_out.write(memory, [0; 2])?;
+                    out.write_u32(memory, moved)?;
+                    return Ok(Progress::Done);
+                }
                 All::Waits(wait) => return Ok(Progress::Wait(wait)),
             }
         } else {
@@ -226,8 +231,11 @@ impl Guest {
         socket: SocketId,
     ) -> Result<u32, Errno> {
         // The socket can be looked at from its first byte on only, so the buffers are filled from a
-        // copy.
-        let mut copy = vec![0; (buffers.total() as usize).min(limits::HOST_CALL_BYTES)];
+        // copy: of what has arrived, not of all that is asked for, since an attempt that finds nothing
+        // is made again and again.
+        let most = (buffers.total() as usize).min(limits::HOST_CALL_BYTES);
+        let arrived = self.stack.tcp_waiting(socket).received.max(1);
+        let mut copy = vec![0; most.min(arrived)];
         if copy.is_empty() {
             return Ok(0);
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::host::tests::{ADDRESS, SOCKETS};
+use crate::instance::HostState;
 use crate::net::stack::NetError;
 use alloc::vec;
 
@@ -63,6 +64,18 @@ fn peeked_bytes_stay_and_fill_all_buffers() {
         Ok(b"abcdef".to_vec())
     );
     assert_eq!(receive(&mut world, fd, 5, 0), Ok(b"abcdef".to_vec()));
+}
+
+#[test]
+fn bytes_that_all_are_waited_for_are_paid_once() {
+    let (mut world, fd, client) = World::with_connection();
+    let mut costs = Vec::new();
+    for flags in [0, WAITALL] {
+        world.client_writes(client, &[1; 1600]);
+        assert_eq!(receive(&mut world, fd, 800, flags).unwrap().len(), 1600);
+        costs.push(world.guest(A).cost());
+    }
+    assert_eq!(costs[0], costs[1]);
 }
 
 #[test]
