@@ -92,19 +92,28 @@ impl Guest {
         }
     }
 
+    /// Logs the lines that `bytes` end; one that is too long is split.
     fn log_error_lines(&mut self, bytes: &[u8]) {
-        let mut line = core::mem::take(&mut self.error_line.0);
-        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
-            line.extend_from_slice(part);
-            while line.last() == Some(&b'\n') || line.len() > limits::LOG_LINE_BYTES {
-                let rest = match line.last() {
-                    Some(b'\n') => Vec::new(),
-                    _ => line.split_off(split_point(&line)),
-                };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let mut line = core::mem::take(&mut self.error_line.0);
+            // One byte more than a line may have says that it must be split.
+            let room = limits::LOG_LINE_BYTES + 1 - line.len();
+            let near = &rest[..rest.len().min(room)];
+            let end = near.iter().position(|&byte| byte == b'\n');
+            let taken = end.map_or(near.len(), |end| end + 1);
+            line.extend_from_slice(&near[..taken]);
+            rest = &rest[taken..];
+            if end.is_some() {
                 self.log_text(LogLevel::Warning, &line);
-                line = rest;
+                line.clear();
+            } else if line.len() > limits::LOG_LINE_BYTES {
+                let head = split_point(&line);
+                self.log_text(LogLevel::Warning, &line[..head]);
+                line.drain(..head);
             }
+            // The next part goes on in the same allocation.
+            self.error_line.0 = line;
         }
-        self.error_line.0 = line;
     }
 }
