@@ -67,6 +67,8 @@ pub const FILE_BYTES: u64 = 64 * 1024 * 1024;
 pub const FILES: u32 = 16_384;
 /// Bytes of one file, holes included.
 pub const FILE_SIZE_BYTES: u64 = 1 << 40;
+/// Chunks of files (4 KiB each) that one operation frees; the next ones free the others.
+pub const CHUNKS_FREED: usize = 256;
 /// Names of one file.
 pub const FILE_LINKS: u32 = 65_000;
 /// Bytes of a file's name.

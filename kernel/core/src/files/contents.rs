@@ -18,9 +18,22 @@ use crate::limits;
 
 /// Bytes of a full chunk: a page of most programs' own storage, and the largest block that the
 /// kernel heap serves without a search.
-const CHUNK_BYTES: usize = 4096;
-/// Least bytes of a chunk; a chunk grows by doubling, so that a small file costs little.
+pub(super) const CHUNK_BYTES: usize = 4096;
+/// Least bytes of a file's first chunk, which grows by doubling, so that a small file costs little.
+/// The others are full from the start, or a few bytes here and there would make many of them.
 const LEAST_CHUNK_BYTES: usize = 256;
+
+/// Chunks by their place in a file.
+pub(super) type Chunks = BTreeMap<u64, Vec<u8>>;
+
+/// How far a change came that is made in bounded pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// All the way.
+    Done,
+    /// It is to be made again, to go on.
+    Partly,
+}
 
 /// The bytes of one file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,9 +43,9 @@ pub(super) struct Contents {
     /// Leading bytes of `lower` that show where no chunk lies: truncating hides the others for good.
     shown: u64,
     size: u64,
-    /// By place, in chunks. Each is a power of two long; what it lacks is zero, as is what lies
-    /// past the file's size.
-    chunks: BTreeMap<u64, Vec<u8>>,
+    /// The first is a power of two long; what it lacks is zero, as is what lies past the file's
+    /// size. The others are full.
+    chunks: Chunks,
     /// Bytes of all chunks.
     held_bytes: u64,
 }
@@ -174,10 +187,11 @@ impl Contents {
             0 => self.lower_chunk(chunk)?,
             _ => &[],
         };
-        let target = end
-            .max(below.len())
-            .max(LEAST_CHUNK_BYTES)
-            .next_power_of_two();
+        let least = match chunk {
+            0 => LEAST_CHUNK_BYTES,
+            _ => CHUNK_BYTES,
+        };
+        let target = end.max(below.len()).max(least).next_power_of_two();
         let growth = (target - length) as u64;
         if self.held_bytes + growth > held_most {
             return Err(FileError::NoSpace);
@@ -196,26 +210,39 @@ impl Contents {
         Ok(())
     }
 
-    /// Makes the file `size` bytes long: cuts it, or lengthens it by a hole.
+    /// Makes the file `size` bytes long: cuts it, or lengthens it by a hole. At most
+    /// [`limits::CHUNKS_FREED`] chunks go at once; a longer cut is made from the end on, in pieces.
     ///
     /// # Errors
     /// [`FileError::TooLarge`].
-    pub fn set_size(&mut self, size: u64) -> Result<(), FileError> {
+    pub fn set_size(&mut self, size: u64) -> Result<Progress, FileError> {
         if size > limits::FILE_SIZE_BYTES {
             return Err(FileError::TooLarge);
+        }
+        let mut freed = 0;
+        let first_gone = size.div_ceil(CHUNK_BYTES as u64);
+        while let Some(last) = self.chunks.last_entry()
+            && *last.key() >= first_gone
+        {
+            if freed == limits::CHUNKS_FREED {
+                let end = (*last.key() + 1) * CHUNK_BYTES as u64;
+                self.shown = self.shown.min(end);
+                self.size = self.size.min(end);
+                return Ok(Progress::Partly);
+            }
+            self.held_bytes -= last.remove().len() as u64;
+            freed += 1;
         }
         if size < self.size {
             self.cut(size);
         }
         self.size = size;
-        Ok(())
+        Ok(Progress::Done)
     }
 
-    /// Forgets what lies past `size`.
+    /// Hides what lies past `size`, where no whole chunk is any more.
     fn cut(&mut self, size: u64) {
         self.shown = self.shown.min(size);
-        let gone = self.chunks.split_off(&size.div_ceil(CHUNK_BYTES as u64));
-        self.held_bytes -= gone.values().map(|chunk| chunk.len() as u64).sum::<u64>();
         let kept = (size % CHUNK_BYTES as u64) as usize;
         if kept > 0
             && let Some(last) = self.chunks.get_mut(&(size / CHUNK_BYTES as u64))
@@ -223,6 +250,12 @@ impl Contents {
         {
             last[kept..].fill(0);
         }
+    }
+
+    /// Makes the file empty and gives its chunks, which are many, perhaps.
+    pub fn clear(&mut self) -> Chunks {
+        (self.shown, self.size, self.held_bytes) = (0, 0, 0);
+        core::mem::take(&mut self.chunks)
     }
 
     /// The first offset from `offset` on where bytes may lie that are not zero; none in the hole at

@@ -1,5 +1,6 @@
 //! Operations on an inode: bytes, size, attributes, listing.
 
+use super::contents::{CHUNK_BYTES, Progress};
 use super::directory::FIRST_PLACE;
 use super::inode::Node;
 use super::{FileError, FileKind, FileSystem, InodeId};
@@ -130,6 +131,8 @@ impl FileSystem {
         bytes: &[u8],
         now_ns: u64,
     ) -> Result<usize, FileError> {
+        // As much goes as comes, so that what is to be freed does not pile up.
+        self.local.free(bytes.len() / CHUNK_BYTES + 2);
         let room = self.room_bytes();
         let found = self.inodes.get_mut(inode)?;
         let contents = found.file_mut()?;
@@ -140,36 +143,33 @@ impl FileSystem {
         let result = contents.write_at(offset, bytes, room);
         let taken = contents.held_bytes() - held_before;
         self.usage.bytes += taken;
-        self.heap_room.take(taken);
+        self.local.take_heap(taken);
         if result.is_ok() {
             found.modified(now_ns);
         }
         result
     }
 
-    /// Writes at the end of the file, as [`Self::write_at`] does.
-    ///
-    /// # Errors
-    /// Those of [`Self::write_at`].
-    pub fn append(
-        &mut self,
-        inode: InodeId,
-        bytes: &[u8],
-        now_ns: u64,
-    ) -> Result<usize, FileError> {
-        let end = self.inodes.get(inode)?.file()?.size();
-        self.write_at(inode, end, bytes, now_ns)
-    }
-
-    /// Makes a file `size` bytes long: cuts it, or lengthens it by a hole.
+    /// Makes a file `size` bytes long: cuts it, or lengthens it by a hole. A long cut is made in
+    /// pieces, from the end on; one to nothing is whole at once.
     ///
     /// # Errors
     /// [`FileError::TooLarge`], and those of [`Self::read_at`].
-    pub fn set_size(&mut self, inode: InodeId, size: u64, now_ns: u64) -> Result<(), FileError> {
+    pub fn set_size(
+        &mut self,
+        inode: InodeId,
+        size: u64,
+        now_ns: u64,
+    ) -> Result<Progress, FileError> {
         let found = self.inodes.get_mut(inode)?;
         let contents = found.file_mut()?;
         let held_before = contents.held_bytes();
-        let result = contents.set_size(size);
+        let result = if size == 0 {
+            self.local.discard(contents.clear(), held_before);
+            Ok(Progress::Done)
+        } else {
+            contents.set_size(size)
+        };
         self.usage.bytes -= held_before - contents.held_bytes();
         if result.is_ok() {
             found.modified(now_ns);
@@ -203,7 +203,8 @@ impl FileSystem {
         if end - size > self.room_bytes() {
             return Err(FileError::NoSpace);
         }
-        self.set_size(inode, end, now_ns)
+        // The file grows, which is one piece.
+        self.set_size(inode, end, now_ns).map(|_| ())
     }
 
     /// Sets the times at which an inode was read and changed.
@@ -243,12 +244,12 @@ impl FileSystem {
         let directory = this.inodes.get(inode)?.directory()?;
         // A removed directory lists nothing, not even itself.
         let own = match this.inodes.get(inode)?.links {
-            0 => &[][..],
-            _ => &[(0, ".", inode), (1, "..", directory.parent)][..],
+            0 => 0,
+            _ => 2,
         };
-        let own = own.to_vec();
-        let entries = own
+        let entries = [(0, ".", inode), (1, "..", directory.parent)]
             .into_iter()
+            .take(own)
             .filter(move |&(place, ..)| place >= cookie)
             .chain(directory.beginning_at(cookie.max(FIRST_PLACE)));
         Ok(entries.filter_map(|(place, name, inode)| {

@@ -14,6 +14,7 @@ mod data;
 mod directory;
 mod error;
 mod inode;
+mod local;
 mod lower;
 mod names;
 mod resolve;
@@ -23,14 +24,18 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
+
 pub use blob::Blob;
 pub use changes::{Change, ChangeKind, Changes};
+pub use contents::Progress;
 pub use data::{DirectoryEntry, SetTime, Stat};
 pub use error::FileError;
 pub use inode::InodeId;
 pub use names::{Create, Must, OpenOptions, Truncate};
 
-use inode::{Inode, InodeTable};
+use inode::{Inode, InodeTable, Node};
+use local::Local;
 use lower::Lower;
 
 /// Heap that a name and its inode take at most: the longest name three times, places in four trees
@@ -44,34 +49,8 @@ pub struct FileSystem {
     lower: Lower,
     limits: FileLimits,
     usage: FileUsage,
-    /// Heap that may still be taken; a fact of the node, not of the files.
     #[serde(skip)]
-    heap_room: HeapRoom,
-}
-
-/// Kernel heap that may still be taken. Files that differ in nothing else are the same.
-#[derive(Debug, Clone, Copy)]
-struct HeapRoom(u64);
-
-impl Default for HeapRoom {
-    fn default() -> HeapRoom {
-        HeapRoom(u64::MAX)
-    }
-}
-
-impl PartialEq for HeapRoom {
-    fn eq(&self, _: &HeapRoom) -> bool {
-        true
-    }
-}
-
-impl Eq for HeapRoom {}
-
-impl HeapRoom {
-    /// Counts `bytes` that were taken.
-    fn take(&mut self, bytes: u64) {
-        self.0 = self.0.saturating_sub(bytes);
-    }
+    local: Local,
 }
 
 /// What the files of an instance may take.
@@ -120,7 +99,7 @@ impl FileSystem {
             lower: Lower::default(),
             limits,
             usage: FileUsage::default(),
-            heap_room: HeapRoom::default(),
+            local: Local::default(),
         }
     }
 
@@ -134,15 +113,28 @@ impl FileSystem {
         self.usage
     }
 
-    /// Kernel heap that the files take, about: for the kernel's admission.
+    /// Kernel heap that the files take, about, what is to be freed included: for the kernel's
+    /// admission.
     pub fn heap_bytes(&self) -> u64 {
-        self.usage.bytes + u64::from(self.usage.files) * NAME_HEAP_BYTES
+        let bytes = self.usage.bytes + self.local.discarded_bytes();
+        bytes + u64::from(self.usage.files) * NAME_HEAP_BYTES
     }
 
     /// Says how much kernel heap the files may take from now on, over what they have: what would take
     /// more fails with [`FileError::NoSpace`]. Without a word it is unbounded.
     pub fn offer_heap(&mut self, bytes: u64) {
-        self.heap_room = HeapRoom(bytes);
+        self.local.offer_heap(bytes);
+    }
+
+    /// Frees some of what files that are gone have left, at most [`limits::CHUNKS_FREED`] chunks.
+    pub fn free_some(&mut self) {
+        self.local.free(limits::CHUNKS_FREED);
+    }
+
+    /// How many steps the operations took since this was asked last, beside the bytes that they moved:
+    /// parts of paths, levels of directories, chunks freed.
+    pub fn take_work(&mut self) -> u64 {
+        self.local.take_work()
     }
 
     /// Keeps an inode although its last name may go, until [`Self::release`]: one more open.
@@ -168,7 +160,7 @@ impl FileSystem {
 
     /// Makes sure that one more name may be made.
     fn require_name(&self) -> Result<(), FileError> {
-        if self.usage.files >= self.limits.files || self.heap_room.0 < NAME_HEAP_BYTES {
+        if self.usage.files >= self.limits.files || self.local.heap_room() < NAME_HEAP_BYTES {
             return Err(FileError::NoSpace);
         }
         Ok(())
@@ -177,7 +169,7 @@ impl FileSystem {
     /// Bytes that may still be written.
     fn room_bytes(&self) -> u64 {
         let room = self.limits.bytes.saturating_sub(self.usage.bytes);
-        room.min(self.heap_room.0)
+        room.min(self.local.heap_room())
     }
 
     /// Lets `name` stand for `inode` in a directory that does not have the name.
@@ -200,7 +192,7 @@ impl FileSystem {
         named.links += 1;
         named.times.changed_ns = now_ns;
         self.usage.files += 1;
-        self.heap_room.take(NAME_HEAP_BYTES);
+        self.local.take_heap(NAME_HEAP_BYTES);
         Ok(())
     }
 
@@ -234,8 +226,13 @@ impl FileSystem {
 
     /// Forgets an inode that has neither names nor opens.
     fn drop_inode(&mut self, inode: InodeId) {
-        if let Some(Inode { node, .. }) = self.inodes.remove(inode) {
-            self.usage.bytes -= node.held_bytes();
+        let Some(Inode { node, .. }) = self.inodes.remove(inode) else {
+            return;
+        };
+        let held = node.held_bytes();
+        self.usage.bytes -= held;
+        if let Node::File(mut contents) = node {
+            self.local.discard(contents.clear(), held);
         }
     }
 }

@@ -375,6 +375,7 @@ impl FileSystem {
     fn is_inside(&self, directory: InodeId, ancestor: InodeId) -> Result<bool, FileError> {
         let mut current = directory;
         while current != ancestor {
+            self.local.step();
             let parent = self.inodes.get(current)?.directory()?.parent;
             if parent == current {
                 return Ok(false);

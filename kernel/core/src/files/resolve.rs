@@ -147,6 +147,7 @@ impl FileSystem {
         };
         let mut current = start;
         while let Some((part, position)) = walk.next() {
+            self.local.step();
             let directory = self.inodes.get(current)?.directory()?;
             if part.len() > limits::FILE_NAME_BYTES {
                 return Err(FileError::NameTooLong);

@@ -11,9 +11,10 @@ use super::rights::{
 };
 use super::wire::{FileStat, FileType, advice, set_times};
 use super::{Progress, WasiResult};
-use crate::files::{FileError, FileKind, InodeId, SetTime, Stat};
+use crate::files::{self, FileError, FileKind, InodeId, SetTime, Stat};
 use crate::host::guest::Guest;
 use crate::host::memory::Arguments;
+use crate::host::pending::Wait;
 
 /// The device that all files of an instance lie on.
 const FILE_DEVICE: u64 = 1;
@@ -97,9 +98,12 @@ impl Guest {
     pub(super) fn fd_filestat_set_size(&mut self, arguments: Arguments<'_>) -> WasiResult {
         let inode = self.file(arguments.u32(0), FD_FILESTAT_SET_SIZE)?;
         let now_ns = self.clock.wall_nanos();
-        self.files
-            .set_size(inode, arguments.i64(1) as u64, now_ns)?;
-        Ok(Progress::Done)
+        let size = arguments.i64(1) as u64;
+        Ok(match self.files.set_size(inode, size, now_ns)? {
+            files::Progress::Done => Progress::Done,
+            // The file itself says how far it came.
+            files::Progress::Partly => Progress::Wait(Wait::Piece { moved: 0 }),
+        })
     }
 
     pub(super) fn fd_filestat_set_times(&mut self, arguments: Arguments<'_>) -> WasiResult {

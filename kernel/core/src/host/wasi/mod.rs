@@ -37,6 +37,9 @@ use process::{proc_raise, sched_yield};
 pub use descriptors::Descriptors;
 pub use stdio::ErrorLine;
 
+/// Fuel that a step of the files is worth: a part of a path, a level of directories, a chunk freed.
+const FILE_STEP_FUEL: u64 = 50;
+
 /// How far one attempt at a function came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
@@ -62,7 +65,10 @@ impl Guest {
     ) -> StepResult {
         let heap_before = self.files.heap_bytes();
         self.files.offer_heap(self.stack.allowance().left_bytes());
+        self.files.free_some();
         let result = self.dispatch(memory, call, arguments, wait);
+        let steps = self.files.take_work();
+        self.charge(steps * FILE_STEP_FUEL);
         let taken = self.files.heap_bytes().saturating_sub(heap_before);
         self.stack.allowance().spend(taken);
         Ok(match result {

@@ -12,8 +12,9 @@ use super::{Progress, WasiResult};
 use crate::files::{Create, FileError, FileKind, Follow, InodeId, Must, OpenOptions, Truncate};
 use crate::host::guest::Guest;
 use crate::host::memory::Arguments;
+use crate::limits;
 
-/// Fuel that looking up a path is worth, besides its bytes.
+/// Fuel that looking up a path is worth, besides its bytes and its parts (`FILE_STEP_FUEL`).
 const PATH_FUEL: u64 = 100;
 
 impl Guest {
@@ -193,6 +194,8 @@ impl Guest {
     ) -> Result<&'a [u8], Errno> {
         let path = bytes(memory, arguments.u32(index), arguments.u32(index + 1))?;
         self.charge(PATH_FUEL);
+        // A longer one is refused by its length.
+        self.charge_bytes(path.len().min(limits::PATH_BYTES));
         Ok(path)
     }
 }

@@ -4,6 +4,7 @@ use super::super::rights::{self, Rights};
 use super::files::{ALL, Attributes, CREATE, DIRECTORY, EXCLUSIVE, FOLLOW, ROOT, TEXT2, TRUNCATE};
 use super::*;
 use crate::host::tests::TEXT;
+use crate::instance::HostState;
 
 /// Rights that a directory is opened with in these tests.
 const DIRECTORY_RIGHTS: Rights = Rights {
@@ -534,4 +535,38 @@ fn files_leave_the_node_the_memory_that_it_needs() {
     assert_eq!(world.open("new", CREATE), Err(Errno::NoSpc));
     allowance.renew(1 << 20);
     assert_eq!(world.fd_write(A, fd, b"x"), Ok(1));
+}
+
+#[test]
+fn a_path_is_paid_for_by_its_parts() {
+    let mut world = World::with_files();
+    world.create_directory("d");
+    let mut cost = |path: &str| {
+        assert!(world.path_attributes(0, path).is_ok());
+        world.guest(A).cost()
+    };
+    let one = cost("d");
+    let many = cost(&alloc::format!("{}d", "d/../".repeat(40)));
+    assert!(many > one + 80 * 40, "{one} and {many}");
+}
+
+#[test]
+fn a_long_file_is_cut_and_removed_in_bounded_pieces() {
+    const BYTES: usize = 0x8000;
+    let mut world = World::with_files();
+    let fd = world.open("f", CREATE).unwrap();
+    for _ in 0..0x100000 / BYTES {
+        // A limit of 1 MiB: what the last file left is freed for the next one.
+        for _ in 0..0x100000 / BYTES - 1 {
+            assert_eq!(world.fd_write(A, fd, &[1; BYTES]), Ok(BYTES as u32));
+        }
+        let cut = [fd, 0];
+        assert_eq!(
+            world.wasi_wait(A, WasiCall::FdFilestatSetSize, &cut),
+            Errno::Success
+        );
+        let start = [fd, 0, 0, OUT.into()];
+        assert_eq!(world.wasi(A, WasiCall::FdSeek, &start), Errno::Success);
+        assert!(world.guest(A).cost() >= 100 * 50, "freed chunks are paid");
+    }
 }
