@@ -133,6 +133,49 @@ pub const EDITS: &[Edit] = &[
         ),
     },
     Edit {
+        file: "src/module/mod.rs",
+        why: "a store's state is told for each table that a module defines",
+        anchor: "    fn internal_tables(&self)",
+        change: InsertBefore(include_str!("module_state.rs")),
+    },
+    Edit {
+        file: "src/module/mod.rs",
+        why: "a store's state is told for each global that a module defines",
+        anchor: "    fn internal_globals(&self)",
+        change: Replace("    pub(crate) fn internal_globals(&self)"),
+    },
+    Edit {
+        file: "src/module/data.rs",
+        why: "a store's state tells which passive segments were dropped",
+        anchor: "    /// Creates a new [`DataSegmentsBuilder`].\n",
+        change: InsertBefore(
+            "    /// Places of the passive segments that hold something.
+    pub fn passive(&self) -> impl Iterator<Item = u32> + '_ {
+        let segments = (0..).zip(&self.segments[..]);
+        segments.filter_map(|(index, segment)| match &segment.inner {
+            DataSegmentInner::Passive { bytes } if !bytes.as_ref().is_empty() => Some(index),
+            _ => None,
+        })
+    }
+
+",
+        ),
+    },
+    Edit {
+        file: "src/store/inner.rs",
+        why: "a store's state tells which segments were dropped, and restoring drops them",
+        anchor: "    /// Creates a new [`StoreInner`] for the given [`Engine`].\n",
+        change: InsertBefore(include_str!("store_state.rs")),
+    },
+    Edit {
+        file: "src/module/instantiate/mod.rs",
+        why: "a restored instance gets its tables, which may have grown, after it is made",
+        anchor: "                    .filter(|&max_index| max_index <= len_table)\n",
+        change: Replace(
+            "                    .filter(|&max_index| max_index <= len_table || !segments.are_applied())\n",
+        ),
+    },
+    Edit {
         file: "src/module/data.rs",
         why: "the kernel tells what a translated module takes",
         anchor: "impl DataSegments {\n",

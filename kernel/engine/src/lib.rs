@@ -12,6 +12,7 @@
 //! - `linear_memory`: takes the place of wasmi's memory type: no fill, no move, no copy;
 //! - `additions`: instantiation without effects ([`Store::instantiate`]), host functions over raw
 //!   cells ([`Func::from_cells`]), and what a store's memories hold;
+//! - [`state`]: globals, tables, sizes and dropped segments as plain data, and back;
 //! - `trace`, `names`: the calls that a program is inside of ([`CallTrace`]), by name;
 //! - `translation`: a module translated in bounded steps ([`Translation`]).
 //!
@@ -70,6 +71,9 @@ mod linear_memory;
 #[warn(missing_docs, unused, clippy::all)]
 #[deny(clippy::undocumented_unsafe_blocks)]
 mod names;
+#[warn(missing_docs, unused, clippy::all)]
+#[deny(clippy::undocumented_unsafe_blocks)]
+pub mod state;
 #[warn(missing_docs, unused, clippy::all)]
 #[deny(clippy::undocumented_unsafe_blocks)]
 mod trace;

@@ -1,0 +1,198 @@
+//! References as data and back: a function by its module's place and its index, a thing of the host's by the
+//! number that the host gave it.
+
+use super::{FunctionRef, Member, Problem, Value};
+use crate::core::{RawRef, RawVal};
+use crate::store::StoreInner;
+use crate::{ExternRef, Func, Instance, Nullable, Store, V128, ValType};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::cell::OnceCell;
+use core::num::NonZero;
+
+/// The functions of a set, to be named and found.
+#[derive(Debug)]
+pub struct References {
+    /// By the modules' places.
+    members: Vec<Functions>,
+    /// Places of the members that define functions, by their first function's handle.
+    by_handle: Vec<(u32, usize)>,
+    /// Functions that no member defines, by handle; gathered when the first is asked for.
+    host: OnceCell<BTreeMap<u32, FunctionRef>>,
+    /// What stands for the host's numbers, made when the first reference to each is restored.
+    externals: BTreeMap<u32, ExternRef>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Functions {
+    instance: Option<Instance>,
+    imported: u32,
+}
+
+impl References {
+    /// Those of `set`, whose instances are in `store`.
+    pub fn new<T>(store: &Store<T>, set: &[Member<'_>]) -> References {
+        let members = set.iter().map(|member| Functions {
+            instance: member.instance,
+            imported: u32::try_from(member.module.get_imports().len_funcs()).unwrap_or(u32::MAX),
+        });
+        let members: Vec<_> = members.collect();
+        // An instance's own functions are made one after the other: their handles ascend by one.
+        let by_handle = members.iter().enumerate().filter_map(|(place, member)| {
+            let first = function(&store.inner, member, member.imported)?;
+            Some((handle(&store.inner, &first)?, place))
+        });
+        let mut by_handle: Vec<_> = by_handle.collect();
+        by_handle.sort_unstable();
+        References {
+            members,
+            by_handle,
+            host: OnceCell::new(),
+            externals: BTreeMap::new(),
+        }
+    }
+
+    /// The name of `function`, if it is one of the set.
+    pub fn name_of<T>(&self, store: &Store<T>, function: &Func) -> Option<FunctionRef> {
+        let raw = handle(&store.inner, function)?;
+        self.name(&store.inner, raw.into()).ok().flatten()
+    }
+
+    /// The function `name`, if there is one.
+    pub fn function<T>(&self, store: &Store<T>, name: FunctionRef) -> Option<Func> {
+        let member = self.members.get(name.module as usize)?;
+        function(&store.inner, member, name.function)
+    }
+
+    /// The raw bits of `value` of type `value_type` as data.
+    pub(crate) fn capture(
+        &self,
+        store: &StoreInner,
+        value_type: ValType,
+        value: RawVal,
+    ) -> Result<Value, Problem> {
+        Ok(match value_type {
+            ValType::I32 => Value::I32(value.into()),
+            ValType::I64 => Value::I64(value.into()),
+            ValType::F32 => Value::F32(value.into()),
+            ValType::F64 => Value::F64(value.into()),
+            ValType::V128 => Value::V128(V128::from(value).as_u128()),
+            ValType::FuncRef => Value::Function(self.name(store, value.into())?),
+            ValType::ExternRef => Value::External(self.number(store, value.into())?),
+        })
+    }
+
+    /// The raw bits of `value`, which must be of type `value_type`.
+    pub(crate) fn restore(
+        &mut self,
+        store: &mut StoreInner,
+        value_type: ValType,
+        value: Value,
+    ) -> Result<RawVal, Problem> {
+        Ok(match (value_type, value) {
+            (ValType::I32, Value::I32(bits)) | (ValType::F32, Value::F32(bits)) => bits.into(),
+            (ValType::I64, Value::I64(bits)) | (ValType::F64, Value::F64(bits)) => bits.into(),
+            (ValType::V128, Value::V128(bits)) => V128::from(bits).into(),
+            (ValType::FuncRef, Value::Function(name)) => self.find(store, name)?.into(),
+            (ValType::ExternRef, Value::External(number)) => self.object(store, number).into(),
+            _ => return Err(Problem::Type),
+        })
+    }
+
+    /// The name of the function that `reference` is.
+    pub(crate) fn name(
+        &self,
+        store: &StoreInner,
+        reference: RawRef,
+    ) -> Result<Option<FunctionRef>, Problem> {
+        let raw = u32::from(reference);
+        if raw == 0 {
+            return Ok(None);
+        }
+        let after = self.by_handle.partition_point(|(first, _)| *first <= raw);
+        let defined = after.checked_sub(1).and_then(|index| {
+            let (first, place) = self.by_handle[index];
+            let member = &self.members[place];
+            let index = member.imported.checked_add(raw - first)?;
+            let found = function(store, member, index)?;
+            (handle(store, &found) == Some(raw)).then_some(FunctionRef {
+                module: place as u32,
+                function: index,
+            })
+        });
+        let host = || self.host(store).get(&raw).copied();
+        defined.or_else(host).map(Some).ok_or(Problem::Foreign)
+    }
+
+    /// Functions that members import and none defines.
+    fn host(&self, store: &StoreInner) -> &BTreeMap<u32, FunctionRef> {
+        self.host.get_or_init(|| {
+            let mut names = BTreeMap::new();
+            for (module, member) in (0..).zip(&self.members) {
+                for index in 0..member.imported {
+                    let found = function(store, member, index);
+                    if let Some(raw) = found.and_then(|found| handle(store, &found)) {
+                        names.entry(raw).or_insert(FunctionRef {
+                            module,
+                            function: index,
+                        });
+                    }
+                }
+            }
+            names
+        })
+    }
+
+    /// The bits of a reference to the function `name`.
+    pub(crate) fn find(
+        &self,
+        store: &StoreInner,
+        name: Option<FunctionRef>,
+    ) -> Result<RawRef, Problem> {
+        let Some(name) = name else {
+            return Ok(RawRef::null());
+        };
+        let member = self.members.get(name.module as usize);
+        let found = member.and_then(|member| function(store, member, name.function));
+        let raw = found.and_then(|found| handle(store, &found));
+        raw.map(RawRef::from).ok_or(Problem::Function(name))
+    }
+
+    /// The number of the host's thing that `reference` is.
+    pub(crate) fn number(
+        &self,
+        store: &StoreInner,
+        reference: RawRef,
+    ) -> Result<Option<u32>, Problem> {
+        let Some(raw) = NonZero::new(u32::from(reference)) else {
+            return Ok(None);
+        };
+        let object = ExternRef::from_raw_parts(raw, store);
+        let object = store.try_resolve_externref(&object).ok();
+        let number = object.and_then(|object| object.data().downcast_ref::<u32>());
+        number.copied().map(Some).ok_or(Problem::Foreign)
+    }
+
+    /// The bits of a reference to the host's thing `number`.
+    pub(crate) fn object(&mut self, store: &mut StoreInner, number: Option<u32>) -> RawRef {
+        let Some(number) = number else {
+            return RawRef::null();
+        };
+        let object = *self.externals.entry(number).or_insert_with(|| {
+            store.alloc_extern_object(crate::reftype::ExternRefEntity::new(number))
+        });
+        let raw = Nullable::Val(object).unwrap_raw(&*store);
+        raw.unwrap_or(RawRef::null())
+    }
+}
+
+/// The function `index` of a member, imports counted.
+fn function(store: &StoreInner, member: &Functions, index: u32) -> Option<Func> {
+    let entity = store.resolve_instance(&member.instance?);
+    entity.get_func(entity.layout().func_addr(index)?)
+}
+
+/// The bits by which a reference to `function` is told from others.
+fn handle(store: &StoreInner, function: &Func) -> Option<u32> {
+    function.unwrap_raw(store).map(u32::from)
+}
