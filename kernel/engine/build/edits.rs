@@ -360,15 +360,106 @@ pub const EDITS: &[Edit] = &[
     },
     Edit {
         file: "src/engine/executor/handler/exec.rs",
-        why: "the same for `table.init`",
-        anchor: "table.init(element.as_ref(), dst, src, len, Some(fuel))",
-        change: Replace("init_table(table, element, dst, src, len, fuel)"),
+        why: "the parts of those handlers that use the native stack",
+        anchor: "execution_handler! {\n    fn memory_copy(\n",
+        change: InsertBefore(include_str!("out_of_line.rs")),
     },
     Edit {
         file: "src/engine/executor/handler/exec.rs",
-        why: "the parts of those handlers that use the native stack",
-        anchor: "fn memory_copy_within(\n",
-        change: InsertBefore(include_str!("out_of_line.rs")),
+        why: "bulk operations can be suspended between pieces (and outside their handlers, as above)",
+        anchor: "execution_handler! {\n    fn memory_copy(\n",
+        change: InsertBefore(include_str!("bulk.rs")),
+    },
+    Edit {
+        file: "src/engine/executor/handler/exec.rs",
+        why: "bulk operations of memories can be suspended between pieces",
+        anchor: "execution_handler! {\n    fn memory_copy(\n",
+        change: ReplaceThrough(
+            "execution_handler! {\n    fn data_drop(\n",
+            include_str!("bulk_memory.rs"),
+        ),
+    },
+    Edit {
+        file: "src/engine/executor/handler/exec.rs",
+        why: "bulk operations of tables can be suspended between pieces",
+        anchor: "execution_handler! {\n    fn table_copy(\n",
+        change: ReplaceThrough(
+            "execution_handler! {\n    fn elem_drop(\n",
+            include_str!("bulk_table.rs"),
+        ),
+    },
+    Edit {
+        file: "src/engine/executor/handler/exec.rs",
+        why: "the memory type whose pieces are moved",
+        anchor: "    core::{CoreTable, RawRef, ReadAs, WriteAs, wasm},\n",
+        change: Replace("    core::{CoreMemory, CoreTable, RawRef, ReadAs, WriteAs, wasm},\n"),
+    },
+    Edit {
+        file: "src/engine/translator/func/mod.rs",
+        why: "a bulk operation that is suspended between pieces writes to its operands, so they must not be \
+              locals",
+        anchor: "    /// Preserves all local operands on the stack.\n",
+        change: InsertBefore(
+            "    /// Copies the `operand` to the slot that its place on the stack of operands has.
+    fn copy_operand_to_temp(&mut self, operand: Operand) -> Result<Slot, Error> {
+        let result = operand.temp_slots().head();
+        let copy = Self::select_copy_sx_op(result, operand, &self.layout)?;
+        if let Some(copy) = copy {
+            self.instrs.encode_op(copy)?;
+        }
+        Ok(result)
+    }
+
+",
+        ),
+    },
+    Edit {
+        file: "src/engine/translator/func/visit.rs",
+        why: "operands of a bulk operation are slots of its own",
+        anchor: "        let data_addr = self.data_addr(data_index);\n        let dst = self.copy_operand_to_slot(dst)?;\n        let src = self.copy_operand_to_slot(src)?;\n        let len = self.copy_operand_to_slot(len)?;\n",
+        change: Replace(
+            "        let data_addr = self.data_addr(data_index);\n        let dst = self.copy_operand_to_temp(dst)?;\n        let src = self.copy_operand_to_temp(src)?;\n        let len = self.copy_operand_to_temp(len)?;\n",
+        ),
+    },
+    Edit {
+        file: "src/engine/translator/func/visit.rs",
+        why: "operands of a bulk operation are slots of its own",
+        anchor: "        let src_memory_addr = self.memory_addr(src_mem)?;\n        let dst = self.copy_operand_to_slot(dst)?;\n        let src = self.copy_operand_to_slot(src)?;\n        let len = self.copy_operand_to_slot(len)?;\n",
+        change: Replace(
+            "        let src_memory_addr = self.memory_addr(src_mem)?;\n        let dst = self.copy_operand_to_temp(dst)?;\n        let src = self.copy_operand_to_temp(src)?;\n        let len = self.copy_operand_to_temp(len)?;\n",
+        ),
+    },
+    Edit {
+        file: "src/engine/translator/func/visit.rs",
+        why: "operands of a bulk operation are slots of its own",
+        anchor: "        let memory_addr = self.memory_addr(mem)?;\n        let dst = self.copy_operand_to_slot(dst)?;\n        let len = self.copy_operand_to_slot(len)?;\n        let value = self.copy_operand_to_slot(value)?;\n",
+        change: Replace(
+            "        let memory_addr = self.memory_addr(mem)?;\n        let dst = self.copy_operand_to_temp(dst)?;\n        let len = self.copy_operand_to_temp(len)?;\n        let value = self.copy_operand_to_temp(value)?;\n",
+        ),
+    },
+    Edit {
+        file: "src/engine/translator/func/visit.rs",
+        why: "operands of a bulk operation are slots of its own",
+        anchor: "        let elem_addr = self.elem_addr(elem_index);\n        let dst = self.copy_operand_to_slot(dst)?;\n        let src = self.copy_operand_to_slot(src)?;\n        let len = self.copy_operand_to_slot(len)?;\n",
+        change: Replace(
+            "        let elem_addr = self.elem_addr(elem_index);\n        let dst = self.copy_operand_to_temp(dst)?;\n        let src = self.copy_operand_to_temp(src)?;\n        let len = self.copy_operand_to_temp(len)?;\n",
+        ),
+    },
+    Edit {
+        file: "src/engine/translator/func/visit.rs",
+        why: "operands of a bulk operation are slots of its own",
+        anchor: "        let src_table_addr = self.table_addr(src_table);\n        let dst = self.copy_operand_to_slot(dst)?;\n        let src = self.copy_operand_to_slot(src)?;\n        let len = self.copy_operand_to_slot(len)?;\n",
+        change: Replace(
+            "        let src_table_addr = self.table_addr(src_table);\n        let dst = self.copy_operand_to_temp(dst)?;\n        let src = self.copy_operand_to_temp(src)?;\n        let len = self.copy_operand_to_temp(len)?;\n",
+        ),
+    },
+    Edit {
+        file: "src/engine/translator/func/visit.rs",
+        why: "operands of a bulk operation are slots of its own",
+        anchor: "        let table_addr = self.table_addr(table);\n        let dst = self.copy_operand_to_slot(dst)?;\n        let value = self.copy_operand_to_slot(value)?;\n        let len = self.copy_operand_to_slot(len)?;\n",
+        change: Replace(
+            "        let table_addr = self.table_addr(table);\n        let dst = self.copy_operand_to_temp(dst)?;\n        let value = self.copy_operand_to_temp(value)?;\n        let len = self.copy_operand_to_temp(len)?;\n",
+        ),
     },
     Edit {
         file: "src/engine/executor/handler/utils.rs",

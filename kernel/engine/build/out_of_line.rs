@@ -1,5 +1,5 @@
-// Inserted into wasmi's `exec.rs` by `build/edits.rs`: what `memory.grow`, `table.grow` and
-// `table.init` do, outside their handlers. A handler must end in a jump to the next one, and LLVM
+// Inserted into wasmi's `exec.rs` by `build/edits.rs`: what `memory.grow` and `table.grow` do,
+// outside their handlers. A handler must end in a jump to the next one, and LLVM
 // makes it a call when the address of anything on the handler's native stack has been given away.
 
 /// How growing a memory or a table ended.
@@ -69,17 +69,5 @@ fn grow_table(
 /// The result -1 in the operator's own width.
 fn refused(is_64: bool) -> u64 {
     if is_64 { u64::MAX } else { u64::from(u32::MAX) }
-}
-
-#[inline(never)]
-fn init_table(
-    table: &mut CoreTable,
-    element: &crate::core::CoreElementSegment,
-    dst: u64,
-    src: u32,
-    len: u32,
-    fuel: &mut crate::core::Fuel,
-) -> Result<(), TableError> {
-    table.init(element.as_ref(), dst, src, len, Some(fuel))
 }
 

@@ -30,6 +30,13 @@
 //! entity and nothing hands it out again: it goes when the store goes, and a suspended call holds
 //! no pointer into it.
 //!
+//! # Bulk operations
+//!
+//! `memory.fill`, `memory.copy`, `memory.init` and their like for tables check their bounds once and then move
+//! 64 KiB at a time, each paid with fuel before. When fuel ends, what is left stands in the operands'
+//! slots and the operator is executed again (`build/bulk.rs`): a slice is bounded, and what is suspended is
+//! still a WebAssembly operator with its operands.
+//!
 //! # Dispatch
 //!
 //! Optimised builds dispatch by tail calls, which is an optimisation of LLVM and not a promise of

@@ -6,7 +6,7 @@
 //! [`HostState`](super::HostState) by their number in `sos_abi`.
 //!
 //! One fuel is about one operator. A slice is exceeded only by what is indivisible: a basic block,
-//! or a bulk operation, which gets the fuel that it asks for (64 bytes each) in one piece.
+//! a piece of a bulk operation (64 KiB at 64 bytes for one fuel), or `table.grow`.
 
 mod backtrace;
 mod bounds;
