@@ -6,12 +6,14 @@
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::{Add, Sub};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use sos_engine::GuestMemory;
 
 /// Nanoseconds since the node started. Monotonic, never negative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Time(u64);
 
