@@ -1,12 +1,9 @@
 //! What differs from the image, for whoever copies an instance's files out.
 
 use alloc::boxed::Box;
-use alloc::collections::btree_map;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 
-use super::directory::Entry;
 use super::inode::Node;
 use super::lower::LowerEntry;
 use super::{FileError, FileKind, FileSystem, Follow, InodeId};
@@ -34,34 +31,56 @@ pub enum ChangeKind {
     SymbolicLink(Box<str>),
 }
 
-/// The differences in the order in which they can be carried out: of each directory what is gone,
-/// then what is new, by name, a directory before what is in it.
+/// A walk over the differences in the order in which they can be carried out: of each directory what
+/// is gone, then what is new, by name, a directory before what is in it.
 ///
-/// What has a path of more than [`limits::PATH_BYTES`] is left out, since nobody could name it.
+/// It holds names and no references, so that it can go on later. What has a path of more than
+/// [`limits::PATH_BYTES`] is left out, since nobody could name it; this bounds the walk's depth too.
 #[derive(Debug)]
-pub struct Changes<'a> {
-    files: &'a FileSystem,
+pub struct Changes {
     path: String,
-    levels: Vec<Level<'a>>,
+    levels: Vec<Level>,
+}
+
+/// One step of a walk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeStep {
+    /// Something is different.
+    Change(Change),
+    /// Something is as the image has it.
+    Same,
+    /// There is nothing more.
+    End,
 }
 
 /// A directory that is being compared.
 #[derive(Debug)]
-struct Level<'a> {
+struct Level {
     directory: InodeId,
     /// The image's directory in the same place.
     lower: Option<InodeId>,
     path_length: usize,
-    lower_entries: btree_map::Range<'a, (InodeId, Box<str>), LowerEntry>,
-    entries: btree_map::Iter<'a, Box<str>, Entry>,
+    /// What of it is looked through.
+    phase: Phase,
+    /// The name looked at last in this phase.
+    last: Option<Box<str>>,
+}
+
+/// What of a directory is looked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// What the image has.
+    Image,
+    /// What is there.
+    Present,
 }
 
 impl FileSystem {
-    /// What differs from the image below a directory, given by an absolute path.
+    /// Begins to look for what differs from the image below a directory, given by an absolute path.
     ///
     /// # Errors
     /// Those of the path, [`FileError::NotFound`] and [`FileError::NotDirectory`].
-    pub fn changes(&self, directory: &str) -> Result<Changes<'_>, FileError> {
+    pub fn changes(&self, directory: &str) -> Result<Changes, FileError> {
         let relative = directory.trim_matches('/');
         let (inode, lower) = match relative {
             "" => (InodeId::ROOT, Some(InodeId::ROOT)),
@@ -71,9 +90,8 @@ impl FileSystem {
             }
         };
         let mut changes = Changes {
-            files: self,
             path: String::new(),
-            levels: vec![],
+            levels: Vec::new(),
         };
         self.inodes.get(inode)?.directory()?;
         changes.enter(inode, lower);
@@ -90,32 +108,60 @@ impl FileSystem {
     }
 }
 
-impl<'a> Changes<'a> {
+impl Changes {
+    /// Looks at the next entry.
+    pub fn step(&mut self, files: &FileSystem) -> ChangeStep {
+        let Some(level) = self.levels.last_mut() else {
+            return ChangeStep::End;
+        };
+        let last = level.last.as_deref();
+        let found = match level.phase {
+            Phase::Image => {
+                let next = level
+                    .lower
+                    .and_then(|lower| files.lower.after(lower, last))
+                    .map(|(name, lower)| (Box::from(name), lower));
+                match next {
+                    Some((name, lower)) => self.compare_lower(files, name, lower),
+                    None => {
+                        (level.phase, level.last) = (Phase::Present, None);
+                        None
+                    }
+                }
+            }
+            Phase::Present => {
+                let directory = files.inodes.get(level.directory);
+                let directory = directory.and_then(|inode| inode.directory()).ok();
+                let next = directory
+                    .and_then(|directory| directory.after(last))
+                    .map(|(name, inode)| (Box::from(name), inode));
+                match next {
+                    Some((name, inode)) => self.compare(files, name, inode),
+                    None => {
+                        self.levels.pop();
+                        None
+                    }
+                }
+            }
+        };
+        found.map_or(ChangeStep::Same, ChangeStep::Change)
+    }
+
     /// Goes on with the entries of a directory, whose path is the current one.
     fn enter(&mut self, directory: InodeId, lower: Option<InodeId>) {
-        let files = self.files;
-        let Ok(found) = files
-            .inodes
-            .get(directory)
-            .and_then(|inode| inode.directory())
-        else {
-            return;
-        };
-        let lower_entries = match lower {
-            Some(lower) => files.lower.list(lower),
-            None => files.lower.none(),
-        };
         self.levels.push(Level {
             directory,
             lower,
             path_length: self.path.len(),
-            lower_entries,
-            entries: found.by_name(),
+            phase: Phase::Image,
+            last: None,
         });
     }
 
-    /// Makes the path that of `name` in a directory; tells whether it is one that can be named.
-    fn name(&mut self, path_length: usize, name: &str) -> bool {
+    /// Makes the path that of `name` in the directory that is looked through; tells whether it is one
+    /// that can be named.
+    fn name(&mut self, name: &str) -> bool {
+        let path_length = self.levels.last().map_or(0, |level| level.path_length);
         self.path.truncate(path_length);
         if path_length > 0 {
             self.path.push('/');
@@ -132,39 +178,37 @@ impl<'a> Changes<'a> {
     }
 
     /// What became of an entry of the image.
-    fn compare_lower(&mut self, level: usize, name: &str, lower: LowerEntry) -> Option<Change> {
-        let Level {
-            directory,
-            path_length,
-            ..
-        } = self.levels[level];
-        let files = self.files;
-        let now = files
-            .inodes
-            .get(directory)
-            .ok()?
-            .directory()
-            .ok()?
-            .get(name);
+    fn compare_lower(
+        &mut self,
+        files: &FileSystem,
+        name: Box<str>,
+        lower: LowerEntry,
+    ) -> Option<Change> {
+        let can_be_named = self.name(&name);
+        let level = self.levels.last_mut()?;
+        let directory = files.inodes.get(level.directory).ok()?.directory().ok()?;
+        let now = directory.get(&name);
+        level.last = Some(name);
         let kind = now.and_then(|inode| files.kind(inode).ok());
-        if kind == Some(lower.kind) || !self.name(path_length, name) {
+        if kind == Some(lower.kind) || !can_be_named {
             return None;
         }
         self.change(ChangeKind::Removed)
     }
 
     /// What is new about an entry; enters a directory.
-    fn compare(&mut self, level: usize, name: &str, inode: InodeId) -> Option<Change> {
-        let Level {
-            lower, path_length, ..
-        } = self.levels[level];
-        if !self.name(path_length, name) {
+    fn compare(&mut self, files: &FileSystem, name: Box<str>, inode: InodeId) -> Option<Change> {
+        let can_be_named = self.name(&name);
+        let level = self.levels.last_mut()?;
+        let lower = level
+            .lower
+            .and_then(|directory| files.lower.get(directory, &name));
+        level.last = Some(name);
+        if !can_be_named {
             return None;
         }
-        let node = &self.files.inodes.get(inode).ok()?.node;
-        let same_kind = lower
-            .and_then(|lower| self.files.lower.get(lower, name))
-            .filter(|lower| lower.kind == node.kind());
+        let node = &files.inodes.get(inode).ok()?.node;
+        let same_kind = lower.filter(|lower| lower.kind == node.kind());
         let same_inode = same_kind.is_some_and(|lower| lower.inode == inode);
         match node {
             Node::Directory(_) => {
@@ -181,27 +225,6 @@ impl<'a> Changes<'a> {
                 self.change(ChangeKind::SymbolicLink(text.clone()))
             }
             Node::File(_) | Node::SymbolicLink(_) => None,
-        }
-    }
-}
-
-impl Iterator for Changes<'_> {
-    type Item = Change;
-
-    fn next(&mut self) -> Option<Change> {
-        loop {
-            let level = self.levels.len().checked_sub(1)?;
-            let found = if let Some((key, &lower)) = self.levels[level].lower_entries.next() {
-                self.compare_lower(level, &key.1, lower)
-            } else if let Some((name, entry)) = self.levels[level].entries.next() {
-                self.compare(level, name, entry.inode)
-            } else {
-                self.levels.pop();
-                None
-            };
-            if found.is_some() {
-                return found;
-            }
         }
     }
 }

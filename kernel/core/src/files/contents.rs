@@ -258,17 +258,22 @@ impl Contents {
         core::mem::take(&mut self.chunks)
     }
 
-    /// The first offset from `offset` on where bytes may lie that are not zero; none in the hole at
-    /// the end.
-    pub fn data_from(&self, offset: u64) -> Option<u64> {
+    /// The first run of bytes from `offset` on that may be other than zero, of at most `most` bytes:
+    /// where it begins, and how many it has. None in the hole at the end.
+    pub fn data_from(&self, offset: u64, most: u64) -> Option<(u64, u64)> {
         let chunk = offset / CHUNK_BYTES as u64;
-        let found = if offset < self.shown {
+        let begin = if offset < self.shown {
             offset
         } else {
             let (&next, _) = self.chunks.range(chunk..).next()?;
             offset.max(next * CHUNK_BYTES as u64)
         };
-        (found < self.size).then_some(found)
+        let farthest = self.size.min(begin.saturating_add(most));
+        let mut end = self.shown.clamp(begin, farthest.max(begin));
+        while end < farthest && self.chunks.contains_key(&(end / CHUNK_BYTES as u64)) {
+            end = farthest.min((end / CHUNK_BYTES as u64 + 1) * CHUNK_BYTES as u64);
+        }
+        (begin < end).then(|| (begin, end - begin))
     }
 
     /// Attaches the image's bytes, which `find` knows.

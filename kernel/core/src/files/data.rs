@@ -262,13 +262,19 @@ impl FileSystem {
         }))
     }
 
-    /// The first offset from `offset` on where a file may have bytes other than zero; none in the
-    /// hole at its end. For whoever copies files out.
+    /// The first run of bytes from `offset` on, at most `most` of them, that may be other than zero:
+    /// where it begins and how many it has; none in the hole at the file's end. For whoever copies
+    /// files out.
     ///
     /// # Errors
     /// Those of [`Self::read_at`].
-    pub fn data_from(&self, inode: InodeId, offset: u64) -> Result<Option<u64>, FileError> {
-        Ok(self.inodes.get(inode)?.file()?.data_from(offset))
+    pub fn data_from(
+        &self,
+        inode: InodeId,
+        offset: u64,
+        most: u64,
+    ) -> Result<Option<(u64, u64)>, FileError> {
+        Ok(self.inodes.get(inode)?.file()?.data_from(offset, most))
     }
 
     /// Reads as [`Self::read_at`] does, without a trace: for whoever copies files out.

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use core::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,9 +73,15 @@ impl Directory {
         Some(entry.inode)
     }
 
-    /// Entries in the order of names.
-    pub fn by_name(&self) -> alloc::collections::btree_map::Iter<'_, Box<str>, Entry> {
-        self.by_name.iter()
+    /// The first entry, by name, that comes after `last`.
+    pub fn after(&self, last: Option<&str>) -> Option<(&str, InodeId)> {
+        let begin = match last {
+            Some(last) => Bound::Excluded(last),
+            None => Bound::Unbounded,
+        };
+        let mut entries = self.by_name.range::<str, _>((begin, Bound::Unbounded));
+        let (name, entry) = entries.next()?;
+        Some((name, entry.inode))
     }
 
     /// Entries from `place` on, in the order of places.

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Range;
+use core::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,18 +33,15 @@ impl Lower {
         self.entries.get(&(directory, name.into())).copied()
     }
 
-    /// What the image has in a directory that it does not know: nothing.
-    pub fn none(&self) -> Range<'_, (InodeId, Box<str>), LowerEntry> {
-        // The root is no entry of a directory before it.
-        let before = (InodeId::ROOT, "".into());
-        self.entries.range(..before)
-    }
-
-    /// What the image has in one of its directories, by name.
-    pub fn list(&self, directory: InodeId) -> Range<'_, (InodeId, Box<str>), LowerEntry> {
-        let first = (directory, "".into());
-        let end = (directory.next(), "".into());
-        self.entries.range(first..end)
+    /// The first entry of one of the image's directories, by name, that comes after `last`.
+    pub fn after(&self, directory: InodeId, last: Option<&str>) -> Option<(&str, LowerEntry)> {
+        let begin = match last {
+            Some(last) => Bound::Excluded((directory, last.into())),
+            None => Bound::Included((directory, "".into())),
+        };
+        let end = Bound::Excluded((directory.next(), "".into()));
+        let ((_, name), &entry) = self.entries.range((begin, end)).next()?;
+        Some((name, entry))
     }
 }
 

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits;
 
 pub use blob::Blob;
-pub use changes::{Change, ChangeKind, Changes};
+pub use changes::{Change, ChangeKind, ChangeStep, Changes};
 pub use contents::Progress;
 pub use data::{DirectoryEntry, SetTime, Stat};
 pub use error::FileError;

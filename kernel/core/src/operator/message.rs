@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// First bytes of both greetings.
 pub const MAGIC: [u8; 4] = *b"SOSc";
 /// Version of the protocol. Two ends of different versions do not talk.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Raw bytes, which postcard copies in one go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,7 +191,7 @@ pub enum ToOperator<'a> {
         /// How.
         ended: Ended,
     },
-    /// One thing that an instance changed; of a file the bytes follow.
+    /// One thing that an instance changed; of a file the data and holes follow.
     Change {
         /// The launch.
         request: u32,
@@ -206,6 +206,13 @@ pub enum ToOperator<'a> {
         request: u32,
         /// The bytes.
         data: Bytes<'a>,
+    },
+    /// The next bytes of the file that was named last are zeros, up to its end perhaps.
+    ChangeHole {
+        /// The launch.
+        request: u32,
+        /// How many they are.
+        bytes: u64,
     },
 }
 
@@ -233,10 +240,12 @@ pub enum StandardInput {
 /// What became of something in an instance's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
-    /// A file with new contents.
+    /// A file with new contents, whose data follow from its start to its end.
     File {
-        /// How many bytes follow.
+        /// How long it is, holes included.
         bytes: u64,
+        /// When it was written last, in nanoseconds of wall time.
+        modified_ns: u64,
     },
     /// A new directory.
     Directory,

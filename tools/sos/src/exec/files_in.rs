@@ -11,13 +11,14 @@ use sos_core::limits;
 use super::job::{Shared, SharedDirectory};
 use crate::process::say;
 
-/// Adds a directory, the `number`th of the instance: its files, and that the program finds it open.
+/// Adds a directory to those that the program finds open: its files, and that it is open. Where one
+/// lies inside another it hides what the other has there, as a mounted one does.
 ///
 /// # Errors
 /// When something in it cannot be read, or is too large or too much.
 pub(super) fn add(
     directory: &SharedDirectory,
-    number: usize,
+    others: &[Shared],
     spec: &mut InstanceSpec,
     blobs: &mut BTreeMap<BlobHash, Vec<u8>>,
 ) -> Result<Shared> {
@@ -25,11 +26,27 @@ pub(super) fn add(
     if !host.is_dir() {
         bail!("--dir {}: no such directory", host.display());
     }
-    let inside = place(&directory.guest, number);
+    let inside = place(&directory.guest, others.len());
     if spec.preopens.iter().any(|open| open.directory == inside) {
         bail!("--dir {}: there are two of that name", directory.guest);
     }
-    let mut copier = Copier { spec, blobs };
+    spec.files.retain(|file| {
+        let hidden = below(&inside, &file.path).is_some();
+        !hidden
+            || others
+                .iter()
+                .any(|other| is_nested(&inside, other, &file.path))
+    });
+    let nested = others.iter().filter_map(|other| {
+        let path = below(&inside, &other.inside)?;
+        (!path.is_empty()).then(|| other.inside.clone())
+    });
+    let nested = nested.collect();
+    let mut copier = Copier {
+        spec,
+        blobs,
+        nested,
+    };
     copier.copy_directory(host, &inside)?;
     spec.preopens.push(PreopenSpec {
         name: directory.guest.clone(),
@@ -52,9 +69,26 @@ fn place(name: &str, number: usize) -> String {
     format!("/{}", parts.join("/"))
 }
 
+/// The rest of `path` below `directory`, both absolute, empty for the directory itself; none when it
+/// does not lie there.
+pub(super) fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
+    let rest = path.strip_prefix(directory.trim_end_matches('/'))?;
+    match rest.strip_prefix('/') {
+        Some(rest) => Some(rest),
+        None => rest.is_empty().then_some(rest),
+    }
+}
+
+/// Whether `path` belongs to a directory that lies inside `inside` and was added before.
+fn is_nested(inside: &str, other: &Shared, path: &str) -> bool {
+    below(inside, &other.inside).is_some() && below(&other.inside, path).is_some()
+}
+
 struct Copier<'a> {
     spec: &'a mut InstanceSpec,
     blobs: &'a mut BTreeMap<BlobHash, Vec<u8>>,
+    /// Where other directories lie inside this one.
+    nested: Vec<String>,
 }
 
 impl Copier<'_> {
@@ -75,6 +109,9 @@ impl Copier<'_> {
                 continue;
             };
             let inside = format!("{}/{name}", inside.trim_end_matches('/'));
+            if self.nested.contains(&inside) {
+                continue;
+            }
             let kind = entry.file_type().with_context(context)?;
             if kind.is_dir() {
                 self.copy_directory(&path, &inside)?;
@@ -154,7 +191,7 @@ mod tests {
             host: folder.path().to_path_buf(),
             guest: "/d".to_string(),
         };
-        let shared = add(&directory, 0, &mut spec, &mut blobs).unwrap();
+        let shared = add(&directory, &[], &mut spec, &mut blobs).unwrap();
         assert_eq!(shared.inside, "/d");
         let paths: Vec<&str> = spec.files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(
@@ -166,7 +203,34 @@ mod tests {
             spec.files[1].content,
             FileContent::SymbolicLink("sub/file".to_string())
         );
-        let again = add(&directory, 1, &mut spec, &mut blobs).unwrap_err();
+        let again = add(&directory, &[shared], &mut spec, &mut blobs).unwrap_err();
         assert!(again.to_string().contains("two"), "{again}");
+    }
+
+    #[test]
+    fn a_directory_inside_another_hides_what_that_has_there_in_either_order() {
+        let (outer, inner) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir_all(outer.path().join("data")).unwrap();
+        fs::write(outer.path().join("data/hidden"), b"x").unwrap();
+        fs::write(outer.path().join("seen"), b"x").unwrap();
+        fs::write(inner.path().join("file"), b"y").unwrap();
+        let shared = |host: &Path, guest: &str| SharedDirectory {
+            host: host.to_path_buf(),
+            guest: guest.to_string(),
+        };
+        let mut both = [shared(outer.path(), "."), shared(inner.path(), "/data")];
+        for _ in 0..2 {
+            let mut spec = InstanceSpec::new("a", BlobHash::default(), "a");
+            spec.preopens.clear();
+            let mut blobs = BTreeMap::new();
+            let mut others = Vec::new();
+            for directory in &both {
+                others.push(add(directory, &others, &mut spec, &mut blobs).unwrap());
+            }
+            let mut paths: Vec<&str> = spec.files.iter().map(|file| file.path.as_str()).collect();
+            paths.sort_unstable();
+            assert_eq!(paths, ["/data", "/data/file", "/seen"]);
+            both.reverse();
+        }
     }
 }

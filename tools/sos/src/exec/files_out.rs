@@ -5,9 +5,10 @@
 //! directory is ever reached, whatever links lie or appear in it.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -21,6 +22,8 @@ use crate::process::say;
 pub struct Restorer {
     root: OwnedFd,
     shown: PathBuf,
+    /// Paths below that are other directories of the host.
+    left_out: Vec<String>,
     file: Option<Incoming>,
     number: u32,
 }
@@ -30,7 +33,21 @@ pub struct Restorer {
 struct Incoming {
     /// None where the file cannot be made: its bytes are dropped.
     place: Option<Place>,
+    /// How long it will be.
+    size: u64,
     left: u64,
+    modified_ns: u64,
+}
+
+impl Incoming {
+    fn new(place: Option<Place>, size: u64, modified_ns: u64) -> Incoming {
+        Incoming {
+            place,
+            size,
+            left: size,
+            modified_ns,
+        }
+    }
 }
 
 /// A new file under a name of its own, until all of its bytes are there.
@@ -43,17 +60,19 @@ struct Place {
 }
 
 impl Restorer {
-    /// Opens the directory that is to be changed.
+    /// Opens the directory that is to be changed, but for what lies at or below the paths of
+    /// `left_out`.
     ///
     /// # Errors
     /// When it is not there any more.
-    pub fn open(directory: &Path) -> Result<Restorer> {
+    pub fn open(directory: &Path, left_out: Vec<String>) -> Result<Restorer> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(directory, flags, Mode::empty())
             .with_context(|| format!("open {} for what changed", directory.display()))?;
         Ok(Restorer {
             root,
             shown: directory.to_path_buf(),
+            left_out,
             file: None,
             number: 0,
         })
@@ -65,6 +84,14 @@ impl Restorer {
     /// When the host refuses; what would leave the directory is only mentioned and left out.
     pub fn change(&mut self, path: &str, change: &Change) -> Result<()> {
         self.finish()?;
+        if self
+            .left_out
+            .iter()
+            .any(|other| is_at_or_below(other, path))
+        {
+            self.drop_bytes_of(change);
+            return Ok(());
+        }
         let shown = self.shown.join(path);
         let context = || format!("bring back {}", shown.display());
         let place = plain_names(path).map(|(folders, name)| (self.walk(&folders), name));
@@ -75,12 +102,7 @@ impl Restorer {
                     "{}: leads out of the directory; left out",
                     shown.display()
                 ));
-                if let Change::File { bytes } = change {
-                    self.file = Some(Incoming {
-                        place: None,
-                        left: *bytes,
-                    });
-                }
+                self.drop_bytes_of(change);
                 return Ok(());
             }
             Some((Err(error), _)) => return Err(error).with_context(context),
@@ -103,14 +125,18 @@ impl Restorer {
                 }
                 rustix::fs::symlinkat(target.as_str(), &folder, name).with_context(context)
             }
-            Change::File { bytes } => {
+            Change::File { bytes, modified_ns } => {
                 let place = self.begin(folder, name).with_context(context)?;
-                self.file = Some(Incoming {
-                    place: Some(place),
-                    left: *bytes,
-                });
+                self.file = Some(Incoming::new(Some(place), *bytes, *modified_ns));
                 Ok(())
             }
+        }
+    }
+
+    /// Takes no notice of what belongs to a change that is not carried out.
+    fn drop_bytes_of(&mut self, change: &Change) {
+        if let Change::File { bytes, modified_ns } = change {
+            self.file = Some(Incoming::new(None, *bytes, *modified_ns));
         }
     }
 
@@ -119,17 +145,37 @@ impl Restorer {
     /// # Errors
     /// When there is none, or the host refuses.
     pub fn data(&mut self, bytes: &[u8]) -> Result<()> {
-        let Some(incoming) = &mut self.file else {
-            bail!("the node sent bytes of no file");
-        };
-        let Some(left) = incoming.left.checked_sub(bytes.len() as u64) else {
-            bail!("the node sent more bytes of a file than it has");
-        };
-        incoming.left = left;
-        match &mut incoming.place {
+        match self.advance(bytes.len() as u64)? {
             Some(place) => place.file.write_all(bytes).context("write a file back"),
             None => Ok(()),
         }
+    }
+
+    /// Leaves a hole in the file that was named last.
+    ///
+    /// # Errors
+    /// As [`Restorer::data`].
+    pub fn hole(&mut self, bytes: u64) -> Result<()> {
+        let forward = i64::try_from(bytes).context("a hole that no file has")?;
+        match self.advance(bytes)? {
+            Some(place) => {
+                let moved = place.file.seek(SeekFrom::Current(forward));
+                moved.map(|_| ()).context("leave a hole in a file")
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Counts bytes of the file that was named last, and says where they go.
+    fn advance(&mut self, bytes: u64) -> Result<Option<&mut Place>> {
+        let Some(incoming) = &mut self.file else {
+            bail!("the node sent bytes of no file");
+        };
+        let Some(left) = incoming.left.checked_sub(bytes) else {
+            bail!("the node sent more bytes of a file than it has");
+        };
+        incoming.left = left;
+        Ok(incoming.place.as_mut())
     }
 
     /// Puts the last file into its place.
@@ -147,11 +193,17 @@ impl Restorer {
             return Ok(());
         };
         let Place {
+            file,
             folder,
             temporary,
             name,
-            ..
         } = place;
+        // A hole at the end was only stepped over.
+        let length = file.set_len(incoming.size);
+        length.with_context(|| format!("make {name} as long as it was"))?;
+        let modified = UNIX_EPOCH + Duration::from_nanos(incoming.modified_ns);
+        // Some file systems keep no such times; the file is whole without.
+        let _ = file.set_modified(modified);
         rustix::fs::renameat(&folder, temporary.as_str(), &folder, name.as_str())
             .with_context(|| format!("put {name} into its place"))
     }
@@ -190,6 +242,12 @@ impl Restorer {
             name: name.to_string(),
         })
     }
+}
+
+/// Whether one path is another or lies below it.
+fn is_at_or_below(other: &str, path: &str) -> bool {
+    let rest = path.strip_prefix(other);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The directories of a path and its last name; none when a part of it is no plain name.
@@ -246,9 +304,18 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    /// Seconds since 1970 at which the files of these tests were written.
+    const WRITTEN: u64 = 1_000_000_000;
+
+    fn new_file(bytes: u64) -> Change {
+        Change::File {
+            bytes,
+            modified_ns: WRITTEN * 1_000_000_000,
+        }
+    }
+
     fn file(restorer: &mut Restorer, path: &str, text: &str) {
-        let bytes = text.len() as u64;
-        restorer.change(path, &Change::File { bytes }).unwrap();
+        restorer.change(path, &new_file(text.len() as u64)).unwrap();
         restorer.data(text.as_bytes()).unwrap();
         restorer.finish().unwrap();
     }
@@ -261,7 +328,7 @@ mod tests {
         fs::set_permissions(&old, fs::Permissions::from_mode(0o640)).unwrap();
         fs::create_dir_all(folder.path().join("gone/deep")).unwrap();
         fs::write(folder.path().join("gone/deep/file"), "x").unwrap();
-        let mut restorer = Restorer::open(folder.path()).unwrap();
+        let mut restorer = Restorer::open(folder.path(), Vec::new()).unwrap();
         restorer.change("gone", &Change::Removed).unwrap();
         restorer.change("new", &Change::Directory).unwrap();
         file(&mut restorer, "new/file", "text");
@@ -287,7 +354,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         symlink(outside.path(), folder.path().join("out")).unwrap();
         fs::write(outside.path().join("victim"), "safe").unwrap();
-        let mut restorer = Restorer::open(folder.path()).unwrap();
+        let mut restorer = Restorer::open(folder.path(), Vec::new()).unwrap();
         let up = format!(
             "../{}/new",
             outside.path().file_name().unwrap().to_str().unwrap()
@@ -322,11 +389,41 @@ mod tests {
     #[test]
     fn bytes_beyond_a_file_and_files_without_their_end_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let mut restorer = Restorer::open(folder.path()).unwrap();
+        let mut restorer = Restorer::open(folder.path(), Vec::new()).unwrap();
         assert!(restorer.data(b"x").is_err());
-        restorer.change("a", &Change::File { bytes: 2 }).unwrap();
+        restorer.change("a", &new_file(2)).unwrap();
         assert!(restorer.data(b"xyz").is_err());
+        assert!(restorer.hole(3).is_err());
         assert!(restorer.finish().is_err());
         assert!(!folder.path().join("a").exists());
+    }
+
+    #[test]
+    fn holes_stay_holes_and_the_time_of_writing_is_kept() {
+        use std::os::unix::fs::MetadataExt;
+        const SIZE: u64 = 1 << 40;
+        let folder = tempfile::tempdir().unwrap();
+        let mut restorer = Restorer::open(folder.path(), Vec::new()).unwrap();
+        restorer.change("sparse", &new_file(SIZE)).unwrap();
+        restorer.hole(1 << 20).unwrap();
+        restorer.data(b"data").unwrap();
+        restorer.hole(SIZE - (1 << 20) - 4).unwrap();
+        restorer.finish().unwrap();
+        let found = fs::metadata(folder.path().join("sparse")).unwrap();
+        assert_eq!(found.len(), SIZE);
+        assert!(found.blocks() * 512 < 1 << 20, "{} blocks", found.blocks());
+        assert_eq!(found.mtime(), WRITTEN as i64);
+    }
+
+    #[test]
+    fn what_lies_in_another_directory_is_left_to_that_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut restorer = Restorer::open(folder.path(), vec!["data".to_string()]).unwrap();
+        file(&mut restorer, "data/new", "not here");
+        restorer.change("data", &Change::Removed).unwrap();
+        file(&mut restorer, "database", "here");
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].file_name(), "database");
     }
 }

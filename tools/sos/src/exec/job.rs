@@ -122,8 +122,8 @@ impl Job {
     /// # Errors
     /// When it cannot be read or is too large.
     pub fn add_directory(&mut self, directory: &SharedDirectory) -> Result<()> {
-        let number = self.directories.len();
-        let shared = files_in::add(directory, number, &mut self.spec, &mut self.blobs)?;
+        let others = &self.directories;
+        let shared = files_in::add(directory, others, &mut self.spec, &mut self.blobs)?;
         self.directories.push(shared);
         Ok(())
     }

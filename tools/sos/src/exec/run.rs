@@ -15,6 +15,7 @@ use sos_core::operator::{
 };
 
 use super::client::{Client, Event};
+use super::files_in::below;
 use super::files_out::Restorer;
 use super::job::Job;
 use crate::process::say;
@@ -106,7 +107,12 @@ pub fn run(
         return Ok(outcome);
     }
     for shared in &job.directories {
-        course.fetch(&shared.inside, &mut Restorer::open(&shared.host)?)?;
+        let others = job.directories.iter().filter_map(|other| {
+            let path = below(&shared.inside, &other.inside)?;
+            (!path.is_empty()).then(|| path.to_string())
+        });
+        let mut restorer = Restorer::open(&shared.host, others.collect())?;
+        course.fetch(&shared.inside, &mut restorer)?;
     }
     Ok(outcome)
 }
@@ -315,6 +321,7 @@ impl Course<'_> {
             match operator::decode(&body)? {
                 ToOperator::Change { path, change, .. } => restorer.change(path, &change)?,
                 ToOperator::ChangeData { data, .. } => restorer.data(data.0)?,
+                ToOperator::ChangeHole { bytes, .. } => restorer.hole(bytes)?,
                 ToOperator::Done { .. } => return restorer.finish(),
                 // The program removed it: nothing is taken from the host.
                 ToOperator::Refused {

@@ -80,9 +80,12 @@ fn data_is_found_behind_holes() {
     let file = files.lookup(ROOT, b"large", Follow::Follow).unwrap();
     files.write_at(file, 100_000, b"x", 2).unwrap();
     files.set_size(file, 1 << 30, 2).unwrap();
-    assert_eq!(files.data_from(file, 5), Ok(Some(5)));
-    assert_eq!(files.data_from(file, 13_000), Ok(Some(98_304)));
-    assert_eq!(files.data_from(file, 200_000), Ok(None));
+    let runs = |offset, most| files.data_from(file, offset, most).unwrap();
+    assert_eq!(runs(5, 100), Some((5, 100)));
+    assert_eq!(runs(5, 1 << 20), Some((5, LARGE.len() as u64 - 5)));
+    assert_eq!(runs(13_000, 1 << 20), Some((98_304, 4096)));
+    assert_eq!(runs(98_400, 1 << 20), Some((98_400, 4000)));
+    assert_eq!(runs(200_000, 1 << 20), None);
 }
 
 #[test]

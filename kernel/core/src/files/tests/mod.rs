@@ -72,3 +72,16 @@ fn rename(files: &mut FileSystem, from: &str, to: &str) -> Result<(), FileError>
 fn open(files: &mut FileSystem, path: &str, options: OpenOptions) -> Result<InodeId, FileError> {
     files.open(ROOT, path.as_bytes(), options, 3)
 }
+
+/// All differences from the image.
+fn all_changes(files: &FileSystem, directory: &str) -> alloc::vec::Vec<Change> {
+    let mut walk = files.changes(directory).unwrap();
+    let mut found = alloc::vec::Vec::new();
+    loop {
+        match walk.step(files) {
+            ChangeStep::Change(change) => found.push(change),
+            ChangeStep::Same => {}
+            ChangeStep::End => return found,
+        }
+    }
+}

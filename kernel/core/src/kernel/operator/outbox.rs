@@ -27,6 +27,13 @@ impl Outbox {
         debug_assert!(appended.is_ok(), "{appended:?}");
     }
 
+    /// What waits to be sent, which is thereby sent.
+    #[cfg(test)]
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        let bytes = core::mem::take(&mut self.bytes);
+        bytes[core::mem::take(&mut self.sent)..].to_vec()
+    }
+
     /// Sends what the machine takes.
     pub fn flush(&mut self, machine: &mut dyn Machine) {
         if self.sent < self.bytes.len() {

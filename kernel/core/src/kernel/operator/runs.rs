@@ -1,6 +1,6 @@
 //! Instances that an operator launched: their streams, their end, and what they leave.
 
-use super::fetch::Fetch;
+use super::fetch::{Fetch, Sent};
 use super::{Kernel, Session, unexpected};
 use crate::files::FileSystem;
 use crate::host::{OutputStream, Streams, StreamsTo};
@@ -351,13 +351,17 @@ impl Kernel {
         let Some(fetch) = &mut run.fetch else {
             return;
         };
-        let finished = match self.files_of(run.key) {
+        let sent = match self.files_of(run.key) {
             Some(files) => fetch.send(files, request, &mut session.out),
-            None => true,
+            None => Sent::All,
         };
-        if finished {
-            run.fetch = None;
-            session.done(request);
+        match sent {
+            Sent::All => {
+                run.fetch = None;
+                session.done(request);
+            }
+            Sent::Turn => session.unfinished = true,
+            Sent::Room => {}
         }
     }
 
