@@ -304,3 +304,31 @@ fn ctrl_c_ends_the_program() {
     assert!(killed.unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
+
+#[test]
+fn options_that_cannot_be_are_the_tools_own_failure() {
+    let program = Program::new(r#"(func (export "_start"))"#);
+    let output = program.run(&["--listen", "127.0.0.1:0"], &[], b"");
+    assert_eq!(output.status.code(), Some(125));
+    let text = error_text(&output);
+    assert!(
+        text.contains("--hosted") && text.contains("no network"),
+        "{text}"
+    );
+    let output = program.run(&["--no-such-option"], &[], b"");
+    assert_eq!(output.status.code(), Some(125));
+    assert!(error_text(&output).contains("--no-such-option"));
+    let kept = Command::new(env!("CARGO_BIN_EXE_sos"))
+        .args(["exec", "--keep", "--listen", "127.0.0.1:0"])
+        .arg(&program.file)
+        .output()
+        .unwrap();
+    assert_eq!(kept.status.code(), Some(125));
+    let text = error_text(&kept);
+    assert!(
+        text.contains("--keep") && text.contains("of its own"),
+        "{text}"
+    );
+    let help = exec(&["--help"], b"");
+    assert_eq!(help.status.code(), Some(0));
+}

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use sos::build::{self, Haste};
+
 const HELLO: &str = r#"(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -61,4 +63,62 @@ fn a_node_that_stays_runs_one_program_after_another() {
     let output = exec(folder.path(), &["--stop=test"]);
     assert!(text(&output.stderr).contains("node test ended"));
     assert_eq!(exec(folder.path(), &["--list"]).stdout, b"");
+}
+
+#[test]
+fn programs_that_come_at_once_have_their_turns_on_a_node_that_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (hello, spin) = (
+        folder.path().join("hello.wat"),
+        folder.path().join("spin.wat"),
+    );
+    fs::write(&hello, HELLO).unwrap();
+    fs::write(&spin, SPIN).unwrap();
+    let file = hello.to_str().unwrap();
+    let options = ["--keep=turns", "--timeout", "3", spin.to_str().unwrap()];
+    std::thread::scope(|scope| {
+        // All of them find no node, and one of them boots it.
+        let runs = [(); 3].map(|()| scope.spawn(|| exec(folder.path(), &["--keep=turns", file])));
+        for run in runs {
+            let output = run.join().unwrap();
+            assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
+            assert_eq!(output.stdout, b"hello\n");
+        }
+        // Who waits for long is told why.
+        let first = scope.spawn(|| exec(folder.path(), &options));
+        let second = scope.spawn(|| exec(folder.path(), &options));
+        let outputs = [first, second].map(|run| run.join().unwrap());
+        let told = |output: &&Output| text(&output.stderr).contains("another program");
+        assert!(
+            outputs
+                .iter()
+                .all(|output| output.status.code() == Some(124))
+        );
+        assert_eq!(outputs.iter().filter(told).count(), 1, "{outputs:?}");
+    });
+    exec(folder.path(), &["--stop=turns"]);
+}
+
+#[test]
+fn a_database_is_made_on_a_machine_and_comes_back() {
+    let module = build::wasi_programs(&["sqlite"], Haste::Test).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let shared = folder.path().join("data");
+    fs::create_dir(&shared).unwrap();
+    let directory = format!("{}::/data", shared.display());
+    let file = module[0].to_str().unwrap();
+    let options = ["--timeout", "120", "--dir", &directory, file];
+    let output = exec(
+        folder.path(),
+        &[&options[..], &["/data/orders.db", "300"]].concat(),
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    assert!(
+        printed.contains("300 purchases") && printed.contains("integrity ok"),
+        "{printed}"
+    );
+    let database = fs::read(shared.join("orders.db")).unwrap();
+    assert!(database.starts_with(b"SQLite format 3\0"));
+    assert_eq!(fs::read_dir(&shared).unwrap().count(), 1);
 }

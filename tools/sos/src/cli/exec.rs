@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::exec::keep::KeptNode;
@@ -18,7 +18,7 @@ use crate::process::say;
 /// What a user of `timeout` and `env` knows: the time was up; the tool failed; the program cannot be
 /// run; it is not there.
 const TIMED_OUT: u8 = 124;
-const OWN_FAILURE: u8 = 125;
+pub(super) const OWN_FAILURE: u8 = 125;
 const NOT_RUNNABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 /// What a shell reports of a program that a signal ended: 128 and the signal's number.
@@ -70,7 +70,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME=FILE")]
     library: Vec<String>,
     /// Let the program find a listening socket open, which this host reaches at ADDRESS; port 0 is any
-    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["keep", "hosted"])]
+    #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
     /// Run it on a node that stays for the next programs, booted if it does not run yet
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true,
@@ -142,6 +142,7 @@ fn manage(arguments: &Arguments) -> Result<u8> {
 
 /// Adds to a program what it is given.
 fn complete(arguments: &Arguments, mut job: Job) -> Result<(Job, Feed)> {
+    refuse_listeners_without_network(arguments)?;
     for text in &arguments.env {
         job.add_variable(text)?;
     }
@@ -165,6 +166,22 @@ fn complete(arguments: &Arguments, mut job: Job) -> Result<(Job, Feed)> {
         None => Feed::Own,
     };
     Ok((job, feed))
+}
+
+/// Only a machine that is booted for the program has a LAN that leads to it.
+fn refuse_listeners_without_network(arguments: &Arguments) -> Result<()> {
+    let why = if arguments.keep.is_some() {
+        "a node that stays (--keep) was booted without a network"
+    } else if arguments.hosted {
+        "a hosted node (--hosted) has no network"
+    } else {
+        return Ok(());
+    };
+    ensure!(
+        arguments.listen.is_empty(),
+        "--listen: {why}: leave that option out, and the program gets a machine of its own whose LAN leads to it"
+    );
+    Ok(())
 }
 
 fn execute(arguments: &Arguments, job: &Job, feed: Feed, signals: Signals) -> Result<Outcome> {

@@ -67,7 +67,11 @@ enum Verb {
 
 /// Runs the tool with the arguments of this process.
 pub fn main() -> ExitCode {
-    let result = match Arguments::parse().verb {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
+    let result = match arguments.verb {
         None => run::run(&run::Arguments::demo()),
         Some(Verb::Run(arguments)) => run::run(&arguments),
         Some(Verb::Exec(arguments)) => Ok(exec::run(&arguments)),
@@ -81,6 +85,21 @@ pub fn main() -> ExitCode {
     result.unwrap_or_else(|error| {
         say(format!("error: {error:#}"));
         ExitCode::FAILURE
+    })
+}
+
+/// Says what is wrong with the command line, or the help that was asked for.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // Where it cannot be said there is nobody to be told so.
+    let _ = error.print();
+    // The status of `exec` is a program's; its own failures are told apart.
+    let is_exec = std::env::args_os()
+        .nth(1)
+        .is_some_and(|verb| verb == "exec");
+    ExitCode::from(match error.exit_code() {
+        0 => 0,
+        _ if is_exec => exec::OWN_FAILURE,
+        status => status as u8,
     })
 }
 

@@ -84,15 +84,12 @@ impl KeptNode {
     /// # Errors
     /// When it does not come up or does not answer.
     pub fn connect(&self, wants: Wants) -> Result<Client> {
-        let stream = match UnixStream::connect(self.socket()) {
-            Ok(stream) => stream,
-            Err(_) => self.boot(wants)?,
+        let (stream, early, why) = match UnixStream::connect(self.socket()) {
+            Ok(stream) => (stream, TURN_EARLY, "it runs another program or boots"),
+            Err(_) => (self.boot(wants)?, EARLY, "it boots"),
         };
-        Client::open(stream, TURN_PATIENCE, TURN_EARLY, || {
-            say(format!(
-                "waiting for node {} (it boots or is busy)",
-                self.name
-            ));
+        Client::open(stream, TURN_PATIENCE, early, || {
+            say(format!("waiting for node {}: {why}", self.name));
         })
         .with_context(|| {
             let name = &self.name;
