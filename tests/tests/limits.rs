@@ -164,14 +164,20 @@ fn a_limit_that_is_reached_is_told_once() {
         (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
         (import "sos" "tcp_listen" (func $listen (param i32 i32) (result i32)))
         (import "sos" "sleep" (func $sleep (param i64) (result i32)))
+        (import "wasi_snapshot_preview1" "path_open"
+            (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
         (memory (export "memory") 1) (table 1 funcref)
         (data (i32.const 16) "\04\00\01\00")
+        (data (i32.const 32) "file ")
         (func (export "_start") (local $count i32)
             (loop $again
                 (drop (memory.grow (i32.const 100)))
                 (drop (table.grow (ref.null func) (i32.const 100)))
                 (i32.store8 (i32.const 18) (local.get $count))
                 (drop (call $listen (i32.const 16) (i32.const 1)))
+                (i32.store8 (i32.const 36) (i32.add (i32.const 48) (local.get $count)))
+                (drop (call $open (i32.const 3) (i32.const 0) (i32.const 32) (i32.const 5)
+                    (i32.const 1) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 40)))
                 (drop (call $log (i32.const 2) (i32.const 16) (i32.const 1000)))
                 (drop (call $sleep (i64.const 1000000)))
                 (br_if $again (i32.lt_u
@@ -184,6 +190,7 @@ fn a_limit_that_is_reached_is_told_once() {
             spec.limits.table_elements = 50;
             spec.limits.sockets = 3;
             spec.limits.log_bytes = 4096;
+            spec.limits.files = 5;
         });
     let mut cluster = Cluster::new(1);
     cluster.boot("node1", image.build());
@@ -194,8 +201,9 @@ fn a_limit_that_is_reached_is_told_once() {
         "tables: growing was refused; raise `tables`",
         "sockets: another one was refused; raise `sockets`",
         "log: old lines were dropped; raise `log`",
+        "files: a write was refused; raise `file_bytes` or `files`",
     ] {
         assert_eq!(events.matches(words).count(), 1, "{words}: {events}");
     }
-    assert_eq!(events.matches("limit-reached").count(), 4, "{events}");
+    assert_eq!(events.matches("limit-reached").count(), 5, "{events}");
 }

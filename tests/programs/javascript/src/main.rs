@@ -23,7 +23,9 @@ fn main() -> ExitCode {
     match run(&script) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("javascript: {error}");
+            // Behind the first line stand the calls that led to it.
+            let error = error.to_string();
+            eprintln!("javascript: {}", error.lines().next().unwrap_or_default());
             ExitCode::FAILURE
         }
     }
