@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use sos_core::conformance::{self, Bundle};
 use sos_core::machine::{GuestMemory, ReserveError};
 
+use crate::cpu::clock;
 use crate::log;
 use crate::mem::guest;
 
@@ -18,6 +19,7 @@ pub fn run(bundle: &[u8]) {
             return;
         }
     };
+    let began_ns = clock::now_ns();
     let environment = bundle.environment();
     let (mut files, mut whole, mut passed) = (0, 0, 0);
     for script in &mut bundle {
@@ -47,5 +49,8 @@ pub fn run(bundle: &[u8]) {
             ),
         }
     }
-    log!("spec: finished: {whole} of {files} files whole, {passed} commands passed");
+    let elapsed_ms = (clock::now_ns() - began_ns) / 1_000_000;
+    log!(
+        "spec: finished: {whole} of {files} files whole, {passed} commands passed in {elapsed_ms} ms"
+    );
 }

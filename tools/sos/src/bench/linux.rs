@@ -51,11 +51,19 @@ impl Linux {
     /// Boots for work without a network, with these files at the root, and returns the lines that
     /// the peer has said once the machine has ended.
     pub fn work(kit: &Kit, files: &[(&str, &Path)], words: &str) -> Result<Vec<String>> {
+        Linux::work_for(kit, files, words, WORK_TIMEOUT)
+    }
+
+    /// As [`Linux::work`], for work that may take this long.
+    pub fn work_for(
+        kit: &Kit,
+        files: &[(&str, &Path)],
+        words: &str,
+        timeout: Duration,
+    ) -> Result<Vec<String>> {
         let initramfs = kit.initramfs(Program::Compute, files)?;
-        let node = builder(kit, &initramfs, words)
-            .watchdog(WORK_TIMEOUT)
-            .spawn()?;
-        let end = node.wait(WORK_TIMEOUT)?;
+        let node = builder(kit, &initramfs, words).watchdog(timeout).spawn()?;
+        let end = node.wait(timeout)?;
         let transcript = node.console().transcript();
         let said: Vec<String> = transcript
             .lines()

@@ -84,6 +84,11 @@ impl Kit {
         })
     }
 
+    /// Another of the peer's programs.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     /// Writes an initramfs with `program` as its init and these further files at its root.
     pub fn initramfs(&self, program: Program, files: &[(&str, &Path)]) -> Result<PathBuf> {
         let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));

@@ -19,6 +19,7 @@ mod sos_node;
 mod sqlite;
 mod statistics;
 mod stream_load;
+mod suite;
 mod system;
 mod vmlinux;
 
@@ -160,6 +161,7 @@ fn kernels_of(chosen: &[&Row]) -> Vec<Kernel> {
 struct Expected {
     kernels: Vec<Outcome>,
     sqlite: Vec<String>,
+    suite: String,
 }
 
 /// One turn of the peer.
@@ -187,6 +189,13 @@ fn measure_peer(kit: &linux_kit::Kit, chosen: &[&Row], samples: &mut Samples) ->
     if !names_of(chosen, Setting::Program).is_empty() {
         say(format!("bench: {} runs SQLite in wasmi", kit.name));
         expected.sqlite = sqlite::on_linux(kit, samples)?;
+    }
+    if !names_of(chosen, Setting::Suite).is_empty() {
+        say(format!(
+            "bench: {} runs the specification's suite",
+            kit.name
+        ));
+        expected.suite = suite::on_linux(kit, samples)?;
     }
     Ok(expected)
 }
@@ -229,6 +238,10 @@ fn measure_sos(
             expected.sqlite
         );
         samples.add(sqlite::ROW, run.elapsed.as_secs_f64() * 1e3);
+    }
+    if !names_of(chosen, Setting::Suite).is_empty() {
+        say("bench: SOS runs the specification's suite");
+        suite::on_sos(kit, &expected.suite, samples)?;
     }
     let wanted = names_of(chosen, Setting::Exec);
     if !wanted.is_empty() {

@@ -15,6 +15,8 @@ pub enum Setting {
     Start,
     /// A machine that runs a WASI program once.
     Program,
+    /// A machine that runs the WebAssembly specification's suite and nothing else.
+    Suite,
     /// Machines that programs are run on by `exec`.
     Exec,
 }
@@ -68,9 +70,9 @@ const SPINNER_FACTOR: f64 = 3.0;
 /// A program on a node that stays may take so long from command to exit.
 const KEPT_MS: f64 = 30.0;
 
-const ROWS: [Row; 18] = {
+const ROWS: [Row; 19] = {
     use Better::{Higher, Lower};
-    use Setting::{Compute, Exec, Program, Services, Spinner, Start};
+    use Setting::{Compute, Exec, Program, Services, Spinner, Start, Suite};
     [
         row(
             "boot_http",
@@ -169,6 +171,13 @@ const ROWS: [Row; 18] = {
             Lower,
             Program,
             "SQLite as a WASI program, against wasmi's command line",
+        ),
+        row(
+            "spec_suite_s",
+            "s",
+            Lower,
+            Suite,
+            "the WebAssembly specification's suite in the kernel, against a process",
         ),
         Row {
             peer: Peer::Target(KEPT_MS),

@@ -10,6 +10,7 @@ use super::compute::{Kernel, Outcome, STARTED_GUEST, STARTS};
 use super::services::Machine;
 use super::sqlite;
 use super::statistics::median;
+use super::suite;
 use super::system::{self, Services};
 use crate::lan::Lan;
 use crate::qemu::Node;
@@ -203,6 +204,18 @@ pub fn sqlite(kit: &Kit) -> Result<SqliteRun> {
         elapsed,
         findings: findings.into_iter().map(str::to_owned).collect(),
     })
+}
+
+/// Runs the specification's suite inside the kernel.
+pub fn suite(kit: &Kit) -> Result<suite::Verdict> {
+    let node = system::machine(&kit.kernel, &suite::bundle()?)
+        .name("SOS")
+        .append("test=spec")
+        .watchdog(suite::TIMEOUT)
+        .spawn()?;
+    node.console().expect(suite::FINISHED, suite::TIMEOUT)?;
+    let line = node.console().expect("\n", ANSWER_TIMEOUT)?;
+    suite::Verdict::read(&line).with_context(|| format!("read `{}`", line.trim()))
 }
 
 /// Starts an instance again and again; milliseconds from `start` to its first instruction.
