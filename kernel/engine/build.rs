@@ -1,11 +1,13 @@
 //! Assembles the crate: wasmi's published source, our edits applied, in `OUT_DIR`.
 //!
 //! `locate` finds the source that Cargo downloaded for the build dependency `wasmi`, `edits`
-//! lists what is changed and why. The build stops when an anchor of an edit does not occur
+//! and `frame_edits` list what is changed and why. The build stops when an anchor of an edit does not occur
 //! exactly once, so that no edit is lost silently when wasmi is updated.
 
 #[path = "build/edits.rs"]
 mod edits;
+#[path = "build/frame_edits.rs"]
+mod frame_edits;
 #[path = "build/locate.rs"]
 mod locate;
 
@@ -31,7 +33,7 @@ fn main() {
         fs::remove_dir_all(&target).expect("remove the previous assembly");
     }
     copy_folder(&source.join("src"), &target.join("src"));
-    for edit in edits::EDITS {
+    for edit in edits::EDITS.iter().chain(frame_edits::EDITS) {
         apply(&target, edit);
     }
     emit_configuration();

@@ -4,7 +4,7 @@
 //!
 //! wasmi's source is not in this repository. It is a *build dependency*, so that Cargo downloads
 //! and verifies it; `build.rs` copies it to `OUT_DIR`, applies the edits that `build/edits.rs`
-//! lists with their reasons, and this file includes the result at the root of the crate. wasmi's
+//! and `build/frame_edits.rs` list with their reasons, and this file includes the result at the root of the crate. wasmi's
 //! own dependencies are ours, with the features that `build.rs` names. An edit whose anchor is
 //! not there exactly once stops the build. Our additions are ordinary files beside this one:
 //!
@@ -12,6 +12,7 @@
 //! - `linear_memory`: takes the place of wasmi's memory type: no fill, no move, no copy;
 //! - `additions`: instantiation without effects ([`Store::instantiate`]), host functions over raw
 //!   cells ([`Func::from_cells`]), and what a store's memories hold;
+//! - [`frames`]: a suspended call as plain data, and back;
 //! - [`state`]: globals, tables, sizes and dropped segments as plain data, and back;
 //! - `trace`, `names`: the calls that a program is inside of ([`CallTrace`]), by name;
 //! - `translation`: a module translated in bounded steps ([`Translation`]).
@@ -69,6 +70,9 @@ include!(concat!(env!("OUT_DIR"), "/wasmi/src/lib.rs"));
 #[warn(missing_docs, unused, clippy::all)]
 #[deny(clippy::undocumented_unsafe_blocks)]
 mod additions;
+#[warn(missing_docs, unused, clippy::all)]
+#[deny(clippy::undocumented_unsafe_blocks)]
+pub mod frames;
 #[warn(missing_docs, unused, clippy::all)]
 #[deny(clippy::undocumented_unsafe_blocks)]
 mod guest_memory;

@@ -292,13 +292,16 @@ fn over() -> Error {
 }
 
 impl Module {
-    /// Bytes that the translated code takes, and the module's data with it.
+    /// Bytes that the translated code with its frame maps takes, and the module's data with it.
     pub fn translated_bytes(&self) -> usize {
         let features = self.engine().config().wasm_features();
         let code = self.internal_funcs().map(|(_, function)| {
             let entry = self.engine().resolve_func(function);
             let code = entry.and_then(|entry| entry.get_or_compile(None, &features).ok());
-            size_of::<crate::engine::FuncEntry>() + code.map_or(0, |code| code.ops().len())
+            let map = entry.and_then(|entry| entry.translated());
+            size_of::<crate::engine::FuncEntry>()
+                + code.map_or(0, |code| code.ops().len())
+                + map.map_or(0, |translated| translated.map.heap_bytes())
         });
         code.sum::<usize>() + self.data_bytes()
     }

@@ -3,6 +3,7 @@
 
 use super::{FunctionRef, Member, Problem, Value};
 use crate::core::{RawRef, RawVal};
+use crate::engine::Inst;
 use crate::store::StoreInner;
 use crate::{ExternRef, Func, Instance, Nullable, Store, V128, ValType};
 use alloc::collections::BTreeMap;
@@ -62,6 +63,16 @@ impl References {
     pub fn function<T>(&self, store: &Store<T>, name: FunctionRef) -> Option<Func> {
         let member = self.members.get(name.module as usize)?;
         function(&store.inner, member, name.function)
+    }
+
+    /// The place of the module that `instance` is made of.
+    pub(crate) fn place_of(&self, store: &StoreInner, instance: Inst) -> Option<u32> {
+        let is_it = |member: &Functions| {
+            let entity = member.instance.map(|it| store.resolve_instance(&it));
+            entity.is_some_and(|entity| Inst::from(entity) == instance)
+        };
+        let place = self.members.iter().position(is_it)?;
+        u32::try_from(place).ok()
     }
 
     /// The raw bits of `value` of type `value_type` as data.

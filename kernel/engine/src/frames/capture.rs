@@ -1,0 +1,226 @@
+//! From a suspended call to its call stack. Reads only; takes what the frames hold, and no longer.
+
+use super::map::{Head, Operand, Place, Safepoint};
+use super::{CallStack, CaptureError, Frame};
+use crate::core::RawVal;
+use crate::engine::{Inst, Stack};
+use crate::state::{FunctionRef, References, Value};
+use crate::store::StoreInner;
+use crate::{Engine, Func, ResumableCallHostTrap, ResumableCallOutOfFuel, Store, V128, ValType};
+use alloc::vec::Vec;
+
+impl ResumableCallOutOfFuel {
+    /// What the program is in the midst of.
+    ///
+    /// # Errors
+    /// [`CaptureError::BetweenSafepoints`] when it has to go on a little first; the others name
+    /// what is missing in `references`.
+    pub fn capture<T>(
+        &self,
+        store: &Store<T>,
+        references: &References,
+    ) -> Result<CallStack, CaptureError> {
+        let capture = Capture::new(store, references, self.stack());
+        let pause = Innermost::Pause {
+            required_fuel: self.required_fuel(),
+        };
+        capture.call_stack(self.root(), pause)
+    }
+}
+
+impl ResumableCallHostTrap {
+    /// What the program is in the midst of; the arguments of the host call are the caller's to keep.
+    ///
+    /// # Errors
+    /// They name what is missing in `references`.
+    pub fn capture<T>(
+        &self,
+        store: &Store<T>,
+        references: &References,
+    ) -> Result<CallStack, CaptureError> {
+        let capture = Capture::new(store, references, self.stack());
+        capture.call_stack(self.root(), Innermost::HostCall(self.host_func()))
+    }
+}
+
+/// What the innermost frame is at.
+#[derive(Clone, Copy)]
+enum Innermost {
+    Pause { required_fuel: u64 },
+    HostCall(Func),
+}
+
+struct Capture<'a> {
+    engine: &'a Engine,
+    store: &'a StoreInner,
+    references: &'a References,
+    stack: &'a Stack,
+}
+
+/// One call as the stack has it.
+struct Call {
+    address: usize,
+    start: usize,
+    module: u32,
+}
+
+impl<'a> Capture<'a> {
+    fn new<T>(store: &'a Store<T>, references: &'a References, stack: &'a Stack) -> Capture<'a> {
+        Capture {
+            engine: store.engine(),
+            store: &store.inner,
+            references,
+            stack,
+        }
+    }
+
+    fn call_stack(&self, root: Func, innermost: Innermost) -> Result<CallStack, CaptureError> {
+        let name = |function: Func| {
+            let handle = function.unwrap_raw(self.store);
+            let name = handle.and_then(|handle| self.references.name(self.store, handle).ok());
+            name.flatten().ok_or(CaptureError::OtherFunction)
+        };
+        let calls = self.calls()?;
+        let last = calls.len().checked_sub(1);
+        let mut frames = Vec::with_capacity(calls.len());
+        for (index, call) in calls.iter().enumerate() {
+            let pause = match innermost {
+                Innermost::Pause { required_fuel } if Some(index) == last => Some(required_fuel),
+                _ => None,
+            };
+            frames.push(self.frame(index, call, pause)?);
+        }
+        Ok(CallStack {
+            root: name(root)?,
+            frames,
+            host_call: match innermost {
+                Innermost::Pause { .. } => None,
+                Innermost::HostCall(function) => Some(name(function)?),
+            },
+        })
+    }
+
+    /// All calls, outermost first, with the module that each runs in: the stack tells the innermost,
+    /// and where it changes.
+    fn calls(&self) -> Result<Vec<Call>, CaptureError> {
+        let mut calls: Vec<Call> = Vec::new();
+        let mut returns: Vec<Option<Inst>> = Vec::new();
+        for (address, start, instance) in self.stack.suspended_calls() {
+            calls.push(Call {
+                address,
+                start,
+                module: 0,
+            });
+            returns.push(instance);
+        }
+        let mut running = self.stack.running_instance();
+        let mut place = None;
+        for (frame, (call, returns)) in calls.iter_mut().zip(returns).enumerate().rev() {
+            let other = CaptureError::OtherInstance { frame };
+            let module = match place {
+                Some(module) => module,
+                None => {
+                    let instance = running.ok_or(other)?;
+                    let found = self.references.place_of(self.store, instance);
+                    found.ok_or(other)?
+                }
+            };
+            call.module = module;
+            place = Some(module);
+            if returns.is_some() {
+                (running, place) = (returns, None);
+            }
+        }
+        Ok(calls)
+    }
+
+    /// The frame of `call`; `pause` is the fuel that it wants when it is out of fuel itself.
+    fn frame(&self, frame: usize, call: &Call, pause: Option<u64>) -> Result<Frame, CaptureError> {
+        let none = CaptureError::NoSafepoint { frame };
+        let entry = self.engine.function_at(call.address);
+        let translated = entry.and_then(|entry| entry.translated()).ok_or(none)?;
+        let head = translated.map.head().ok_or(none)?;
+        let offset = call.address - translated.code.as_ptr().addr();
+        let safepoint = match pause {
+            None => translated.map.call_at(&head, offset).ok_or(none)?,
+            Some(required_fuel) => {
+                let between = CaptureError::BetweenSafepoints { required_fuel };
+                translated.map.pause_at(&head, offset).ok_or(between)?
+            }
+        };
+        Ok(Frame {
+            function: FunctionRef {
+                module: call.module,
+                function: head.function,
+            },
+            operator: safepoint.operator,
+            at: safepoint.at,
+            locals: self.locals(frame, call, &head)?,
+            operands: self.operands(frame, call, &head, &safepoint)?,
+        })
+    }
+
+    fn locals(
+        &self,
+        frame: usize,
+        call: &Call,
+        head: &Head<'_>,
+    ) -> Result<Vec<Value>, CaptureError> {
+        let mut locals = Vec::with_capacity(head.local_count());
+        for (value_type, cell) in head.each_local() {
+            let raw = self.cells(call.start + cell, value_type);
+            locals.push(self.value(frame, value_type, raw)?);
+        }
+        Ok(locals)
+    }
+
+    fn operands(
+        &self,
+        frame: usize,
+        call: &Call,
+        head: &Head<'_>,
+        safepoint: &Safepoint,
+    ) -> Result<Vec<Value>, CaptureError> {
+        let mut cell = head.local_cells();
+        let mut operands = Vec::with_capacity(safepoint.operands.len());
+        for operand in &safepoint.operands {
+            let value_type = operand.value_type;
+            let raw = match operand.place {
+                Place::Cells => self.cells(call.start + cell, value_type),
+                Place::Local(index) => head
+                    .cell_of_local(index)
+                    .and_then(|cell| self.cells(call.start + cell, value_type)),
+                Place::Constant(bits) => Some(bits),
+                Place::Register => self.register(operand),
+            };
+            operands.push(self.value(frame, value_type, raw)?);
+            cell += super::map::cells_of(value_type);
+        }
+        Ok(operands)
+    }
+
+    fn value(
+        &self,
+        frame: usize,
+        value_type: ValType,
+        raw: Option<u128>,
+    ) -> Result<Value, CaptureError> {
+        let raw = raw.ok_or(CaptureError::NoSafepoint { frame })?;
+        let raw = RawVal::from(V128::from(raw));
+        let value = self.references.capture(self.store, value_type, raw);
+        value.map_err(|_| CaptureError::OtherReference { frame })
+    }
+
+    fn cells(&self, index: usize, value_type: ValType) -> Option<u128> {
+        let low = self.stack.cell(index)?.into();
+        match value_type {
+            ValType::V128 => Some(low | u128::from(self.stack.cell(index + 1)?) << 64),
+            _ => Some(low),
+        }
+    }
+
+    fn register(&self, operand: &Operand) -> Option<u128> {
+        let register = super::map::register_of(operand.value_type)?;
+        Some(self.stack.register_bits()[register].into())
+    }
+}

@@ -1,0 +1,52 @@
+//! Which function of an engine a code address lies in.
+//!
+//! The index is made at the first capture and again when an address is not in it: functions are
+//! only ever added to an engine, and their code never moves.
+
+use alloc::vec::Vec;
+use spin::RwLock;
+
+/// The code of all functions, in the order of addresses.
+#[derive(Debug, Default)]
+pub(crate) struct FrameIndex {
+    codes: RwLock<Vec<Code>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Code {
+    start: usize,
+    end: usize,
+    function: u32,
+}
+
+impl FrameIndex {
+    /// The number of the function that `address` lies in; `all` gives every function's code.
+    pub(crate) fn find<'a, All: Iterator<Item = (u32, &'a [u8])>>(
+        &self,
+        address: usize,
+        all: impl FnOnce() -> All,
+    ) -> Option<u32> {
+        let found = search(&self.codes.read(), address);
+        if found.is_some() {
+            return found;
+        }
+        let mut codes: Vec<Code> = all()
+            .map(|(function, code)| Code {
+                start: code.as_ptr().addr(),
+                end: code.as_ptr().addr() + code.len(),
+                function,
+            })
+            .collect();
+        codes.sort_unstable_by_key(|code| code.start);
+        let found = search(&codes, address);
+        *self.codes.write() = codes;
+        found
+    }
+}
+
+/// An address just behind a function's code is not of the function: no call returns there.
+fn search(codes: &[Code], address: usize) -> Option<u32> {
+    let after = codes.partition_point(|code| code.start <= address);
+    let code = codes.get(after.checked_sub(1)?)?;
+    (address < code.end).then_some(code.function)
+}

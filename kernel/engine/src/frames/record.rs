@@ -1,0 +1,191 @@
+//! Writes a function's frame map while it is translated.
+//!
+//! What it costs is linear in the function: only operands that changed since the record before are
+//! written, and a restart repeats all of them only after as many bytes as that takes. A hostile
+//! function could still move many operands at many calls; the map then leaves safepoints out
+//! rather than outgrow the code, and such a call cannot be captured there.
+
+use super::encoding::{push_number, push_operand, type_byte};
+use super::map::{
+    CODE_UNIT, FrameMap, HAS_OPERANDS, HAS_TAIL_CALLS, Operand, REGISTER_BITS, Restart,
+};
+use crate::ValType;
+use alloc::vec::Vec;
+
+/// A restart comes after at least so many bytes.
+const RESTART_BYTES: usize = 256;
+/// Bytes that every map may have, whatever the code.
+const FREE_BYTES: usize = 16 * 1024;
+/// Bytes that a map may have beyond that for each byte of code. Usual are 0.1.
+const BYTES_PER_CODE_BYTE: usize = 1;
+
+/// What kind of record is written, with what belongs to it. The numbers are those of the format.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind<'a> {
+    Entry,
+    Loop,
+    Then,
+    Else,
+    MissingElse,
+    Again,
+    CallFunction(u32),
+    CallWithResults(&'a [ValType]),
+}
+
+/// A safepoint as the translator sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Point<'a> {
+    pub(crate) kind: Kind<'a>,
+    /// Where execution goes on, relative to the function's code.
+    pub(crate) offset: usize,
+    /// The locals that the integer, `f32` and `f64` registers mirror.
+    pub(crate) registers: [Option<u32>; 3],
+    /// How many operands there are.
+    pub(crate) height: usize,
+    /// How many of them are as they were at the record before.
+    pub(crate) kept: usize,
+}
+
+/// The frame map of the function that is being translated.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    bytes: Vec<u8>,
+    restarts: Vec<Restart>,
+    /// Where the flags are in `bytes`.
+    flags_position: usize,
+    /// Operators begun.
+    operators: u32,
+    /// Of the record before, in units of code.
+    last_offset: u32,
+    last_operator: u32,
+    /// Where the last restart's record begins and ends.
+    restarted: usize,
+    restart_end: usize,
+}
+
+impl Recorder {
+    /// Begins with the locals; operators are counted from here.
+    pub(crate) fn begin(&mut self, function: u32, locals: impl Iterator<Item = ValType>) {
+        push_number(&mut self.bytes, function);
+        self.flags_position = self.bytes.len();
+        self.bytes.push(0);
+        let mut runs: Vec<(ValType, u32)> = Vec::new();
+        for value_type in locals {
+            match runs.last_mut() {
+                Some((last, count)) if *last == value_type => *count += 1,
+                _ => runs.push((value_type, 1)),
+            }
+        }
+        push_number(&mut self.bytes, runs.len() as u32);
+        for (value_type, count) in runs {
+            self.bytes.push(type_byte(value_type));
+            push_number(&mut self.bytes, count);
+        }
+        self.operators = 0;
+        self.restarted = self.bytes.len();
+        self.restart_end = self.bytes.len();
+    }
+
+    /// An operator begins.
+    pub(crate) fn count_operator(&mut self) {
+        self.operators += 1;
+    }
+
+    /// The function calls another in place of itself.
+    pub(crate) fn note_tail_call(&mut self) {
+        if let Some(flags) = self.bytes.get_mut(self.flags_position) {
+            *flags |= HAS_TAIL_CALLS;
+        }
+    }
+
+    /// Writes a record, `operand` being those of the point from the bottom. Tells whether it is
+    /// there: it is left out when the map would outgrow the code.
+    pub(crate) fn record(
+        &mut self,
+        point: Point<'_>,
+        mut operand: impl FnMut(usize) -> Operand,
+    ) -> bool {
+        debug_assert!(point.offset.is_multiple_of(CODE_UNIT));
+        let offset = (point.offset / CODE_UNIT) as u32;
+        let operator = self.operators.saturating_sub(1);
+        let begin = self.bytes.len();
+        let full = self.restart_end - self.restarted;
+        let restarts = begin - self.restart_end >= full.max(RESTART_BYTES);
+        let (last_offset, last_operator, kept) = match restarts {
+            true => (offset, operator, 0),
+            false => (self.last_offset, self.last_operator, point.kept),
+        };
+        self.push_first_byte(&point);
+        push_number(&mut self.bytes, offset - last_offset);
+        push_number(&mut self.bytes, operator - last_operator);
+        self.push_details(&point);
+        if point.height > 0 {
+            let kept = kept.min(point.height);
+            push_number(&mut self.bytes, kept as u32);
+            push_number(&mut self.bytes, (point.height - kept) as u32);
+            for index in kept..point.height {
+                push_operand(&mut self.bytes, &operand(index));
+            }
+        }
+        if self.bytes.len() > FREE_BYTES + BYTES_PER_CODE_BYTE * point.offset {
+            self.bytes.truncate(begin);
+            return false;
+        }
+        if restarts {
+            self.restarts.push(Restart {
+                offset,
+                operator,
+                position: begin as u32,
+            });
+            self.restarted = begin;
+            self.restart_end = self.bytes.len();
+        }
+        self.last_offset = offset;
+        self.last_operator = operator;
+        true
+    }
+
+    fn push_first_byte(&mut self, point: &Point<'_>) {
+        let mut first = match point.kind {
+            Kind::Entry => 0,
+            Kind::Loop => 1,
+            Kind::Then => 2,
+            Kind::Else => 3,
+            Kind::MissingElse => 4,
+            Kind::Again => 5,
+            Kind::CallFunction(_) => 6,
+            Kind::CallWithResults(_) => 7,
+        };
+        for (register, bit) in point.registers.iter().zip(REGISTER_BITS) {
+            if register.is_some() {
+                first |= bit;
+            }
+        }
+        if point.height > 0 {
+            first |= HAS_OPERANDS;
+        }
+        self.bytes.push(first);
+    }
+
+    fn push_details(&mut self, point: &Point<'_>) {
+        for local in point.registers.iter().flatten() {
+            push_number(&mut self.bytes, *local);
+        }
+        match point.kind {
+            Kind::CallFunction(function) => push_number(&mut self.bytes, function),
+            Kind::CallWithResults(results) => {
+                push_number(&mut self.bytes, results.len() as u32);
+                self.bytes.extend(results.iter().copied().map(type_byte));
+            }
+            _ => {}
+        }
+    }
+
+    /// The map, once the function is translated.
+    pub(crate) fn finish(self) -> FrameMap {
+        FrameMap {
+            bytes: self.bytes.into_boxed_slice(),
+            restarts: self.restarts.into_boxed_slice(),
+        }
+    }
+}
