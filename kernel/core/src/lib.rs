@@ -23,3 +23,4 @@ pub mod net;
 pub mod operator;
 pub mod sched;
 pub mod shell;
+pub mod snapshot;

@@ -207,3 +207,14 @@ pub const OPERATOR_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 pub const OPERATOR_REPORT_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of all blobs that operators sent and the node keeps.
 pub const BLOBS_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Bytes of one section of a snapshot, its table excepted.
+pub const SNAPSHOT_SECTION_BYTES: usize = 1024 * 1024;
+/// Sections of a snapshot.
+pub const SNAPSHOT_SECTIONS: usize = 65_536;
+/// Bytes of one object of a snapshot: an instance's state without its memories, one of four parts.
+pub const SNAPSHOT_OBJECT_BYTES: usize = 256 * 1024 * 1024;
+/// Memories of a snapshot.
+pub const SNAPSHOT_MEMORIES: usize = 1024;
+/// Pages that are remembered while a snapshot is written, to find those that repeat them.
+pub const SNAPSHOT_REPEATS: usize = 65_536;

@@ -1,0 +1,368 @@
+//! [`Encoder`]: writes a snapshot file in bounded steps.
+//!
+//! It holds shared bytes ([`Object`]) and one section at most; pages stay where they are until they are
+//! copied into the section that leaves with them. Whoever drives it takes what is [`ready`](Encoder::ready)
+//! before the next [`step`](Encoder::step), so that a slow reader holds it up.
+
+use super::checksum;
+use super::layout::{
+    Compression, FLAG_CONTINUES, FLAG_REQUIRED, FOOTER_BYTES, Footer, Header, MINOR_VERSION,
+    MemoryHead, PAGE_BYTES, PART_BYTES, SECTION_HEADER_BYTES, Seal, SectionHeader, SectionKind,
+    SnapshotId,
+};
+use super::pages::PagesWriter;
+use crate::image::{BlobBytes, BlobHash};
+use crate::limits;
+use alloc::vec::Vec;
+use core::hash::{BuildHasherDefault, Hasher};
+use hashbrown::HashMap;
+use sha2::{Digest, Sha256};
+
+/// What the compressor wants to have room for; it takes no less.
+const BLOCK_BYTES: usize = lz4_flex::block::get_maximum_output_size(PAGE_BYTES);
+
+/// Where the pages come from: they do not change while the file is written.
+pub trait PageSource {
+    /// The first page of a memory from `from` on that may have to be written: one that may not be zero,
+    /// or, for a snapshot with a parent, one that may have changed since.
+    fn next_page(&self, memory: u32, from: u64) -> Option<u64>;
+
+    /// The bytes of a page; none when it is zero.
+    fn page(&self, memory: u32, page: u64) -> Option<&[u8; PAGE_BYTES]>;
+}
+
+/// Bytes of one kind that a file holds.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Which kind.
+    pub kind: SectionKind,
+    /// SHA-256 of the bytes, of a blob.
+    pub hash: Option<BlobHash>,
+    /// The bytes.
+    pub bytes: BlobBytes,
+}
+
+/// What a file says about itself, and how it is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// This snapshot.
+    pub id: SnapshotId,
+    /// The one that it adds to.
+    pub parent: Option<SnapshotId>,
+    /// How pages are stored.
+    pub compression: Compression,
+    /// What the footer says about all bytes.
+    pub seal: Seal,
+}
+
+/// Whether there is more to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// There is.
+    Working,
+    /// There is not; what is ready is the last of the file.
+    Finished,
+}
+
+/// Where the writing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Header,
+    /// Bytes of an object that are written, by its place.
+    Object(usize, usize),
+    /// A memory's head, by its place.
+    Memory(usize),
+    /// A memory's pages from this one on.
+    Pages(usize, u64),
+    Table,
+    /// The table began here.
+    Footer(u64),
+    Finished,
+}
+
+/// A file on its way out.
+pub struct Encoder {
+    options: Options,
+    objects: Vec<Object>,
+    memories: Vec<MemoryHead>,
+    stage: Stage,
+    /// What is to be taken, and how much of it was.
+    ready: Vec<u8>,
+    taken: usize,
+    /// Bytes of the file up to the end of `ready`.
+    written: u64,
+    /// Headers of the sections so far.
+    table: Vec<u8>,
+    open: Option<PagesWriter>,
+    repeats: Repeats,
+    digest: Sha256,
+}
+
+impl Encoder {
+    /// Writes these objects, in ascending order of their kinds, and memories.
+    pub fn new(options: Options, objects: Vec<Object>, memories: Vec<MemoryHead>) -> Encoder {
+        Encoder {
+            options,
+            objects,
+            memories,
+            stage: Stage::Header,
+            ready: Vec::new(),
+            taken: 0,
+            written: 0,
+            table: Vec::new(),
+            open: None,
+            repeats: Repeats::default(),
+            digest: Sha256::new(),
+        }
+    }
+
+    /// Bytes that can be taken.
+    pub fn ready(&self) -> &[u8] {
+        &self.ready[self.taken..]
+    }
+
+    /// Takes the first `count` bytes of [`ready`](Self::ready): their share of the seal is computed now.
+    pub fn take(&mut self, count: usize) {
+        let count = count.min(self.ready.len() - self.taken);
+        if self.options.seal == Seal::Sha256 {
+            self.digest.update(&self.ready[self.taken..][..count]);
+        }
+        self.taken += count;
+    }
+
+    /// Bytes of the file so far.
+    pub fn written_bytes(&self) -> u64 {
+        self.written
+    }
+
+    /// Goes on with the file, looking at no more than `pages` pages. Does nothing while bytes are ready.
+    pub fn step(&mut self, source: &dyn PageSource, pages: usize) -> Progress {
+        if !self.ready().is_empty() {
+            return Progress::Working;
+        }
+        self.ready.clear();
+        self.taken = 0;
+        self.stage = match self.stage {
+            Stage::Header => self.put_header(),
+            Stage::Object(place, done) => self.put_object(place, done),
+            Stage::Memory(place) => self.put_memory(place),
+            Stage::Pages(place, from) => self.put_pages(source, place, from, pages),
+            Stage::Table => self.put_table(),
+            Stage::Footer(table_offset) => self.put_footer(table_offset),
+            Stage::Finished => Stage::Finished,
+        };
+        match self.stage {
+            Stage::Finished => Progress::Finished,
+            _ => Progress::Working,
+        }
+    }
+
+    fn put_header(&mut self) -> Stage {
+        let header = Header {
+            minor_version: MINOR_VERSION,
+            id: self.options.id,
+            parent: self.options.parent,
+            seal: self.options.seal,
+        };
+        self.ready.extend_from_slice(&header.encode());
+        self.written += self.ready.len() as u64;
+        Stage::Object(0, 0)
+    }
+
+    /// One part of an object; `done` bytes of its payload were written before.
+    fn put_object(&mut self, place: usize, done: usize) -> Stage {
+        let Some(object) = self.objects.get(place) else {
+            return Stage::Memory(0);
+        };
+        let hash = object.hash.as_ref().map_or(&[][..], |hash| &hash.0);
+        let total = hash.len() + object.bytes.len();
+        let (from, end) = (done, total.min(done + PART_BYTES));
+        let mut section = Vec::with_capacity(SECTION_HEADER_BYTES + end - from);
+        section.resize(SECTION_HEADER_BYTES, 0);
+        if from == 0 {
+            section.extend_from_slice(hash);
+        }
+        let in_bytes = from.saturating_sub(hash.len())..end - hash.len();
+        section.extend_from_slice(&object.bytes[in_bytes]);
+        let kind = object.kind;
+        let sum = checksum::of(&section[SECTION_HEADER_BYTES..]);
+        let continues = if end < total { FLAG_CONTINUES } else { 0 };
+        self.put_section(kind, continues, section, sum);
+        match end < total {
+            true => Stage::Object(place, end),
+            false => Stage::Object(place + 1, 0),
+        }
+    }
+
+    fn put_memory(&mut self, place: usize) -> Stage {
+        let Some(head) = self.memories.get(place) else {
+            return Stage::Table;
+        };
+        let mut section = alloc::vec![0; SECTION_HEADER_BYTES];
+        section.extend_from_slice(&head.encode());
+        let sum = checksum::of(&section[SECTION_HEADER_BYTES..]);
+        self.put_section(SectionKind::Memory, 0, section, sum);
+        Stage::Pages(place, 0)
+    }
+
+    fn put_pages(
+        &mut self,
+        source: &dyn PageSource,
+        place: usize,
+        mut from: u64,
+        budget: usize,
+    ) -> Stage {
+        let head = self.memories[place];
+        let number = head.number;
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => PagesWriter::new(number),
+        };
+        for _ in 0..budget {
+            let next = source.next_page(number, from);
+            // Pages beyond the memory's end, or that no record can name, do not exist.
+            let page = next.filter(|page| *page < head.pages());
+            let Some(page) = page.and_then(|page| u32::try_from(page).ok()) else {
+                self.close_pages(open);
+                return Stage::Memory(place + 1);
+            };
+            if open.is_full() {
+                self.close_pages(open);
+                return Stage::Pages(place, from);
+            }
+            from = u64::from(page) + 1;
+            self.put_page(source, number, page, &mut open);
+        }
+        self.open = Some(open);
+        Stage::Pages(place, from)
+    }
+
+    fn put_page(
+        &mut self,
+        source: &dyn PageSource,
+        memory: u32,
+        page: u32,
+        open: &mut PagesWriter,
+    ) {
+        let bytes = source.page(memory, u64::from(page));
+        let Some(bytes) = bytes.filter(|bytes| !is_zero(bytes)) else {
+            if self.options.parent.is_some() {
+                open.push_zero(page);
+            }
+            return;
+        };
+        let sum = checksum::of(bytes);
+        if let Some((earlier_memory, earlier)) = self.repeats.find(sum)
+            && source.page(earlier_memory, u64::from(earlier)) == Some(bytes)
+        {
+            return open.push_repeat(page, earlier_memory, earlier);
+        }
+        self.repeats.remember(sum, memory, page);
+        if self.options.compression == Compression::Lz4 {
+            let mut block = [0; BLOCK_BYTES];
+            if let Ok(length) = lz4_flex::block::compress_into(bytes, &mut block)
+                && length < PAGE_BYTES
+            {
+                return open.push_lz4(page, &block[..length]);
+            }
+        }
+        open.push_raw(page, bytes, sum);
+    }
+
+    fn close_pages(&mut self, open: PagesWriter) {
+        if !open.is_empty() {
+            let (section, sum) = open.finish();
+            self.put_section(SectionKind::Pages, 0, section, sum);
+        }
+    }
+
+    /// Makes a section ready, whose first bytes are for its header.
+    fn put_section(&mut self, kind: SectionKind, flags: u32, mut section: Vec<u8>, checksum: u64) {
+        let header = SectionHeader {
+            kind: kind.number(),
+            version: kind.version(),
+            flags: flags | FLAG_REQUIRED,
+            offset: self.written + SECTION_HEADER_BYTES as u64,
+            length: (section.len() - SECTION_HEADER_BYTES) as u64,
+            checksum,
+        };
+        let header = header.encode();
+        section[..SECTION_HEADER_BYTES].copy_from_slice(&header);
+        if kind != SectionKind::Table {
+            self.table.extend_from_slice(&header);
+        }
+        self.written += section.len() as u64;
+        self.ready = section;
+    }
+
+    fn put_table(&mut self) -> Stage {
+        let offset = self.written;
+        let mut section = Vec::with_capacity(SECTION_HEADER_BYTES + self.table.len());
+        section.resize(SECTION_HEADER_BYTES, 0);
+        section.extend_from_slice(&self.table);
+        let sum = checksum::of(&self.table);
+        self.put_section(SectionKind::Table, 0, section, sum);
+        Stage::Footer(offset)
+    }
+
+    /// The footer; every byte before it was taken, so that the seal covers them.
+    fn put_footer(&mut self, table_offset: u64) -> Stage {
+        let footer = Footer {
+            table_offset,
+            file_bytes: self.written + FOOTER_BYTES as u64,
+            sections: (self.table.len() / SECTION_HEADER_BYTES) as u32,
+            seal: self.options.seal,
+            digest: match self.options.seal {
+                Seal::None => [0; 32],
+                Seal::Sha256 => core::mem::take(&mut self.digest).finalize().into(),
+            },
+        };
+        self.ready.extend_from_slice(&footer.encode());
+        self.written += FOOTER_BYTES as u64;
+        Stage::Finished
+    }
+}
+
+/// Whether a page holds nothing; most that do not show it at once.
+fn is_zero(page: &[u8; PAGE_BYTES]) -> bool {
+    let (words, _) = page.as_chunks::<8>();
+    words.iter().all(|word| u64::from_ne_bytes(*word) == 0)
+}
+
+/// Pages that were written, by their checksums, to find those that repeat them.
+#[derive(Default)]
+struct Repeats {
+    // Looked up only, so that the order of hashing shows nowhere.
+    pages: HashMap<u64, (u32, u32), BuildHasherDefault<ChecksumHasher>>,
+}
+
+impl Repeats {
+    fn find(&self, checksum: u64) -> Option<(u32, u32)> {
+        self.pages.get(&checksum).copied()
+    }
+
+    /// Remembers a page, as long as there is room: what is not found is written again.
+    fn remember(&mut self, checksum: u64, memory: u32, page: u32) {
+        if self.pages.len() < limits::SNAPSHOT_REPEATS {
+            self.pages.entry(checksum).or_insert((memory, page));
+        }
+    }
+}
+
+/// A checksum is a hash already.
+#[derive(Default)]
+struct ChecksumHasher(u64);
+
+impl Hasher for ChecksumHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = checksum::of(bytes);
+    }
+
+    fn write_u64(&mut self, checksum: u64) {
+        self.0 = checksum;
+    }
+}

@@ -1,0 +1,31 @@
+//! The snapshot file: a container of sections, written and read as a stream (`kernel/SNAPSHOT.md`).
+//!
+//! The container knows no state of an instance: it holds objects of bytes, each of a kind, and the pages
+//! of linear memories. [`Encoder`] makes a file in bounded steps from shared bytes and a [`PageSource`],
+//! and never holds more than one section. [`Decoder`] takes a file in pieces of any size and gives
+//! sections whose checksum is right; [`Collector`] holds them to the rules of order, size and number,
+//! and hands objects and pages to a [`Sink`]. [`Summary`] says what is in a file.
+//!
+//! - `layout`: constants, header, section headers, footer; - `checksum`; - `pages`: page sections;
+//! - `encoder`, `decoder`, `collector`, `summary`; - `error`: what is wrong with a file, and where.
+
+mod checksum;
+mod collector;
+mod decoder;
+mod encoder;
+mod error;
+mod layout;
+mod pages;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+pub use collector::{Collector, Page, ReadError, Sink};
+pub use decoder::{Decoder, Event, Section};
+pub use encoder::{Encoder, Object, Options, PageSource, Progress};
+pub use error::{Bound, Problem, SnapshotError};
+pub use layout::{
+    Compression, FOOTER_BYTES, HEADER_BYTES, Header, MAGIC, MAJOR_VERSION, MINOR_VERSION,
+    MemoryHead, PAGE_BYTES, SECTION_HEADER_BYTES, Seal, SectionKind, SnapshotId,
+};
+pub use summary::{BlobRow, MemoryRow, ObjectRow, Summary};
