@@ -50,6 +50,14 @@ pub const LINGERING_CONNECTIONS: usize = 64;
 pub const TIME_WAIT_RECORDS: usize = 1024;
 /// TCP sockets of one instance that are kept, with their buffers, for the next connections.
 pub const SPARE_SOCKETS: usize = 16;
+/// Most bytes of a TCP socket's buffer, each way, that a snapshot may ask for.
+pub const TCP_BUFFER_BYTES_MOST: usize = 1024 * 1024;
+/// Neighbours of one interface that a snapshot takes along: as many as smoltcp is built for.
+pub const NEIGHBOURS: usize = 64;
+/// Bytes of a name that is looked up (RFC 1035 section 2.3.4).
+pub const DOMAIN_NAME_BYTES: usize = 255;
+/// Addresses of one name that are kept.
+pub const NAME_ADDRESSES: usize = 16;
 /// Least time between two polls that a stack asks for when it cannot send at once.
 pub const STACK_RETRY: core::time::Duration = core::time::Duration::from_millis(1);
 /// Datagrams that wait in a UDP socket, each way.

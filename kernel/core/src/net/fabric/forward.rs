@@ -104,6 +104,34 @@ impl Fabric {
         self.ports.get(&port).is_some_and(|port| port.queued() > 0)
     }
 
+    /// Copies of the frames that wait for the owner of a port, the oldest first: part of a cut.
+    pub fn waiting_frames(&self, port: PortId) -> Vec<Vec<u8>> {
+        let port = self.ports.get(&port);
+        let frames = port.into_iter().flat_map(|port| port.waiting());
+        frames.map(|frame| frame.bytes().to_vec()).collect()
+    }
+
+    /// Puts frames of a cut behind those that wait for the owner of a port. Those beyond the port's bounds, and
+    /// those that no segment carries, are dropped and counted.
+    pub fn put_frames(&mut self, port: PortId, frames: &[Vec<u8>]) {
+        let Some(port) = self.ports.get_mut(&port) else {
+            return;
+        };
+        for bytes in frames {
+            if bytes.len() > limits::FRAME_BYTES {
+                port.counters.received_drops += 1;
+                continue;
+            }
+            if let Err(frame) = port.put(self.pool.copy(bytes)) {
+                self.pool.recycle(frame);
+            }
+        }
+        if port.queued() > 0 && !port.announced {
+            port.announced = true;
+            self.ready.push(port.id);
+        }
+    }
+
     /// Whether some port got frames since [`Fabric::take_ready_ports`].
     pub fn has_ready_ports(&self) -> bool {
         !self.ready.is_empty()

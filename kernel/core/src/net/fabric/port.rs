@@ -79,6 +79,23 @@ impl Port {
         Some(frame)
     }
 
+    /// The frames that wait, the oldest first.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Frame> {
+        self.queue.iter()
+    }
+
+    /// Queues a frame that was received and counted before, or gives it back when there is no room.
+    pub(super) fn put(&mut self, frame: Frame) -> Result<(), Frame> {
+        let bytes = frame.bytes().len();
+        if !self.has_room(bytes) {
+            self.counters.received_drops += 1;
+            return Err(frame);
+        }
+        self.queued_bytes += bytes;
+        self.queue.push_back(frame);
+        Ok(())
+    }
+
     pub(super) fn queued(&self) -> usize {
         self.queue.len()
     }

@@ -3,7 +3,9 @@
 //! A set of its own lets the stack find a segment's socket by its addresses, and lets it touch
 //! only the sockets with something to do: smoltcp walks a whole set for every packet.
 
-use super::header::Tuple;
+use super::capture::{Rollback, Verdict};
+use super::facts::{Facts, Mirror};
+use super::header::{Segment, Tuple};
 use super::types::{NetError, SocketId};
 use crate::machine::{Duration, Time};
 use alloc::vec;
@@ -56,7 +58,11 @@ pub(super) struct Connection {
     pub(super) linger_until: Option<Time>,
     /// When it was first seen in TIME-WAIT.
     pub(super) time_wait_since: Option<Time>,
-    keepalive: Option<Duration>,
+    pub(super) keepalive: Option<Duration>,
+    pub(super) facts: Facts,
+    mirror: Mirror,
+    /// Of a restored connection: whether its peer is where it was.
+    pub(super) rollback: Option<Rollback>,
     /// The state at the last look, to tell what changed.
     seen: State,
     /// In the queue of connections that want to send.
@@ -79,6 +85,9 @@ impl Connection {
             linger_until: None,
             time_wait_since: None,
             keepalive: None,
+            facts: Facts::default(),
+            mirror: spare.mirror,
+            rollback: None,
             seen: State::Closed,
             touched: false,
             was_open: false,
@@ -117,6 +126,29 @@ impl Connection {
     /// Notes the state in which a connection begins, so that its end is told from it.
     pub(super) fn begin(&mut self) {
         self.seen = self.state();
+    }
+
+    /// Goes on from where it was brought, with what was known of it.
+    pub(super) fn resume(&mut self, facts: Facts) {
+        self.facts = facts;
+        self.begin();
+        self.was_open = self.facts.sequence.is_some()
+            && !self.is_handshaking()
+            && self.state() != State::Closed;
+        if !self.is_handshaking() {
+            self.update_timeout();
+        }
+    }
+
+    /// Breaks a restored connection off whose peer has gone on without it.
+    pub(super) fn judge(&mut self, segment: &Segment, now: Time) {
+        let socket = self.set.get::<Socket>(self.handle);
+        let Some(rollback) = &mut self.rollback else {
+            return;
+        };
+        if rollback.judge(segment, &self.facts, socket, now) == Verdict::Apart {
+            self.abort();
+        }
     }
 
     /// Whether an RST waits to be sent: smoltcp keeps the addresses until then. A peer that never
@@ -159,6 +191,12 @@ impl Connection {
         self.update_timeout();
     }
 
+    /// Takes note of a segment that the socket, in state `before`, has just processed.
+    pub(super) fn note(&mut self, segment: &Segment, frame: &[u8], before: State) {
+        let socket = self.set.get::<Socket>(self.handle);
+        self.facts.note(segment, frame, before, socket);
+    }
+
     /// Takes note of what a segment or a timer did. `reset` tells that the segment was an RST.
     pub(super) fn observe(&mut self, reset: Reset) {
         if self.reading == Reading::Shut && self.socket().can_recv() {
@@ -169,7 +207,11 @@ impl Connection {
             }
         }
         let state = self.state();
-        self.was_open |= state == State::Established;
+        // A first look may find it half closed already.
+        self.was_open |= !matches!(
+            state,
+            State::Closed | State::Listen | State::SynSent | State::SynReceived
+        );
         if state == State::Closed && self.seen != State::Closed && self.failure.is_none() {
             self.failure = match (reset, self.seen) {
                 (Reset::Received, State::SynSent) => Some(NetError::ConnectionRefused),
@@ -207,9 +249,33 @@ impl Connection {
         self.seen = State::Closed;
     }
 
+    /// Takes bytes from the socket.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> usize {
+        let read = self.socket_mut().recv_slice(buffer).unwrap_or(0);
+        self.facts.read_bytes += read as u64;
+        read
+    }
+
+    /// Gives bytes to the socket: how many it took.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
+        let socket = self.set.get_mut::<Socket>(self.handle);
+        let (queued, most) = (socket.send_queue(), socket.send_capacity());
+        let written = socket.send_slice(bytes).unwrap_or(0);
+        self.mirror.push(&bytes[..written], queued, most);
+        self.facts.accepted_bytes += written as u64;
+        written
+    }
+
+    /// The bytes that the peer has not acknowledged.
+    pub(super) fn unacknowledged(&self) -> Vec<u8> {
+        self.mirror.bytes(self.socket().send_queue())
+    }
+
     pub(super) fn discard_received(&mut self) {
-        let socket = self.socket_mut();
-        while let Ok(1..) = socket.recv(|bytes| (bytes.len(), bytes.len())) {}
+        let socket = self.set.get_mut::<Socket>(self.handle);
+        while let Ok(read @ 1..) = socket.recv(|bytes| (bytes.len(), bytes.len())) {
+            self.facts.read_bytes += read as u64;
+        }
     }
 
     /// The socket, for another connection.
@@ -223,9 +289,11 @@ impl Connection {
                 self.handle = self.set.add(socket);
             }
         }
+        self.mirror.clear();
         SpareSocket {
             set: self.set,
             handle: self.handle,
+            mirror: self.mirror,
         }
     }
 }
@@ -242,13 +310,26 @@ pub(super) enum Reset {
 pub(super) struct SpareSocket {
     set: SocketSet<'static>,
     handle: SocketHandle,
+    mirror: Mirror,
 }
 
 impl SpareSocket {
+    /// Bytes of each of its buffers.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        self.set.get::<Socket>(self.handle).send_capacity()
+    }
+
+    /// Buffers of a socket's size that a spare may come to hold: both of its queues and the mirror.
+    pub(super) const BUFFERS: usize = 3;
+
     pub(super) fn new(buffer_bytes: usize) -> SpareSocket {
         let buffer = || SocketBuffer::new(vec![0; buffer_bytes]);
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(Socket::new(buffer(), buffer()));
-        SpareSocket { set, handle }
+        SpareSocket {
+            set,
+            handle,
+            mirror: Mirror::default(),
+        }
     }
 }

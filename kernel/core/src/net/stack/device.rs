@@ -1,6 +1,6 @@
 //! smoltcp's view of a port: one frame in, any number of frames out, none copied on the way.
 
-use super::dhcp;
+use super::{dhcp, header};
 use crate::machine::Time;
 use crate::net::fabric::{Checksums, Fabric, LinkProperties, PortId};
 use crate::net::frame::ETHERNET_HEADER_BYTES;
@@ -19,6 +19,8 @@ pub(super) struct Wire<'a> {
     pub(super) room: usize,
     /// What goes into the host name option of DHCP requests.
     pub(super) hostname: &'a str,
+    /// Where the sequence number of a SYN that is sent is noted, if it is wanted.
+    pub(super) syn: Option<&'a mut Option<u32>>,
 }
 
 impl phy::Device for Wire<'_> {
@@ -54,6 +56,7 @@ impl Wire<'_> {
             now: self.now,
             room: &mut self.room,
             hostname: self.hostname,
+            syn: self.syn.as_deref_mut(),
         }
     }
 }
@@ -88,6 +91,7 @@ pub(super) struct Sending<'a> {
     now: Time,
     room: &'a mut usize,
     hostname: &'a str,
+    syn: Option<&'a mut Option<u32>>,
 }
 
 impl phy::TxToken for Sending<'_> {
@@ -96,6 +100,9 @@ impl phy::TxToken for Sending<'_> {
         let result = write(frame.bytes_mut());
         if !self.hostname.is_empty() {
             dhcp::fill_hostname(frame.bytes_mut(), self.hostname);
+        }
+        if let Some(noted) = self.syn {
+            *noted = header::syn_sequence(frame.bytes()).or(*noted);
         }
         *self.room = self.room.saturating_sub(1);
         self.fabric.transmit(self.port, frame, self.now);

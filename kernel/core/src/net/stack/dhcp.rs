@@ -9,7 +9,7 @@ use super::types::DhcpState;
 use crate::limits;
 use crate::machine::Time;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::dhcpv4;
 use smoltcp::wire::{
@@ -132,6 +132,7 @@ impl Interface {
             None => return,
             Some(dhcpv4::Event::Deconfigured) => (Lease::default(), DhcpState::Searching),
             Some(dhcpv4::Event::Configured(config)) => {
+                let identifier = Some(config.server.identifier);
                 let state = DhcpState::Bound {
                     server: IpAddr::V4(config.server.address),
                     since: now,
@@ -140,7 +141,9 @@ impl Interface {
                     // A server's word is not trusted to be an address that smoltcp takes.
                     address: is_usable(IpAddr::V4(config.address.address()))
                         .then_some(IpCidr::Ipv4(config.address)),
-                    router: config.router.map(IpAddr::V4),
+                    // Nor that its router is one that has a station.
+                    router: config.router.map(IpAddr::V4).filter(|it| is_usable(*it)),
+                    identifier,
                     servers: config.dns_servers.iter().copied().map(IpAddr::V4).collect(),
                 };
                 (lease, state)
@@ -157,6 +160,8 @@ impl Interface {
 pub(super) struct Lease {
     pub(super) address: Option<IpCidr>,
     pub(super) router: Option<IpAddr>,
+    /// What the server calls itself.
+    pub(super) identifier: Option<Ipv4Addr>,
     pub(super) servers: Vec<IpAddr>,
 }
 

@@ -1,27 +1,40 @@
 //! Name lookup: both address families of a name, from the name servers of an interface.
 
 use super::Stack;
+use super::capture::state::QueryState;
 use super::handles::Entry;
 use super::interface::Interface;
 use super::types::{NetError, Readiness, SocketId};
 use crate::machine::{Duration, Time};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
 use smoltcp::socket::dns::{GetQueryResultError, QueryHandle, Socket, StartQueryError};
 use smoltcp::wire::DnsQueryType;
 
 /// smoltcp gives each server ten seconds; a failure before that is the server's answer.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Which addresses of a name are looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Family {
+    /// Those of IPv4.
+    V4,
+    /// Those of IPv6.
+    V6,
+}
+
 /// A name being looked up.
 pub(super) struct Query {
-    interface: usize,
-    /// The lookups under way: A and AAAA.
-    pending: Vec<QueryHandle>,
-    addresses: Vec<IpAddr>,
-    started: Time,
-    ended: Time,
+    pub(super) interface: usize,
+    pub(super) name: String,
+    /// The lookups under way.
+    pub(super) pending: Vec<(Family, QueryHandle)>,
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) started: Time,
+    pub(super) ended: Time,
 }
 
 impl Stack {
@@ -36,6 +49,7 @@ impl Stack {
         if let Ok(address) = name.parse::<IpAddr>() {
             return Ok(self.handles.insert(Entry::Query(Query {
                 interface: 0,
+                name: name.into(),
                 pending: Vec::new(),
                 addresses: vec![address],
                 started: now,
@@ -43,14 +57,30 @@ impl Stack {
             })));
         }
         let interface = self.name_server_interface()?;
+        let query = self.look_up(interface, name, &[Family::V4, Family::V6], now)?;
+        Ok(self.handles.insert(Entry::Query(query)))
+    }
+
+    /// Asks the name servers of an interface for the addresses of these families.
+    pub(super) fn look_up(
+        &mut self,
+        interface: usize,
+        name: &str,
+        families: &[Family],
+        now: Time,
+    ) -> Result<Query, NetError> {
+        let place = &mut self.interfaces[interface];
+        let socket = place.services.get_mut::<Socket>(place.dns);
+        place.touched = true;
         let mut pending = Vec::new();
-        for kind in [DnsQueryType::A, DnsQueryType::Aaaa] {
-            let place = &mut self.interfaces[interface];
-            let socket = place.services.get_mut::<Socket>(place.dns);
-            place.touched = true;
+        for &family in families {
+            let kind = match family {
+                Family::V4 => DnsQueryType::A,
+                Family::V6 => DnsQueryType::Aaaa,
+            };
             let refusal = match socket.start_query(place.inner.context(), name, kind) {
                 Ok(handle) => {
-                    pending.push(handle);
+                    pending.push((family, handle));
                     continue;
                 }
                 Err(StartQueryError::InvalidName | StartQueryError::NameTooLong) => {
@@ -59,18 +89,19 @@ impl Stack {
                 Err(StartQueryError::NoFreeSlot) => NetError::TooManySockets,
             };
             // The lookup of the other family must not keep its slot.
-            for handle in pending {
+            for (_, handle) in pending {
                 socket.cancel_query(handle);
             }
             return Err(refusal);
         }
-        Ok(self.handles.insert(Entry::Query(Query {
+        Ok(Query {
             interface,
+            name: name.into(),
             pending,
             addresses: Vec::new(),
             started: now,
             ended: now,
-        })))
+        })
     }
 
     /// The first interface that leads to a name server of its own; failing that, the first that
@@ -108,7 +139,7 @@ impl Stack {
             let before = query.pending.len();
             query
                 .pending
-                .retain(|handle| match socket.get_query_result(*handle) {
+                .retain(|(_, handle)| match socket.get_query_result(*handle) {
                     Ok(found) => {
                         addresses.extend(found.into_iter().map(IpAddr::from));
                         false
@@ -149,8 +180,27 @@ impl Stack {
             return;
         };
         let socket = interface.services.get_mut::<Socket>(interface.dns);
-        for handle in query.pending {
+        for (_, handle) in query.pending {
             socket.cancel_query(handle);
         }
+    }
+}
+
+impl Query {
+    /// One that is over.
+    pub(super) fn answered(interface: usize, name: &str, state: &QueryState) -> Query {
+        Query {
+            interface,
+            name: name.into(),
+            pending: Vec::new(),
+            addresses: state.addresses.clone(),
+            started: state.started,
+            ended: state.ended,
+        }
+    }
+
+    /// The families that are still asked for.
+    pub(super) fn families(&self) -> impl Iterator<Item = Family> {
+        self.pending.iter().map(|(family, _)| *family)
     }
 }

@@ -47,6 +47,31 @@ impl Handles {
         }
     }
 
+    /// Places with these generations; those in `free` stay empty, the others are to be filled.
+    pub(super) fn restore(
+        maximum: u32,
+        generations: impl Iterator<Item = u16>,
+        free: &[u16],
+    ) -> Handles {
+        Handles {
+            slots: generations
+                .map(|generation| Slot {
+                    generation,
+                    entry: None,
+                })
+                .collect(),
+            free: free.iter().map(|slot| u32::from(*slot)).collect(),
+            ..Handles::new(maximum)
+        }
+    }
+
+    /// Fills a place of [`Handles::restore`].
+    pub(super) fn fill(&mut self, slot: usize, entry: Entry) {
+        if let Some(place) = self.slots.get_mut(slot) {
+            place.entry = Some(entry);
+        }
+    }
+
     /// Fails when the guest has all the handles that it may have.
     pub(super) fn check_room(&self) -> Result<(), NetError> {
         if self.slots.len() - self.free.len() - self.of_node >= self.maximum {
@@ -133,6 +158,28 @@ impl Handles {
             let id = SocketId(u32::from(place.generation) << SLOT_BITS | slot as u32);
             Some((id, place.entry.as_ref()?))
         })
+    }
+
+    /// Places, full and empty.
+    pub(super) fn count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// A place: the handle that it gives or would give, and what that stands for.
+    pub(super) fn place(&self, slot: usize) -> (SocketId, Option<&Entry>) {
+        let place = &self.slots[slot];
+        let id = SocketId(u32::from(place.generation) << SLOT_BITS | slot as u32);
+        (id, place.entry.as_ref())
+    }
+
+    /// All places.
+    pub(super) fn places(&self) -> impl Iterator<Item = (SocketId, Option<&Entry>)> {
+        (0..self.slots.len()).map(|slot| self.place(slot))
+    }
+
+    /// The empty places in the order of their next use.
+    pub(super) fn free(&self) -> impl Iterator<Item = u32> {
+        self.free.iter().copied()
     }
 
     fn slot(&self, id: SocketId) -> Result<u32, NetError> {

@@ -1,9 +1,12 @@
 //! What the stack must know of a frame before smoltcp sees it: whose connection it belongs to.
 
+use super::facts::Opening;
 use crate::net::frame::{self, MacAddress, is_group};
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket,
+    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet, Ipv6Packet,
+    TcpPacket, TcpRepr,
 };
 
 /// What names a connection of one instance. Addresses are in IPv6 form (IPv4-mapped, RFC 4291
@@ -76,6 +79,8 @@ pub(super) struct Segment {
     pub(super) control: Control,
     pub(super) sequence: u32,
     pub(super) acknowledgement: u32,
+    /// As it stands in the header, not shifted.
+    pub(super) window: u16,
     pub(super) payload_bytes: usize,
 }
 
@@ -159,6 +164,39 @@ fn segment(bytes: &[u8], local: IpAddr, remote: IpAddr) -> Kind {
         },
         sequence: packet.seq_number().0 as u32,
         acknowledgement: packet.ack_number().0 as u32,
+        window: packet.window_len(),
         payload_bytes: packet.payload().len(),
     })
+}
+
+/// The TCP segment in a frame that is known to hold one.
+fn tcp_packet(frame: &[u8]) -> Option<TcpPacket<&[u8]>> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    let bytes = match frame.ethertype() {
+        EthernetProtocol::Ipv4 => Ipv4Packet::new_checked(frame.payload()).ok()?.payload(),
+        EthernetProtocol::Ipv6 => Ipv6Packet::new_checked(frame.payload()).ok()?.payload(),
+        EthernetProtocol::Arp | EthernetProtocol::Unknown(_) => return None,
+    };
+    TcpPacket::new_checked(bytes).ok()
+}
+
+/// What the SYN in a frame says of its sender.
+pub(super) fn opening(frame: &[u8]) -> Option<Opening> {
+    let packet = tcp_packet(frame)?;
+    // smoltcp took the segment already; its addresses matter for the checksum only.
+    let nobody = IpAddress::Ipv4(Ipv4Address::UNSPECIFIED);
+    let checksums = ChecksumCapabilities::ignored();
+    let segment = TcpRepr::parse(&packet, &nobody, &nobody, &checksums).ok()?;
+    Some(Opening {
+        sequence: segment.seq_number.0 as u32,
+        segment_bytes: segment.max_seg_size,
+        window_shift: segment.window_scale,
+        selective: segment.sack_permitted,
+    })
+}
+
+/// The sequence number of the SYN in a frame; nothing for any other frame.
+pub(super) fn syn_sequence(frame: &[u8]) -> Option<u32> {
+    let packet = tcp_packet(frame)?;
+    packet.syn().then(|| packet.seq_number().0 as u32)
 }

@@ -3,7 +3,9 @@
 use super::Stack;
 use super::connection::{Connection, Owner};
 use super::handles::Entry;
-use super::types::{InterfaceInfo, NetError, Protocol, Readiness, SocketId, SocketInfo};
+use super::types::{
+    InterfaceInfo, NetError, Protocol, Readiness, SocketId, SocketInfo, SocketKind,
+};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use smoltcp::socket::tcp::State;
@@ -22,6 +24,17 @@ impl Stack {
             Ok(Entry::Ping(ping)) => self.ping_readiness(ping),
             Ok(Entry::Query(_)) => self.query_readiness(id),
         }
+    }
+
+    /// What a handle stands for; nothing for an unknown one.
+    pub fn socket_kind(&self, id: SocketId) -> Option<SocketKind> {
+        Some(match self.handles.get(id).ok()? {
+            Entry::Listener(_) => SocketKind::Listener,
+            Entry::Connection(_) => SocketKind::Connection,
+            Entry::Udp(_) => SocketKind::Udp,
+            Entry::Query(_) => SocketKind::Query,
+            Entry::Ping(_) => SocketKind::Ping,
+        })
     }
 
     /// The socket's own end.

@@ -2,6 +2,7 @@
 
 use super::device::Wire;
 use super::dhcp::{self, Lease, is_usable};
+use super::neighbours::Neighbours;
 use super::types::{AddressSpec, DhcpState, InterfaceConfig, InterfaceInfo, NetError};
 use crate::limits;
 use crate::machine::Time;
@@ -33,16 +34,17 @@ pub(super) struct Interface {
     pub(super) deadline: Option<Time>,
     pub(super) dhcp_state: DhcpState,
     pub(super) lease: Lease,
-    dhcp: Option<SocketHandle>,
+    pub(super) dhcp: Option<SocketHandle>,
     pub(super) dns: SocketHandle,
-    hostname: String,
-    static_addresses: Vec<IpCidr>,
-    static_gateways: Vec<IpAddr>,
-    static_servers: Vec<IpAddr>,
+    pub(super) hostname: String,
+    pub(super) static_addresses: Vec<IpCidr>,
+    pub(super) static_gateways: Vec<IpAddr>,
+    pub(super) static_servers: Vec<IpAddr>,
     /// Name servers in force.
     pub(super) servers: Vec<IpAddr>,
     /// New addresses that the network was not told of.
     pub(super) unannounced: Vec<Ipv4Addr>,
+    pub(super) neighbours: Neighbours,
 }
 
 impl Interface {
@@ -54,6 +56,9 @@ impl Interface {
     ) -> Result<Interface, NetError> {
         if is_group(config.mac) || config.mac == [0; 6] || config.properties.mtu < limits::LEAST_MTU
         {
+            return Err(NetError::InvalidAddress);
+        }
+        if !config.gateway.iter().all(|gateway| is_usable(*gateway)) {
             return Err(NetError::InvalidAddress);
         }
         let static_addresses = static_addresses(&config)?;
@@ -88,6 +93,7 @@ impl Interface {
             static_servers: config.dns,
             servers: Vec::new(),
             unannounced: Vec::new(),
+            neighbours: Neighbours::default(),
         };
         interface.configure();
         Ok(interface)
@@ -146,6 +152,7 @@ impl Interface {
             frame,
             room,
             hostname: "",
+            syn: None,
         }
     }
 
@@ -187,6 +194,7 @@ impl Interface {
             frame: None,
             room,
             hostname: &self.hostname,
+            syn: None,
         };
         // Each round sends at most one packet of each socket.
         for _ in 0..SERVICE_EGRESS_FRAMES {

@@ -20,7 +20,7 @@ use smoltcp::wire::IpListenEndpoint;
 pub(super) struct Listener {
     pub(super) local: Option<IpAddr>,
     pub(super) port: u16,
-    backlog: usize,
+    pub(super) backlog: usize,
     /// Connections in their handshake.
     pub(super) half_open: usize,
     /// Slots of established connections, in the order in which they were established.

@@ -7,18 +7,23 @@
 //! addresses. `poll` moves frames.
 //! A guest has no loopback interface: what its modules say to each other needs no network. The node has
 //! one into the stacks of instances whose health it checks (`probe`).
+//! `capture` makes plain data of a stack, by what `facts`, `neighbours` and `held` keep, and a stack of that.
 
 mod allowance;
 mod announce;
+mod capture;
 mod connection;
 mod device;
 mod dhcp;
 mod dns;
+mod facts;
 mod handles;
 mod header;
+mod held;
 mod info;
 mod interface;
 mod listen;
+mod neighbours;
 mod ping;
 mod poll;
 mod ports;
@@ -32,10 +37,11 @@ mod types;
 mod udp;
 
 pub use allowance::Allowance;
+pub use capture::{Part, RestoreError, RevivedPort, StackRevival, StackState, state};
 pub use probe::{Answer, PROBE_MAC};
 pub use types::{
     AddressSpec, DhcpState, InterfaceConfig, InterfaceInfo, NetError, Protocol, Readiness,
-    Shutdown, SocketId, SocketInfo, StackLimits,
+    Shutdown, SocketId, SocketInfo, SocketKind, StackLimits,
 };
 
 use crate::limits;
@@ -63,6 +69,8 @@ pub struct Stack {
     /// The number of the last interface, if it is the node's own.
     probe: Option<usize>,
     handles: Handles,
+    /// The handle that the node holds itself, for its probe.
+    of_node: Option<SocketId>,
     connections: ConnectionTable,
     /// Listeners by port.
     listening: BTreeMap<u16, Vec<SocketId>>,
@@ -105,6 +113,7 @@ impl Stack {
             interfaces: Vec::new(),
             probe: None,
             handles: Handles::new(limits.sockets),
+            of_node: None,
             connections: ConnectionTable::new(maximum, limits.tcp_buffer_bytes.max(1), key),
             listening: BTreeMap::new(),
             lingering: VecDeque::new(),
@@ -145,6 +154,7 @@ impl Stack {
             frame: None,
             room: 0,
             hostname: "",
+            syn: None,
         };
         let interface = Interface::new(config, seed, now, &mut wire)?;
         self.interfaces.push(interface);

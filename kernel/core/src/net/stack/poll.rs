@@ -38,7 +38,7 @@ impl Stack {
         for interface in &mut self.interfaces {
             interface.poll_services(fabric, now);
         }
-        self.drop_unsendable(now);
+        self.drop_unsendable(fabric, now);
         self.egress(fabric, now);
     }
 
@@ -70,6 +70,7 @@ impl Stack {
                 Kind::Tcp(segment) => self.segment(number, frame.bytes(), &segment, fabric, now),
                 Kind::Neighbour => {
                     neighbour = true;
+                    self.interfaces[number].learn(frame.bytes());
                     self.interfaces[number].receive(fabric, now, frame.bytes());
                 }
                 Kind::Other => self.interfaces[number].receive(fabric, now, frame.bytes()),
@@ -120,15 +121,20 @@ impl Stack {
             return;
         };
         let interface = &mut self.interfaces[connection.interface];
+        let before = connection.state();
         let mut wire = interface.wire(fabric, now, Some(frame), usize::MAX);
         interface
             .inner
             .poll_ingress_single(instant(now), &mut wire, &mut connection.set);
+        connection.note(segment, frame, before);
         let reset = if segment.control.rst {
             Reset::Received
         } else {
             Reset::None
         };
+        if connection.state() != State::Closed {
+            connection.judge(segment, now);
+        }
         connection.observe(reset);
         self.connections.touch(slot);
         self.advance(slot);
@@ -174,11 +180,17 @@ impl Stack {
                 return 0;
             }
         }
-        let interface = &mut self.interfaces[connection.interface];
+        // One of the node's own that ended may have outlived the node's interface.
+        let Some(interface) = self.interfaces.get_mut(connection.interface) else {
+            return 0;
+        };
         let room = fabric
             .transmit_room(interface.port)
             .min(CONNECTION_EGRESS_FRAMES);
+        let mut syn = None;
+        let is_handshaking = connection.is_handshaking();
         let mut wire = interface.wire(fabric, now, None, room);
+        wire.syn = is_handshaking.then_some(&mut syn);
         while wire.room > 0 {
             // One packet at most comes out of each round.
             let sent = interface
@@ -194,6 +206,7 @@ impl Stack {
             (0, _) => Pause::Blocked,
         };
         let sent = room - wire.room;
+        connection.facts.sequence = connection.facts.sequence.or(syn);
         connection.observe(Reset::None);
         self.advance(slot);
         self.rest(slot, pause, now);

@@ -15,6 +15,21 @@ impl EphemeralPorts {
         }
     }
 
+    /// Ports that go on at a place that [`EphemeralPorts::next`] told.
+    pub(super) fn at(next: u16) -> EphemeralPorts {
+        EphemeralPorts { next: next % COUNT }
+    }
+
+    /// The place of the port that is tried next.
+    pub(super) fn next(&self) -> u16 {
+        self.next
+    }
+
+    /// Whether there is such a place.
+    pub(super) fn is_valid(next: u16) -> bool {
+        next < COUNT
+    }
+
     /// The next port that is not in use; nothing when all are.
     pub(super) fn allocate(&mut self, mut is_used: impl FnMut(u16) -> bool) -> Option<u16> {
         for _ in 0..COUNT {

@@ -83,12 +83,15 @@ impl Stack {
         self.interfaces[number].answer_at(address);
         let slot = self.connect_from(number, core::net::SocketAddr::new(address, port))?;
         self.handles.set_of_node(1);
-        Ok(self.handles.insert(Entry::Connection(slot)))
+        let id = self.handles.insert(Entry::Connection(slot));
+        self.of_node = Some(id);
+        Ok(id)
     }
 
     /// Ends the connection of the probe. There is one at a time.
     pub fn probe_close(&mut self, id: SocketId) {
         self.handles.set_of_node(0);
+        self.of_node = None;
         self.close(id);
     }
 

@@ -48,6 +48,11 @@ impl ConnectionTable {
         }
     }
 
+    /// Bytes of each of a socket's buffers.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        self.buffer_bytes
+    }
+
     pub(super) fn set_allowance(&mut self, allowance: Allowance) {
         self.allowance = allowance;
     }
@@ -64,13 +69,17 @@ impl ConnectionTable {
     /// A socket for a new connection; none when the node has no memory for its buffers.
     pub(super) fn take_spare(&mut self) -> Option<SpareSocket> {
         self.spares.pop().or_else(|| {
-            let is_allowed = self.allowance.take(2 * self.buffer_bytes);
+            let is_allowed = self
+                .allowance
+                .take(SpareSocket::BUFFERS * self.buffer_bytes);
             is_allowed.then(|| SpareSocket::new(self.buffer_bytes))
         })
     }
 
     pub(super) fn give_spare(&mut self, spare: SpareSocket) {
-        if self.spares.len() < limits::SPARE_SOCKETS {
+        // One that was restored after its end may be smaller.
+        let is_whole = spare.buffer_bytes() == self.buffer_bytes;
+        if is_whole && self.spares.len() < limits::SPARE_SOCKETS {
             self.spares.push(spare);
         }
     }
@@ -189,6 +198,13 @@ impl ConnectionTable {
             if is_its {
                 self.touch(slot as u32);
             }
+        }
+    }
+
+    /// Touches every connection.
+    pub(super) fn touch_all(&mut self) {
+        for slot in 0..self.slots.len() {
+            self.touch(slot as u32);
         }
     }
 

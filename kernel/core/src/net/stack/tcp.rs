@@ -101,7 +101,7 @@ impl Stack {
         if let Some(answer) = unreadable(connection)? {
             return Ok(answer);
         }
-        let read = connection.socket_mut().recv_slice(buffer).unwrap_or(0);
+        let read = connection.read(buffer);
         // The peer may have to hear of the larger window.
         self.connections.touch(slot);
         Ok(Some(read))
@@ -143,7 +143,7 @@ impl Stack {
         if !socket.can_send() {
             return Ok(None);
         }
-        let written = socket.send_slice(bytes).unwrap_or(0);
+        let written = connection.write(bytes);
         self.connections.touch(slot);
         Ok(Some(written))
     }

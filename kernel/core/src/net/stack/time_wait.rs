@@ -52,6 +52,24 @@ impl TimeWait {
             .insert_unique(tuple.hash(key), (end, tuple), |(_, tuple)| tuple.hash(key));
     }
 
+    /// Remembers a connection until `end`. Records come in the order of their ends.
+    pub(super) fn restore(&mut self, tuple: Tuple, end: Time) {
+        self.order.push_back((end, tuple));
+        let key = self.key;
+        self.index
+            .insert_unique(tuple.hash(key), (end, tuple), |(_, tuple)| tuple.hash(key));
+    }
+
+    /// The records in the order of their ends.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Time, Tuple)> {
+        self.order.iter().copied().filter(|(end, tuple)| {
+            let found = self
+                .index
+                .find(tuple.hash(self.key), |other| other == &(*end, *tuple));
+            found.is_some()
+        })
+    }
+
     pub(super) fn contains(&self, tuple: &Tuple) -> bool {
         self.index
             .find(tuple.hash(self.key), |(_, other)| other == tuple)

@@ -36,7 +36,7 @@ impl Default for StackLimits {
 }
 
 /// One address of an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AddressSpec {
     /// Ask a DHCPv4 server (RFC 2131); gateway and name servers come with it.
     Dhcp,
@@ -153,6 +153,21 @@ pub enum Protocol {
     Dns,
 }
 
+/// What a handle stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketKind {
+    /// A port on which connections are taken.
+    Listener,
+    /// A connection.
+    Connection,
+    /// A bound UDP port.
+    Udp,
+    /// A name that is looked up.
+    Query,
+    /// A ping.
+    Ping,
+}
+
 /// One socket, for listings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketInfo {
@@ -171,7 +186,7 @@ pub struct SocketInfo {
 }
 
 /// Why a network call was not carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetError {
     /// Another socket has the port.
     AddressInUse,

@@ -3,12 +3,12 @@
 use super::Stack;
 use super::dhcp::is_usable;
 use super::handles::Entry;
+use super::held::Held;
 use super::interface::Interface;
 use super::types::{NetError, Readiness, SocketId};
 use crate::limits;
 use crate::machine::{Duration, Time};
-use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use crate::net::fabric::Fabric;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -31,13 +31,13 @@ pub(super) struct UdpSocket {
     pub(super) local: Option<IpAddr>,
     pub(super) port: u16,
     /// The interfaces' sockets.
-    sockets: Vec<(usize, SocketHandle)>,
+    pub(super) sockets: Vec<(usize, SocketHandle)>,
     /// Looks in a row that found a datagram still waiting to be sent.
     stuck: u8,
     /// Datagrams that were taken out of a socket before its queues were emptied.
-    held: VecDeque<(Box<[u8]>, SocketAddr)>,
-    /// Which of them is read first next time, so that a busy interface does not starve another.
-    turn: usize,
+    pub(super) held: Held,
+    /// Which of the sockets is read first next time, so that a busy interface does not starve another.
+    pub(super) turn: usize,
 }
 
 impl Stack {
@@ -65,25 +65,40 @@ impl Stack {
             port if is_used(port) => return Err(NetError::AddressInUse),
             port => port,
         };
-        let count = self.guest_interfaces().len();
-        let needed_bytes = count * 2 * limits::UDP_BUFFER_BYTES;
+        let interfaces = self.guest_interfaces().iter().enumerate();
+        let numbers: Vec<usize> = interfaces
+            .filter(|(_, interface)| local.is_none_or(|local| interface.has_address(local)))
+            .map(|(number, _)| number)
+            .collect();
+        let socket = self.bind_on(&numbers, local, port)?;
+        Ok(self.handles.insert(Entry::Udp(socket)))
+    }
+
+    /// Makes a socket on each of these interfaces.
+    pub(super) fn bind_on(
+        &mut self,
+        numbers: &[usize],
+        local: Option<IpAddr>,
+        port: u16,
+    ) -> Result<UdpSocket, NetError> {
+        // Each has a queue either way; what is held takes as much as one of them.
+        let needed_bytes = (2 * numbers.len() + 1) * limits::UDP_BUFFER_BYTES;
         if !self.connections.allowance().take(needed_bytes) {
             return Err(NetError::TooManySockets);
         }
         let mut sockets = Vec::new();
-        for (number, interface) in self.interfaces[..count].iter_mut().enumerate() {
-            if local.is_none_or(|local| interface.has_address(local)) {
-                sockets.push((number, bind(interface, local, port)?));
-            }
+        for &number in numbers {
+            let handle = bind(&mut self.interfaces[number], local, port)?;
+            sockets.push((number, handle));
         }
-        Ok(self.handles.insert(Entry::Udp(UdpSocket {
+        Ok(UdpSocket {
             local,
             port,
             sockets,
             stuck: 0,
-            held: VecDeque::new(),
+            held: Held::default(),
             turn: 0,
-        })))
+        })
     }
 
     /// Queues a datagram; `None` when the queue is full.
@@ -143,7 +158,7 @@ impl Stack {
         let Entry::Udp(socket) = self.handles.get_mut(id)? else {
             return Err(NetError::WrongSocketKind);
         };
-        if let Some((bytes, from)) = socket.held.pop_front() {
+        if let Some((bytes, from)) = socket.held.pop() {
             let copied = bytes.len().min(buffer.len());
             buffer[..copied].copy_from_slice(&bytes[..copied]);
             return Ok(Some((bytes.len(), from)));
@@ -198,15 +213,18 @@ impl Stack {
                     .get::<udp::Socket>(*handle);
                 (inner.recv_queue(), inner.send_queue())
             })
-            .fold((0, 0), |sum, queues| (sum.0 + queues.0, sum.1 + queues.1))
+            .fold((socket.held.bytes(), 0), |sum, queues| {
+                (sum.0 + queues.0, sum.1 + queues.1)
+            })
     }
 }
 
 impl Stack {
     /// Looks whether sockets still hold datagrams that could not be sent, and empties those that did
     /// for long: smoltcp keeps a datagram at the head of its queue until its neighbour answers, which
-    /// a dead one never does, and those behind it wait. (Linux forgets it after three requests.)
-    pub(super) fn drop_unsendable(&mut self, now: Time) {
+    /// a dead one never does, and those behind it wait. (Linux forgets it after three requests.) A full
+    /// NIC is no such reason: what waits for it alone is left.
+    pub(super) fn drop_unsendable(&mut self, fabric: &Fabric, now: Time) {
         if self.udp_due.is_none_or(|due| due > now) {
             return;
         }
@@ -214,19 +232,25 @@ impl Stack {
         for entry in self.handles.entries_mut() {
             let Entry::Udp(socket) = entry else { continue };
             let interfaces = &mut self.interfaces;
-            let queued = |(number, handle): &(usize, SocketHandle)| {
+            let queued = |(number, handle): &&(usize, SocketHandle)| {
                 let place = &interfaces[*number].services;
                 place.get::<udp::Socket>(*handle).send_queue() > 0
             };
-            if !socket.sockets.iter().any(queued) {
+            let could_send = |(number, _): &(usize, SocketHandle)| {
+                fabric.transmit_room(interfaces[*number].port) > 0
+            };
+            if !socket.sockets.iter().any(|place| queued(&place)) {
                 socket.stuck = 0;
                 continue;
             }
             waiting = true;
+            if !socket.sockets.iter().filter(queued).any(could_send) {
+                continue;
+            }
             socket.stuck += 1;
             if socket.stuck >= SEND_LOOKS {
                 socket.stuck = 0;
-                socket.empty(interfaces);
+                socket.empty(interfaces, fabric);
             }
         }
         self.udp_due = waiting.then(|| now + SEND_LOOK);
@@ -234,26 +258,21 @@ impl Stack {
 }
 
 impl UdpSocket {
-    /// Forgets what waits to be sent; what was received stays.
-    fn empty(&mut self, interfaces: &mut [Interface]) {
+    /// Forgets what waits to be sent, except to a full NIC; of what was received stay the oldest that
+    /// one queue has room for.
+    fn empty(&mut self, interfaces: &mut [Interface], fabric: &Fabric) {
         for (number, handle) in &self.sockets {
-            let inner = interfaces[*number].services.get_mut::<udp::Socket>(*handle);
-            if inner.send_queue() == 0 {
+            let interface = &mut interfaces[*number];
+            let inner = interface.services.get_mut::<udp::Socket>(*handle);
+            if inner.send_queue() == 0 || fabric.transmit_room(interface.port) == 0 {
                 continue;
             }
-            while let Ok((bytes, metadata)) = inner.recv() {
-                let from = metadata.endpoint;
-                let from = SocketAddr::new(from.addr.into(), from.port);
-                self.held.push_back((bytes.into(), from));
-            }
+            self.held.take_from(inner);
             // Closing empties both queues; the same endpoint can always be bound again.
             let endpoint = inner.endpoint();
             inner.close();
             let _ = inner.bind(endpoint);
         }
-        // As many as one queue has room for.
-        let excess = self.held.len().saturating_sub(limits::UDP_DATAGRAMS);
-        self.held.drain(..excess);
     }
 
     pub(super) fn local_address(&self) -> SocketAddr {

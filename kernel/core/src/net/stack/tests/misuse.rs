@@ -181,7 +181,7 @@ fn the_nodes_allowance_bounds_buffers_and_spares_need_none() {
         ..StackLimits::default()
     };
     let mut world = World::linked(limits);
-    let allowance = Allowance::new(2 * 8192 + 100);
+    let allowance = Allowance::new(2 * 3 * 4096 + 100);
     let client = world.stacks.remove(B).with_allowance(allowance.clone());
     world.stacks.push(client);
     let now = world.now;

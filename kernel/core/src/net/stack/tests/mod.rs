@@ -1,5 +1,6 @@
 //! The stack as a whole: two of them on a link, with faults between, and fake servers.
 
+mod capture;
 mod listen;
 mod misuse;
 mod probe;
