@@ -5,7 +5,7 @@ use crate::engine::executor::{CellError, CellsReader, LiftFromCells};
 use crate::func::{HostFuncEntity, TrampolineEntity};
 use crate::store::AsStoreId;
 use crate::{
-    CallTrace, Caller, EnforcedLimits, Engine, Error, Extern, Func, FuncType, GuestMemory,
+    CallTrace, Caller, EnforcedLimits, Engine, Error, Extern, Func, FuncType, GuestMemory, Handle,
     Instance, Memory, MemoryType, Module, StackConfig, Store,
 };
 use alloc::collections::VecDeque;
@@ -82,6 +82,13 @@ impl Instance {
     }
 }
 
+impl Memory {
+    /// Whether both are the same memory.
+    pub fn is(&self, other: &Memory) -> bool {
+        self.as_raw() == other.as_raw()
+    }
+}
+
 impl EnforcedLimits {
     /// The most of each kind of item that a module may have.
     pub fn new(counts: ItemCounts) -> EnforcedLimits {
@@ -154,13 +161,17 @@ impl<T> Store<T> {
         self.inner.additions.stack = Some(config);
     }
 
-    /// Declared (current) bytes of all memories.
-    pub fn memory_bytes(&self) -> usize {
+    /// Declared (current) bytes of each memory, in the order in which they came to be.
+    pub fn memory_sizes(&self) -> impl Iterator<Item = usize> + '_ {
         self.inner
             .memories
             .iter()
             .map(|(_, memory)| memory.data_size())
-            .sum()
+    }
+
+    /// Declared (current) bytes of all memories.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_sizes().sum()
     }
 
     /// Bytes of the pages of all memories that were touched.

@@ -4,6 +4,7 @@
 //! everything else that a call may touch. Neither knows the other's types.
 
 use core::fmt;
+use serde::{Deserialize, Serialize};
 use sos_abi::HostCall;
 
 /// What serves the host calls of one instance.
@@ -35,12 +36,12 @@ pub enum Outcome {
 
 /// Why a call could not be made at all. None of these can be caused by a validated module: they say
 /// that a restored state or the engine is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostFault {
     /// The number of arguments is not the one of the call's signature.
-    Arguments(HostCall),
+    Arguments(#[serde(with = "super::call_name")] HostCall),
     /// A call was made while this one waits.
-    StillBlocked(HostCall),
+    StillBlocked(#[serde(with = "super::call_name")] HostCall),
     /// A retry without a call that waits.
     NothingBlocked,
 }

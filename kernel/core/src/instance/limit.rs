@@ -37,6 +37,19 @@ impl Limit {
 }
 
 impl LimitSet {
+    /// The set as a number, a bit for each limit.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set that a number means, if it means one.
+    pub fn from_bits(bits: u8) -> Option<LimitSet> {
+        let known = Limit::ALL
+            .iter()
+            .fold(0, |known, limit| known | limit.bit());
+        (bits & !known == 0).then_some(LimitSet(bits))
+    }
+
     /// Adds one.
     pub fn insert(&mut self, limit: Limit) {
         self.0 |= limit.bit();

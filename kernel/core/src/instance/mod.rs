@@ -1,5 +1,6 @@
 //! Instances: lifecycle and the engine seam.
 
+pub mod call_name;
 pub mod engine;
 mod host_state;
 mod limit;

@@ -9,17 +9,18 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
+use serde::{Deserialize, Serialize};
 use sos_engine::CallTrace;
 
 /// The calls that a program was inside of, innermost first. Of a deep chain the middle is left out.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Backtrace {
     frames: Vec<Frame>,
     depth: usize,
 }
 
 /// One call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
     /// How many calls are inside of it.
     pub depth: usize,
@@ -28,7 +29,7 @@ pub struct Frame {
 }
 
 /// What was called.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// An import that the kernel carries out: its module and name.
     HostCall(Box<str>),

@@ -198,6 +198,11 @@ impl Bounds {
         self.reached
     }
 
+    /// Takes over what another execution of the same instance reached.
+    pub(super) fn restore_reached(&mut self, reached: LimitSet) {
+        self.reached = reached;
+    }
+
     fn note(&mut self, limit: Limit, total: Option<u64>) -> bool {
         if total.is_none() {
             self.reached.insert(limit);

@@ -15,29 +15,30 @@ use crate::machine::ReserveError;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 use sos_abi::HostCall;
 use sos_engine::{
     CallTrace, Func, GuestMemory, Memory, ResumableCall, ResumableCallHostTrap,
-    ResumableCallOutOfFuel, Store,
+    ResumableCallOutOfFuel, Segments, Store,
 };
 
 /// One instance of a program with its guest state.
 #[derive(Debug)]
 pub struct Execution<G: HostState + Send + 'static> {
     // Suspended calls refer to the store by handle; its drop order does not matter, but reads best.
-    progress: Progress,
-    store: Store<Context<G>>,
-    program: Arc<Program>,
+    pub(super) progress: Progress,
+    pub(super) store: Store<Context<G>>,
+    pub(super) program: Arc<Program>,
     /// What is left to do before `_start`.
-    setup: Setup,
+    pub(super) setup: Setup,
     /// Memory 0 of the module whose host call waits.
-    caller: Option<Memory>,
-    fuel_used: u64,
+    pub(super) caller: Option<Memory>,
+    pub(super) fuel_used: u64,
 }
 
 /// The function at the bottom of the call stack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Root {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Root {
     /// A start function, or what prepares a library; the rest of the setup follows.
     Setup,
     /// `_start`.
@@ -46,7 +47,7 @@ enum Root {
 
 /// Where the program is.
 #[derive(Debug)]
-enum Progress {
+pub(super) enum Progress {
     /// `function`, of this root, is to be called.
     Begin(Root, Func),
     /// Suspended for fuel.
@@ -61,7 +62,7 @@ enum Progress {
 
 /// A suspended host call.
 #[derive(Debug)]
-enum Suspension {
+pub(super) enum Suspension {
     /// The program goes on after it.
     Called(HostCall, ResumableCallHostTrap),
     /// It was the root function itself, or its tail call: the root returns with it.
@@ -80,6 +81,19 @@ impl<G: HostState + Send + 'static> Execution<G> {
         guest: G,
         limits: &EngineLimits,
     ) -> Result<Execution<G>, StartError> {
+        let supplied = bounds::reserve(program, memories, limits)?;
+        let mut execution = Execution::new(program, supplied, guest, limits);
+        execution.set_up()?;
+        Ok(execution)
+    }
+
+    /// An execution of which nothing exists yet.
+    pub(super) fn new(
+        program: &Arc<Program>,
+        memories: Vec<Vec<GuestMemory>>,
+        guest: G,
+        limits: &EngineLimits,
+    ) -> Execution<G> {
         let mut store = Store::new(
             program.modules[0].translated.inner.engine(),
             Context {
@@ -91,17 +105,14 @@ impl<G: HostState + Send + 'static> Execution<G> {
         );
         store.limiter(|context| &mut context.bounds);
         store.set_stack_limits(limits.stack());
-        let supplied = bounds::reserve(program, memories, limits)?;
-        let mut execution = Execution {
+        Execution {
             progress: Progress::Running,
             store,
-            setup: Setup::new(program, supplied, *limits),
+            setup: Setup::new(program, memories, *limits),
             program: program.clone(),
             caller: None,
             fuel_used: 0,
-        };
-        execution.set_up()?;
-        Ok(execution)
+        }
     }
 
     /// Goes on with the setup until there is a function to call.
@@ -109,8 +120,7 @@ impl<G: HostState + Send + 'static> Execution<G> {
         self.progress = loop {
             match self.setup.next() {
                 Stage::Instantiate(place) => {
-                    let start =
-                        setup::instantiate(&mut self.setup, &mut self.store, &self.program, place)?;
+                    let start = self.instantiate_module(place, Segments::Applied)?;
                     if let Some(start) = start {
                         break Progress::Begin(Root::Setup, start);
                     }
@@ -127,6 +137,21 @@ impl<G: HostState + Send + 'static> Execution<G> {
             }
         };
         Ok(())
+    }
+
+    /// Makes the module at `place` and returns its start function.
+    pub(super) fn instantiate_module(
+        &mut self,
+        place: usize,
+        segments: Segments,
+    ) -> Result<Option<Func>, StartError> {
+        setup::instantiate(
+            &mut self.setup,
+            &mut self.store,
+            &self.program,
+            place,
+            segments,
+        )
     }
 
     /// Runs for `fuel` at most (more only for an indivisible operation), or until something else

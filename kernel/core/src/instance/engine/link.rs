@@ -193,12 +193,7 @@ fn resolve_call(from: &str, name: &str, wanted: &ExternType) -> Result<Import, L
             nearest: text::nearest(name, offered.map(HostCall::name)),
         });
     };
-    let signature = call.signature();
-    let parameters = signature.parameters.iter().copied().map(value_type);
-    let results = signature.result.into_iter().map(value_type);
-    if function.params().iter().copied().eq(parameters)
-        && function.results().iter().copied().eq(results)
-    {
+    if is_call(function, call) {
         Ok(Import::Host(call, function.clone()))
     } else {
         Err(LoadError::ImportType {
@@ -206,6 +201,15 @@ fn resolve_call(from: &str, name: &str, wanted: &ExternType) -> Result<Import, L
             wanted: text::of_function(function),
         })
     }
+}
+
+/// Whether `function` is of the type of `call`.
+pub(super) fn is_call(function: &FuncType, call: HostCall) -> bool {
+    let signature = call.signature();
+    let parameters = signature.parameters.iter().copied().map(value_type);
+    let results = signature.result.into_iter().map(value_type);
+    function.params().iter().copied().eq(parameters)
+        && function.results().iter().copied().eq(results)
 }
 
 /// Finds what another module of the set exports.

@@ -20,9 +20,9 @@ use sos_engine::{Extern, Func, GuestMemory, Instance, Segments, Store};
 pub(super) struct Setup {
     stages: VecDeque<Stage>,
     /// The modules that exist, by their places.
-    instances: Vec<Option<Instance>>,
+    pub instances: Vec<Option<Instance>>,
     /// Bytes for the memories of those that do not yet, by their places.
-    memories: Vec<Vec<GuestMemory>>,
+    pub memories: Vec<Vec<GuestMemory>>,
     limits: EngineLimits,
 }
 
@@ -52,6 +52,22 @@ impl Setup {
         }
     }
 
+    /// How many steps are left.
+    pub fn stages_left(&self) -> usize {
+        self.stages.len()
+    }
+
+    /// Leaves out the steps before the last `left`, and answers which modules they made, in order. `None`
+    /// when there are not so many.
+    pub fn skip_to(&mut self, left: usize) -> Option<Vec<usize>> {
+        let done = self.stages.len().checked_sub(left)?;
+        let made = self.stages.drain(..done).filter_map(|stage| match stage {
+            Stage::Instantiate(place) => Some(place),
+            Stage::Initialize(_) | Stage::Enter => None,
+        });
+        Some(made.collect())
+    }
+
     /// The next step.
     pub fn next(&mut self) -> Stage {
         self.stages.pop_front().unwrap_or(Stage::Enter)
@@ -77,6 +93,7 @@ pub(super) fn instantiate<G: HostState + Send + 'static>(
     store: &mut Store<Context<G>>,
     program: &Program,
     place: usize,
+    segments: Segments,
 ) -> Result<Option<Func>, StartError> {
     let module = &program.modules[place];
     let mut imports = Vec::new();
@@ -94,12 +111,7 @@ pub(super) fn instantiate<G: HostState + Send + 'static>(
     }
     let memories = core::mem::take(&mut setup.memories[place]);
     let (instance, start) = store
-        .instantiate(
-            &module.translated.inner,
-            imports,
-            memories,
-            Segments::Applied,
-        )
+        .instantiate(&module.translated.inner, imports, memories, segments)
         .map_err(|error| bounds::start_error(&error, &setup.limits))?;
     setup.instances[place] = Some(instance);
     Ok(start)

@@ -3,10 +3,11 @@
 use super::Backtrace;
 use crate::instance::HostFault;
 use core::fmt;
+use serde::{Deserialize, Serialize};
 use sos_engine::TrapCode;
 
 /// Why [`super::Execution::run`] came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stop {
     /// The slice is used up.
     OutOfFuel,
@@ -21,7 +22,7 @@ pub enum Stop {
 }
 
 /// The end of a program that did what it must not. Displayed without its backtrace.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trap {
     /// What it did.
     pub reason: TrapReason,
@@ -30,7 +31,7 @@ pub struct Trap {
 }
 
 /// What a program did to be ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrapReason {
     /// It reached `unreachable`: an abort or a panic, most often.
     Unreachable,

@@ -1,6 +1,7 @@
 //! Tests of the seam: with a guest whose host calls answer from a script.
 
 mod backtrace;
+mod capture;
 mod sets;
 
 use super::*;

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A set of `main` and libraries, as text.
-fn set(modules: &[(&str, &str)]) -> Result<Arc<Program>, SetError> {
+pub(super) fn set(modules: &[(&str, &str)]) -> Result<Arc<Program>, SetError> {
     let sources = modules.iter().map(|(name, text)| Source {
         name: (*name).into(),
         file: format!("{name}.wasm").into(),
@@ -33,7 +33,7 @@ fn refusal(modules: &[(&str, &str)]) -> alloc::string::String {
     set(modules).unwrap_err().to_string()
 }
 
-const EXIT: &str = r#"(import "sos" "exit" (func $mark (param i32)))"#;
+pub(super) const EXIT: &str = r#"(import "sos" "exit" (func $mark (param i32)))"#;
 
 #[test]
 fn functions_memories_tables_and_globals_are_shared_by_import() {
