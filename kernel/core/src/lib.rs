@@ -21,6 +21,7 @@ pub mod log;
 pub mod machine;
 pub mod net;
 pub mod operator;
+pub mod plain;
 pub mod sched;
 pub mod shell;
 pub mod snapshot;

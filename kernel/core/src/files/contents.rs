@@ -45,6 +45,7 @@ pub(super) struct Contents {
     size: u64,
     /// The first is a power of two long; what it lacks is zero, as is what lies past the file's
     /// size. The others are full.
+    #[serde(with = "stored_chunks")]
     chunks: Chunks,
     /// Bytes of all chunks.
     held_bytes: u64,
@@ -276,6 +277,33 @@ impl Contents {
         (begin < end).then(|| (begin, end - begin))
     }
 
+    /// Whether operations could have made it, for contents that were stored.
+    pub fn is_sound(&self) -> bool {
+        let length = self.lower.as_ref().map_or(0, Blob::length);
+        let places = self.size.div_ceil(CHUNK_BYTES as u64);
+        let mut held_bytes = 0;
+        for (&place, chunk) in &self.chunks {
+            let fits = match place {
+                0 => chunk.len().is_power_of_two() && chunk.len() >= LEAST_CHUNK_BYTES,
+                _ => chunk.len() == CHUNK_BYTES,
+            };
+            if !fits || chunk.len() > CHUNK_BYTES || place >= places {
+                return false;
+            }
+            let shown = self.size - place * CHUNK_BYTES as u64;
+            let past = usize::try_from(shown)
+                .unwrap_or(usize::MAX)
+                .min(chunk.len());
+            if chunk[past..].iter().any(|&byte| byte != 0) {
+                return false;
+            }
+            held_bytes += chunk.len() as u64;
+        }
+        self.held_bytes == held_bytes
+            && self.size <= limits::FILE_SIZE_BYTES
+            && self.shown <= self.size.min(length)
+    }
+
     /// Attaches the image's bytes, which `find` knows.
     ///
     /// # Errors
@@ -289,5 +317,38 @@ impl Contents {
         };
         let bytes = find(lower).ok_or(FileError::MissingBlob)?;
         lower.attach(bytes)
+    }
+}
+
+/// Chunks as plain data, each as one run of bytes.
+mod stored_chunks {
+    use super::Chunks;
+    use crate::plain::Bytes;
+    use alloc::collections::BTreeMap;
+    use serde::ser::SerializeMap;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    struct Run<'a>(&'a [u8]);
+
+    impl Serialize for Run<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(self.0)
+        }
+    }
+
+    pub fn serialize<S: Serializer>(chunks: &Chunks, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(chunks.len()))?;
+        for (place, chunk) in chunks {
+            map.serialize_entry(place, &Run(chunk))?;
+        }
+        map.end()
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Chunks, D::Error> {
+        let chunks = BTreeMap::<u64, Bytes>::deserialize(deserializer)?;
+        Ok(chunks
+            .into_iter()
+            .map(|(place, bytes)| (place, bytes.0))
+            .collect())
     }
 }

@@ -7,9 +7,12 @@ use core::ops::Bound;
 use serde::{Deserialize, Serialize};
 
 use super::InodeId;
+use crate::limits;
 
 /// Places before the first entry: `.` and `..`.
 pub(super) const FIRST_PLACE: u64 = 2;
+/// Most places that are believed to have been given.
+const PLACES_MOST: u64 = 1 << 63;
 
 /// A directory. Entries are listed in the order in which they were made; a place is never used
 /// again, so a listing that is continued after changes misses and repeats nothing that stayed.
@@ -89,5 +92,28 @@ impl Directory {
         self.by_place
             .range(place..)
             .filter_map(|(&place, name)| Some((place, name.as_ref(), self.get(name)?)))
+    }
+
+    /// Every entry, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, InodeId)> {
+        let entries = self.by_name.iter();
+        entries.map(|(name, entry)| (name.as_ref(), entry.inode))
+    }
+
+    /// Whether operations could have made it, for a directory that was stored.
+    pub fn is_sound(&self) -> bool {
+        let is_name = |name: &str| {
+            let plain = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
+            plain && name.len() <= limits::FILE_NAME_BYTES
+        };
+        let has_place = |(name, entry): (&Box<str>, &Entry)| {
+            let range = FIRST_PLACE..self.next_place;
+            is_name(name) && range.contains(&entry.place) && {
+                self.by_place.get(&entry.place) == Some(name)
+            }
+        };
+        self.next_place <= PLACES_MOST
+            && self.by_place.len() == self.by_name.len()
+            && self.by_name.iter().all(has_place)
     }
 }

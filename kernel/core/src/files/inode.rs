@@ -176,6 +176,15 @@ impl InodeTable {
         self.inodes.remove(&id)
     }
 
+    /// Number that the next inode will get.
+    pub fn next(&self) -> InodeId {
+        self.next
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (InodeId, &Inode)> {
+        self.inodes.iter().map(|(&id, inode)| (id, inode))
+    }
+
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Inode> {
         self.inodes.values_mut()
     }

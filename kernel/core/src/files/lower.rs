@@ -43,6 +43,12 @@ impl Lower {
         let ((_, name), &entry) = self.entries.range((begin, end)).next()?;
         Some((name, entry))
     }
+
+    /// Whether it names only inodes before `end`.
+    pub fn is_before(&self, end: InodeId) -> bool {
+        let mut entries = self.entries.iter();
+        entries.all(|((directory, _), entry)| *directory < end && entry.inode < end)
+    }
 }
 
 impl FileSystem {

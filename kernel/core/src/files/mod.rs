@@ -9,6 +9,7 @@
 
 mod blob;
 mod changes;
+mod check;
 mod contents;
 mod data;
 mod directory;
@@ -28,6 +29,7 @@ use crate::limits;
 
 pub use blob::Blob;
 pub use changes::{Change, ChangeKind, ChangeStep, Changes};
+pub use check::UnsoundFiles;
 pub use contents::Progress;
 pub use data::{DirectoryEntry, SetTime, Stat};
 pub use error::FileError;
@@ -106,6 +108,11 @@ impl FileSystem {
     /// What the files may take.
     pub fn limits(&self) -> FileLimits {
         self.limits
+    }
+
+    /// Sets what the files may take. What they have above it stays.
+    pub fn set_limits(&mut self, limits: FileLimits) {
+        self.limits = limits;
     }
 
     /// What the files take.

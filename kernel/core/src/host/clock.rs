@@ -30,6 +30,15 @@ impl GuestClock {
         }
     }
 
+    /// A clock that stands at a guest time.
+    pub fn standing(clock: Arc<dyn Clock>, guest: Time) -> GuestClock {
+        GuestClock {
+            clock,
+            base_guest: guest,
+            state: State::Paused,
+        }
+    }
+
     /// Guest time.
     pub fn now(&self) -> Time {
         match self.state {
@@ -94,6 +103,11 @@ pub struct CpuClock {
 }
 
 impl CpuClock {
+    /// A clock that has counted this much.
+    pub fn after(used: Duration) -> CpuClock {
+        CpuClock { used, slice: None }
+    }
+
     /// A slice begins.
     pub fn begin_slice(&mut self, now: Time) {
         self.slice = Some(now);

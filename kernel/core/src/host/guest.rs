@@ -80,9 +80,9 @@ pub struct Guest {
     pub(super) identity: Identity,
     pub(super) handles: HandleTable,
     pub(super) descriptors: Descriptors,
-    pending: Option<Pending>,
-    exit_status: Option<i32>,
-    last_cost: u64,
+    pub(super) pending: Option<Pending>,
+    pub(super) exit_status: Option<i32>,
+    pub(super) last_cost: u64,
     /// Limits that calls have reached.
     pub(super) reached: LimitSet,
 }

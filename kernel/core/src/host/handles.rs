@@ -3,24 +3,26 @@
 //! A handle is a slot in the low 16 bits and the slot's generation above it, so that a closed
 //! handle does not mean the socket that later takes its slot.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
 use sos_abi::ErrorCode;
 
 use crate::net::stack::SocketId;
 
 /// A handle as a guest names it; a claim until it is looked up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handle(pub u32);
 
 const SLOT_BITS: u32 = 16;
 /// Generations count from 1, so that no handle is 0, to this, so that none is negative.
 const LAST_GENERATION: u16 = 0x7fff;
 
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    generation: u16,
-    socket: Option<SocketId>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Slot {
+    pub(super) generation: u16,
+    pub(super) socket: Option<SocketId>,
 }
 
 /// Which socket each handle names.
@@ -31,7 +33,58 @@ pub struct HandleTable {
     capacity: usize,
 }
 
+/// A table as plain data: its bound comes from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandlesState {
+    pub(super) slots: Vec<Slot>,
+    /// In the order in which they are used again, the last first.
+    pub(super) free: Vec<u16>,
+}
+
+impl HandlesState {
+    /// The sockets that handles name, by slot.
+    pub fn sockets(&self) -> impl Iterator<Item = (u32, SocketId)> {
+        let slots = (0..).zip(&self.slots);
+        slots.filter_map(|(index, slot)| Some((index, slot.socket?)))
+    }
+}
+
 impl HandleTable {
+    /// The table as plain data.
+    pub fn capture(&self) -> HandlesState {
+        HandlesState {
+            slots: self.slots.clone(),
+            free: self.free.clone(),
+        }
+    }
+
+    /// The table of at most `capacity` handles that `state` claims to be; what its handles name is
+    /// for the caller to check. None when it could not have come to be.
+    pub fn restore(state: HandlesState, capacity: u32) -> Option<HandleTable> {
+        let HandlesState { slots, free } = state;
+        let empty = HandleTable::new(capacity);
+        let is_sound = |slot: &Slot| (1..=LAST_GENERATION).contains(&slot.generation);
+        if slots.len() > empty.capacity || !slots.iter().all(is_sound) {
+            return None;
+        }
+        let mut is_free = vec![false; slots.len()];
+        for &index in &free {
+            let seen = is_free.get_mut(usize::from(index))?;
+            if core::mem::replace(seen, true) {
+                return None;
+            }
+        }
+        let mut both = slots.iter().zip(is_free);
+        if both.any(|(slot, is_free)| slot.socket.is_none() != is_free) {
+            return None;
+        }
+        Some(HandleTable {
+            slots,
+            free,
+            ..empty
+        })
+    }
+
     /// A table of at most `capacity` open handles.
     pub fn new(capacity: u32) -> HandleTable {
         let capacity = (capacity as usize).min(1 << SLOT_BITS);

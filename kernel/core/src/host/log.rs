@@ -3,18 +3,20 @@
 use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
 use sos_abi::{ErrorCode, LOG_DEBUG, LOG_ERROR, LOG_INFORMATION, LOG_WARNING};
 
 use super::guest::Guest;
 use super::memory::Arguments;
 use super::pending::{StepResult, done_bytes};
 use crate::limits;
-use crate::machine::Time;
+use crate::machine::{Duration, Time};
 
 /// How much a line of an instance's log matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LogLevel {
     /// The service cannot do what it was asked to do.
     Error,
@@ -119,6 +121,11 @@ impl LogRing {
         self.lines.iter().skip(skip)
     }
 
+    /// Bytes that are kept at most.
+    pub fn capacity_bytes(&self) -> u64 {
+        self.capacity_bytes
+    }
+
     /// Lines dropped because the ring was full.
     pub fn dropped_lines(&self) -> u64 {
         self.first
@@ -128,6 +135,82 @@ impl LogRing {
     pub fn dropped_bytes(&self) -> u64 {
         self.dropped_bytes
     }
+}
+
+/// A log as plain data: its bound comes from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogState {
+    /// Number of the oldest line that is kept.
+    pub(super) first: u64,
+    dropped_bytes: u64,
+    pub(super) lines: Vec<LogLineState>,
+}
+
+/// A line as plain data. Nodes count their time from their own start, so that of a line is wall time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LogLineState {
+    wall_nanos: u64,
+    level: LogLevel,
+    pub(super) text: String,
+}
+
+/// Most lines, and bytes, that are believed to have gone through a log.
+const LOGGED_MOST: u64 = 1 << 62;
+/// Bytes of the longest line: each byte of a guest's may have become a character of three, and the
+/// kernel's own name a function.
+const STORED_LINE_BYTES: usize = 4 * limits::LOG_LINE_BYTES;
+
+impl LogRing {
+    /// The log as plain data, on a node whose time is `now` and whose wall time is `wall_nanos`.
+    pub fn capture(&self, now: Time, wall_nanos: u64) -> LogState {
+        let line = |line: &LogLine| LogLineState {
+            wall_nanos: wall_nanos.saturating_sub(nanos(now.since(line.time))),
+            level: line.level,
+            text: line.text.clone(),
+        };
+        LogState {
+            first: self.first,
+            dropped_bytes: self.dropped_bytes,
+            lines: self.lines.iter().map(line).collect(),
+        }
+    }
+
+    /// The log that `state` claims to be, on a node with these times: lines from before its start seem
+    /// to come from its start. What does not fit `capacity_bytes` is dropped. None when there are
+    /// lines that no log has.
+    pub fn restore(
+        state: LogState,
+        capacity_bytes: u64,
+        now: Time,
+        wall_nanos: u64,
+    ) -> Option<LogRing> {
+        if state.first > LOGGED_MOST || state.dropped_bytes > LOGGED_MOST {
+            return None;
+        }
+        let mut ring = LogRing {
+            first: state.first,
+            dropped_bytes: state.dropped_bytes,
+            ..LogRing::new(capacity_bytes)
+        };
+        for LogLineState {
+            wall_nanos: line_nanos,
+            level,
+            text,
+        } in state.lines
+        {
+            if text.len() > STORED_LINE_BYTES || !text.chars().all(is_kept) {
+                return None;
+            }
+            let age = Duration::from_nanos(wall_nanos.saturating_sub(line_nanos));
+            let time = now - age;
+            ring.push(LogLine { time, level, text });
+        }
+        Some(ring)
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Fuel that one line is worth beside its bytes: an allocation and a slot in the ring.
@@ -181,10 +264,14 @@ pub(super) fn split_point(line: &[u8]) -> usize {
     limits::LOG_LINE_BYTES - back
 }
 
+/// Whether a character may stand in a line.
+fn is_kept(character: char) -> bool {
+    character == '\t' || !character.is_control()
+}
+
 /// The text without what would act on an operator's terminal.
 fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let is_kept = |character: char| character == '\t' || !character.is_control();
     let text = text.strip_suffix('\r').unwrap_or(&text);
     if text.chars().all(is_kept) {
         return text.to_owned();

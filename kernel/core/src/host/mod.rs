@@ -6,6 +6,7 @@
 //! calls; `memory` checks what a guest says about its memory, `pending` is a call that waits, as
 //! plain data (D4).
 
+mod capture;
 mod clock;
 mod config;
 mod console;
@@ -28,6 +29,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
+pub use capture::{GuestRevival, GuestState, PendingState, RestoreError, Revival};
 pub use clock::{CpuClock, GuestClock};
 pub use guest::{Guest, GuestSetup};
 pub use handles::{Handle, HandleTable};

@@ -1,5 +1,6 @@
 //! A host call that waits, as plain data (D4), and the steps of a call.
 
+use serde::{Deserialize, Serialize};
 use sos_abi::{ErrorCode, HostCall};
 
 use super::handles::Handle;
@@ -21,7 +22,7 @@ pub struct Pending {
 }
 
 /// What a call waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wait {
     /// The socket or the console that its arguments name.
     Event,

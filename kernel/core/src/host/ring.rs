@@ -3,6 +3,9 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+/// Most bytes that are believed to have gone through a ring.
+const NUMBERS_MOST: u64 = 1 << 63;
+
 /// The last bytes of an endless stream. A full ring forgets its oldest bytes.
 #[derive(Debug, Clone)]
 pub struct ByteRing {
@@ -20,6 +23,19 @@ impl ByteRing {
             first: 0,
             capacity,
         }
+    }
+
+    /// A ring that keeps `bytes`, the oldest of which has number `first`; none when they are more than
+    /// it keeps or their numbers are none that bytes had.
+    pub fn resume(capacity: usize, first: u64, bytes: Vec<u8>) -> Option<ByteRing> {
+        if bytes.len() > capacity || first > NUMBERS_MOST {
+            return None;
+        }
+        Some(ByteRing {
+            bytes: bytes.into(),
+            first,
+            capacity,
+        })
     }
 
     /// Appends all of `bytes`, forgetting the oldest as needed.

@@ -8,11 +8,14 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::ring::ByteRing;
 use crate::limits;
+use crate::plain::Bytes;
 
 /// One of the two streams that a program writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OutputStream {
     /// Standard output, WASI's descriptor 1.
     Output,
@@ -145,6 +148,61 @@ impl Streams {
         self.pipes
             .as_ref()
             .map_or(0, |pipes| pipes[stream as usize].len())
+    }
+}
+
+/// Streams as plain data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamsState {
+    /// Number of the oldest byte that the console keeps.
+    pub(super) console_first: u64,
+    #[serde(with = "crate::plain")]
+    pub(super) console: Vec<u8>,
+    #[serde(with = "crate::plain")]
+    pub(super) input: Vec<u8>,
+    input_ended: bool,
+    pub(super) pipes: Option<[Bytes; 2]>,
+}
+
+impl Streams {
+    /// The streams as plain data.
+    pub fn capture(&self) -> StreamsState {
+        let bytes = |pipe: &VecDeque<u8>| Bytes(pipe.iter().copied().collect());
+        StreamsState {
+            console_first: self.console.first_number(),
+            console: self.console.since(0),
+            input: bytes(&self.input).0,
+            input_ended: self.input_ended,
+            pipes: self.pipes.as_ref().map(|pipes| pipes.each_ref().map(bytes)),
+        }
+    }
+
+    /// The streams that `state` claims to be; none when it holds more than streams do.
+    pub fn restore(state: StreamsState) -> Option<Streams> {
+        let StreamsState {
+            console_first,
+            console,
+            input,
+            input_ended,
+            pipes,
+        } = state;
+        let input_most = match pipes {
+            None => limits::CONSOLE_INPUT_BYTES,
+            Some(_) => limits::STREAM_BYTES,
+        };
+        let pipes_fit = pipes
+            .iter()
+            .flatten()
+            .all(|pipe| pipe.0.len() <= limits::STREAM_BYTES);
+        if input.len() > input_most || !pipes_fit {
+            return None;
+        }
+        Some(Streams {
+            console: ByteRing::resume(limits::CONSOLE_OUTPUT_BYTES, console_first, console)?,
+            input: input.into(),
+            input_ended,
+            pipes: pipes.map(|pipes| pipes.map(|pipe| pipe.0.into())),
+        })
     }
 }
 

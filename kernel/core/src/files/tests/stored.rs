@@ -51,3 +51,90 @@ fn the_same_operations_make_the_same_files() {
         postcard::to_allocvec(&image()).unwrap()
     );
 }
+
+/// Everything that operations made passes.
+fn opens(files: &FileSystem) -> alloc::collections::BTreeMap<InodeId, u32> {
+    let open = files.inodes.iter().filter(|(_, inode)| inode.opens > 0);
+    open.map(|(id, inode)| (id, inode.opens)).collect()
+}
+
+#[test]
+fn sound_files_pass_the_check() {
+    let mut files = image();
+    assert_eq!(files.check(&opens(&files)), Ok(()));
+    let open = put(&mut files, "open", b"text");
+    files.retain(open).unwrap();
+    files.unlink(ROOT, b"open", 3).unwrap();
+    let directory = make_directory(&mut files, "d/e");
+    files.retain(directory).unwrap();
+    files.remove_directory(ROOT, b"d/e", 3).unwrap();
+    rename(&mut files, "d", "other").unwrap();
+    assert_eq!(files.check(&opens(&files)), Ok(()));
+    files.release(open);
+    files.release(directory);
+    assert_eq!(files.check(&opens(&files)), Ok(()));
+}
+
+#[test]
+fn unsound_files_are_refused() {
+    let check = |change: fn(&mut FileSystem, InodeId, InodeId)| {
+        let mut files = image();
+        let directory = make_directory(&mut files, "d/e");
+        let file = put(&mut files, "f", &[1; 5000]);
+        change(&mut files, directory, file);
+        files.check(&alloc::collections::BTreeMap::new()).err()
+    };
+    assert_eq!(check(|_, _, _| ()), None);
+    let broken: [fn(&mut FileSystem, InodeId, InodeId); 12] = [
+        |files, _, file| files.inodes.get_mut(file).unwrap().links += 1,
+        |files, _, file| files.inodes.get_mut(file).unwrap().opens += 1,
+        |files, directory, _| files.inodes.get_mut(directory).unwrap().links = 0,
+        |files, _, _| files.usage.bytes += 1,
+        |files, _, _| files.usage.files -= 1,
+        |files, _, file| drop(files.inodes.remove(file)),
+        |files, _, _| drop(files.inodes.remove(ROOT)),
+        |files, directory, _| {
+            let holder = files.inodes.get_mut(directory).unwrap();
+            holder.directory_mut().unwrap().parent = ROOT;
+        },
+        |files, directory, _| {
+            let holder = files.inodes.get_mut(directory).unwrap();
+            holder.directory_mut().unwrap().subdirectories = 1;
+        },
+        |files, directory, _| {
+            let root = files.inodes.get_mut(ROOT).unwrap();
+            root.directory_mut().unwrap().set("again", directory);
+        },
+        |files, directory, file| {
+            let holder = files.inodes.get_mut(directory).unwrap();
+            holder.directory_mut().unwrap().set("a/b", file);
+            files.inodes.get_mut(file).unwrap().links += 1;
+            files.usage.files += 1;
+        },
+        |files, _, file| {
+            let contents = files.inodes.get_mut(file).unwrap().file_mut().unwrap();
+            contents.clear();
+        },
+    ];
+    for (number, change) in broken.into_iter().enumerate() {
+        assert!(check(change).is_some(), "change {number}");
+    }
+}
+
+#[test]
+fn a_loop_of_directories_apart_from_the_root_is_refused() {
+    let mut files = empty();
+    let outer = make_directory(&mut files, "outer");
+    let inner = make_directory(&mut files, "outer/inner");
+    let root = files.inodes.get_mut(ROOT).unwrap().directory_mut().unwrap();
+    root.remove("outer");
+    root.subdirectories -= 1;
+    let holder = files.inodes.get_mut(inner).unwrap();
+    let directory = holder.directory_mut().unwrap();
+    directory.set("outer", outer);
+    directory.subdirectories += 1;
+    let holder = files.inodes.get_mut(outer).unwrap();
+    holder.directory_mut().unwrap().parent = inner;
+    let found = files.check(&alloc::collections::BTreeMap::new());
+    assert_eq!(found, Err(UnsoundFiles::Loop));
+}

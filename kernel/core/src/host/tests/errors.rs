@@ -227,7 +227,7 @@ fn reset(world: &mut World, call: CallId) -> Result<i32, ErrorCode> {
 /// The peer no longer answers what was sent to it.
 fn timed_out(world: &mut World, call: CallId) -> Result<i32, ErrorCode> {
     let (_, server, _) = world.connected();
-    world.cut();
+    world.cut_link();
     let write = [server, TEXT.into(), 4, 1];
     world.done(A, CallId::TcpWrite, &write).unwrap();
     world.run(Duration::from_secs(300));

@@ -64,10 +64,14 @@ pub(in crate::host) struct Instance {
 }
 
 pub(in crate::host) struct World {
-    clock: Arc<TestClock>,
+    pub(in crate::host) clock: Arc<TestClock>,
     fabric: Fabric,
     pub(in crate::host) instances: Vec<Instance>,
+    calls: u32,
 }
+
+/// Calls after which a guest is captured and restored, beside each attempt at one that waits.
+const CALLS_PER_CUT: u32 = 16;
 
 fn interface(port: PortId, fabric: &Fabric, last: u8) -> InterfaceConfig {
     InterfaceConfig {
@@ -85,7 +89,7 @@ fn interface(port: PortId, fabric: &Fabric, last: u8) -> InterfaceConfig {
     }
 }
 
-fn setup(clock: Arc<TestClock>, stack: Stack) -> GuestSetup {
+pub(in crate::host) fn setup(clock: Arc<TestClock>, stack: Stack) -> GuestSetup {
     let text = |text: &str| String::from(text);
     GuestSetup {
         arguments: vec![text("first"), text("zweites ä")],
@@ -144,6 +148,7 @@ impl World {
             clock,
             fabric,
             instances,
+            calls: 0,
         }
     }
 
@@ -189,10 +194,16 @@ impl World {
             "{}",
             call.name()
         );
+        self.calls += 1;
+        if self.calls.is_multiple_of(CALLS_PER_CUT) {
+            self.cut(who);
+        }
         outcome
     }
 
+    /// Tries a blocked call again, in a guest that was captured and restored.
     pub(in crate::host) fn retry(&mut self, who: usize) -> Outcome {
+        self.cut(who);
         let Instance { guest, memory } = &mut self.instances[who];
         guest.retry(memory)
     }
@@ -264,7 +275,7 @@ impl World {
     }
 
     /// Cuts the link.
-    fn cut(&mut self) {
+    fn cut_link(&mut self) {
         self.fabric
             .set_segment_state("link", PortState::Down)
             .unwrap();

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
 use sos_abi::wasi::Errno;
 
 use super::rights::{self, Rights};
@@ -13,7 +14,7 @@ use crate::limits;
 use crate::net::stack::SocketId;
 
 /// What a descriptor stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A standard stream.
     Stream(Stream),
@@ -36,7 +37,7 @@ pub enum Kind {
 }
 
 /// One open descriptor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
     /// What it stands for.
     pub kind: Kind,
@@ -96,6 +97,28 @@ impl Descriptor {
         }
     }
 
+    /// Whether it has only flags and rights that one of its kind may have.
+    fn is_sound(&self) -> bool {
+        let (base, inheriting) = match self.kind {
+            Kind::Stream(Stream::Input) => (rights::INPUT, 0),
+            Kind::Stream(Stream::Output(_)) => (rights::OUTPUT, 0),
+            Kind::Listener(_) => (rights::LISTENER, rights::CONNECTION),
+            Kind::Connection(_) => (rights::CONNECTION, 0),
+            Kind::File { .. } => (rights::FILE, 0),
+            Kind::Directory { .. } => (rights::DIRECTORY, rights::DIRECTORY | rights::FILE),
+        };
+        let most = Rights { base, inheriting };
+        let preopen_fits = match (&self.preopen, self.kind) {
+            (None, _) => true,
+            (Some(name), Kind::Directory { .. }) => name.len() <= limits::TEXT_BYTES,
+            (Some(_), _) => false,
+        };
+        most.include(self.rights)
+            && self.flags & !super::wire::fd_flags::ALL == 0
+            && self.kind.is_sound()
+            && preopen_fits
+    }
+
     /// Whether none of its calls waits.
     pub fn is_nonblocking(&self) -> bool {
         self.flags & super::wire::fd_flags::NONBLOCK != 0
@@ -115,6 +138,16 @@ impl Descriptor {
 }
 
 impl Kind {
+    /// Whether a position is one that a file can have: they are signed in POSIX.
+    fn is_sound(self) -> bool {
+        match self {
+            Kind::File { position, .. } => i64::try_from(position).is_ok(),
+            Kind::Stream(_) | Kind::Listener(_) | Kind::Connection(_) | Kind::Directory { .. } => {
+                true
+            }
+        }
+    }
+
     fn is_socket(self) -> bool {
         match self {
             Kind::Listener(_) | Kind::Connection(_) => true,
@@ -186,6 +219,39 @@ impl Descriptors {
         };
         // `limits::DESCRIPTORS` fits 32 bits.
         Ok(number as u32)
+    }
+
+    /// The table as plain data: a descriptor, or none, by number.
+    pub fn capture(&self) -> Vec<Option<Descriptor>> {
+        self.slots.clone()
+    }
+
+    /// The table that plain data claims to be; what its descriptors stand for is for the caller to
+    /// check.
+    ///
+    /// # Errors
+    /// The number of a descriptor that cannot have come to be.
+    pub fn restore(slots: Vec<Option<Descriptor>>) -> Result<Descriptors, u32> {
+        // `limits::DESCRIPTORS` fits 32 bits.
+        if slots.len() > limits::DESCRIPTORS {
+            return Err(limits::DESCRIPTORS as u32);
+        }
+        let mut sockets = 0;
+        for (number, slot) in (0..).zip(&slots) {
+            if let Some(descriptor) = slot {
+                if !descriptor.is_sound() {
+                    return Err(number);
+                }
+                sockets += usize::from(descriptor.kind.is_socket());
+            }
+        }
+        Ok(Descriptors { slots, sockets })
+    }
+
+    /// Those that are open, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Descriptor)> {
+        let slots = (0..).zip(&self.slots);
+        slots.filter_map(|(number, slot)| Some((number, slot.as_ref()?)))
     }
 
     /// Takes a descriptor out of the table.

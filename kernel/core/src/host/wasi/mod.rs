@@ -34,7 +34,7 @@ use crate::instance::Limit;
 
 use process::{proc_raise, sched_yield};
 
-pub use descriptors::Descriptors;
+pub use descriptors::{Descriptor, Descriptors, Kind};
 pub use stdio::ErrorLine;
 
 /// Fuel that a step of the files is worth: a part of a path, a level of directories, a chunk freed.

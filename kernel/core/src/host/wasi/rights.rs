@@ -3,6 +3,8 @@
 //! Rights only ever shrink: a descriptor starts with those of its kind, or with those that
 //! `path_open` was asked for, and `fd_fdstat_set_rights` takes some away.
 
+use serde::{Deserialize, Serialize};
+
 /// `fd_datasync`.
 pub const FD_DATASYNC: u64 = 1 << 0;
 /// `fd_read` and `sock_recv`.
@@ -116,7 +118,7 @@ pub const INPUT: u64 = COMMON | FD_READ;
 pub const OUTPUT: u64 = COMMON | FD_WRITE;
 
 /// The rights of one descriptor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rights {
     /// What may be done with the descriptor itself.
     pub base: u64,

@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
 use sos_abi::wasi::Errno;
 
 use super::poll::{Ready, State};
@@ -14,7 +15,7 @@ use crate::host::streams::{Input, OutputStream};
 use crate::limits;
 
 /// One of a program's standard streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stream {
     /// What the program reads.
     Input,
@@ -25,6 +26,19 @@ pub enum Stream {
 /// The part of a line of standard error that has come so far.
 #[derive(Debug, Clone, Default)]
 pub struct ErrorLine(Vec<u8>);
+
+impl ErrorLine {
+    /// The bytes that have come.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A line of which these bytes have come; none when they are a line, or more.
+    pub fn resume(bytes: Vec<u8>) -> Option<ErrorLine> {
+        let is_part = bytes.len() <= limits::LOG_LINE_BYTES && !bytes.contains(&b'\n');
+        is_part.then_some(ErrorLine(bytes))
+    }
+}
 
 impl Guest {
     /// Writes to a standard stream: how many bytes were taken.

@@ -3,6 +3,7 @@
 use super::super::rights::{self, Rights};
 use super::files::{CREATE, DIRECTORY, ROOT};
 use super::*;
+use crate::files::{FileLimits, FileSystem, InodeId};
 use alloc::format;
 use alloc::string::String;
 
@@ -41,6 +42,15 @@ impl World {
 
 fn names(entries: &[Entry]) -> Vec<&str> {
     entries.iter().map(|(.., name)| name.as_str()).collect()
+}
+
+impl World {
+    /// Gives A, whose root is open, other files.
+    fn replace_files(&mut self, limits: FileLimits) {
+        let mut files = FileSystem::new(limits, 1);
+        files.retain(InodeId::ROOT).unwrap();
+        self.guest(A).files = files;
+    }
 }
 
 #[test]
@@ -88,13 +98,10 @@ fn a_buffer_that_is_too_small_is_full_and_its_last_entry_is_cut() {
 #[test]
 fn a_thousand_entries_are_listed_once_in_small_buffers() {
     let mut world = World::with_files();
-    world.guest(A).files = crate::files::FileSystem::new(
-        crate::files::FileLimits {
-            bytes: 0,
-            files: 2000,
-        },
-        1,
-    );
+    world.replace_files(FileLimits {
+        bytes: 0,
+        files: 2000,
+    });
     for number in 0..1000 {
         let fd = world.open(&format!("file.{number}"), CREATE).unwrap();
         assert_eq!(world.wasi(A, WasiCall::FdClose, &[fd]), Errno::Success);
@@ -118,11 +125,11 @@ fn a_thousand_entries_are_listed_once_in_small_buffers() {
 #[test]
 fn a_large_listing_is_made_in_pieces() {
     let mut world = World::with_files();
-    let limits = crate::files::FileLimits {
+    let limits = FileLimits {
         bytes: 0,
         files: 2000,
     };
-    world.guest(A).files = crate::files::FileSystem::new(limits, 1);
+    world.replace_files(limits);
     let long = "n".repeat(240);
     for number in 0..500 {
         let fd = world.open(&format!("{long}{number}"), CREATE).unwrap();

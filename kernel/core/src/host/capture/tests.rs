@@ -1,0 +1,450 @@
+//! Guests as plain data: what comes back is what was captured, and what could not be is refused.
+//!
+//! Every test of the host calls is one of these too: [`World::retry`] captures and restores the guest
+//! before each attempt at a call that waits.
+
+use super::*;
+use crate::files::{Create, Follow, OpenOptions};
+use crate::host::tests::{A, ADDRESS, B, BUFFER, Instance, MEMORY_BYTES, TEXT, TestClock, World};
+use crate::host::tests::{WALL_NANOS, setup};
+use crate::host::{StreamsTo, Wait};
+use crate::instance::{HostState, Outcome};
+use crate::net::stack::StackLimits;
+use crate::plain::Bytes;
+use alloc::string::ToString;
+use alloc::vec;
+use sos_abi::wasi::WasiCall;
+use sos_abi::{CallId, HostCall, ValueType};
+
+/// Restores a state in a place like that in which the guests of these tests start.
+fn restore(
+    state: GuestState,
+    clock: Arc<TestClock>,
+    stack: Stack,
+    revival: Revival,
+) -> Result<Guest, RestoreError> {
+    let setup = setup(clock, stack);
+    let revival = GuestRevival {
+        identity: setup.identity,
+        revival,
+        random_seed: [9; 32],
+        log_bytes: setup.log_bytes,
+        files: state.files.limits(),
+        sockets: setup.sockets,
+        stack: setup.stack,
+        clock: setup.clock,
+        find_blob: &mut |_| None,
+    };
+    Guest::restore(state, revival)
+}
+
+/// A state through bytes.
+fn through_bytes(state: &GuestState) -> GuestState {
+    let bytes = postcard::to_allocvec(state).unwrap();
+    let back = postcard::from_bytes(&bytes).unwrap();
+    assert_eq!(*state, back);
+    back
+}
+
+impl World {
+    /// Captures a guest and puts the one in its place that comes back from the bytes.
+    pub(in crate::host) fn cut(&mut self, who: usize) {
+        self.revive(who, Revival::Continued);
+    }
+
+    fn revive(&mut self, who: usize, revival: Revival) {
+        let state = self.guest(who).capture();
+        let paused = self.guest(who).clock.is_paused();
+        let stack = self.take_stack(who);
+        let guest = restore(through_bytes(&state), self.clock.clone(), stack, revival).unwrap();
+        self.instances[who].guest = guest;
+        if revival == Revival::Continued {
+            assert_eq!(self.guest(who).capture(), state);
+        }
+        if !paused {
+            self.guest(who).clock.resume();
+        }
+    }
+
+    fn take_stack(&mut self, who: usize) -> Stack {
+        let empty = Stack::new(StackLimits::default(), 0);
+        core::mem::replace(&mut self.guest(who).stack, empty)
+    }
+
+    /// A world whose A has something of everything and waits in `tcp_read`, and its state.
+    fn rich() -> (World, GuestState) {
+        let mut world = World::new();
+        let (listener, server, _) = world.connected();
+        world.write_address(A, ADDRESS, "0.0.0.0:53");
+        world.done(A, CallId::UdpBind, &[ADDRESS.into()]).unwrap();
+        world.done(A, CallId::Close, &[listener]).unwrap();
+        let guest = world.guest(A);
+        guest.open_directory("/", InodeId::ROOT).unwrap();
+        let files = &mut guest.files;
+        files.create_directory(InodeId::ROOT, b"d", 1).unwrap();
+        let options = OpenOptions {
+            create: Create::Exclusive,
+            ..OpenOptions::default()
+        };
+        let file = files.open(InodeId::ROOT, b"d/f", options, 1).unwrap();
+        files.write_at(file, 5000, b"text", 1).unwrap();
+        files.release(file);
+        files.symbolic_link(b"d/f", InodeId::ROOT, b"l", 1).unwrap();
+        let (root, follow) = (InodeId::ROOT, Follow::Follow);
+        files.link(root, b"d/f", follow, root, b"h", 1).unwrap();
+        world.write(A, TEXT, b"one line");
+        world.done(A, CallId::Log, &[1, TEXT.into(), 8]).unwrap();
+        let write = [TEXT.into(), 8];
+        world.done(A, CallId::ConsoleWrite, &write).unwrap();
+        world.guest(A).streams.feed(b"typed");
+        world.done(A, CallId::Random, &[BUFFER.into(), 10]).unwrap();
+        let read = [server, BUFFER.into(), 100, 0];
+        assert_eq!(world.call(A, CallId::TcpRead, &read), Outcome::Blocked);
+        let state = world.guest(A).capture();
+        (world, state)
+    }
+
+    /// Makes many calls with arguments that may mean something, whatever comes of them.
+    fn make_any_calls(&mut self, random: &mut ChaCha12Rng) {
+        let Instance { guest, memory } = &mut self.instances[A];
+        for _ in 0..3 {
+            guest.retry(memory);
+        }
+        let native = CallId::ALL.iter().map(|&call| HostCall::from(call));
+        let wasi = WasiCall::ALL.iter().map(|&call| HostCall::from(call));
+        let calls: Vec<HostCall> = native.chain(wasi).collect();
+        let values = [0, 1, 2, 3, 4, 5, 8, 64, 0x1_0000, 0x1_0001, 0x2_0000];
+        let places = [ADDRESS, TEXT, BUFFER].map(u64::from);
+        let values: Vec<u64> = values.into_iter().chain(places).collect();
+        for _ in 0..60 {
+            guest.pending = None;
+            let call = calls[random.next_u32() as usize % calls.len()];
+            let parameters = call.signature().parameters.iter();
+            let arguments: Vec<u64> = parameters
+                .map(|kind| match kind {
+                    ValueType::I64 => u64::from(random.next_u32() % 0x4000),
+                    ValueType::I32 => values[random.next_u32() as usize % values.len()],
+                })
+                .collect();
+            guest.call(memory, call, &arguments);
+        }
+        guest.capture();
+    }
+}
+
+#[test]
+fn a_sleep_ends_on_time_however_often_it_is_captured() {
+    let mut world = World::new();
+    let begin = world.guest(A).clock.now();
+    let second = [1_000_000_000];
+    assert_eq!(world.call(A, CallId::Sleep, &second), Outcome::Blocked);
+    for _ in 0..99 {
+        world.advance(Duration::from_millis(10));
+        assert_eq!(world.retry(A), Outcome::Blocked);
+    }
+    world.advance(Duration::from_millis(10));
+    assert_eq!(world.retry(A), Outcome::Done(0));
+    let passed = world.guest(A).clock.now().since(begin);
+    assert_eq!(passed, Duration::from_secs(1));
+}
+
+#[test]
+fn guest_time_stands_between_capture_and_restore_and_wall_time_goes_on() {
+    let mut world = World::new();
+    world.call(A, CallId::Sleep, &[5_000]);
+    world.advance(Duration::from_nanos(2_000));
+    let state = world.guest(A).capture();
+    let stack = world.take_stack(A);
+    world.advance(Duration::from_secs(3600));
+    let mut guest = restore(state, world.clock.clone(), stack, Revival::Restored).unwrap();
+    assert!(guest.clock.is_paused());
+    guest.clock.resume();
+    world.instances[A].guest = guest;
+    assert_eq!(world.retry(A), Outcome::Blocked);
+    world.advance(Duration::from_nanos(2_999));
+    assert_eq!(world.retry(A), Outcome::Blocked);
+    world.advance(Duration::from_nanos(1));
+    assert_eq!(world.retry(A), Outcome::Done(0));
+    let wall_nanos = world.guest(A).clock.wall_nanos();
+    assert!(wall_nanos > WALL_NANOS + 3_600_000_000_000);
+}
+
+#[test]
+fn large_transfers_go_on_through_a_hundred_captures() {
+    let mut world = World::new();
+    let (_, server, client) = world.connected();
+    let sent: Vec<u8> = (0..0x20000_u32).map(|byte| (byte % 251) as u8).collect();
+    world.write(B, BUFFER, &sent);
+    let (mut written, mut received, mut cuts) = (0, Vec::new(), 0);
+    while received.len() < sent.len() {
+        if written < sent.len() {
+            let (at, left) = (BUFFER as usize + written, sent.len() - written);
+            let write = [client, at as i64, left as i64, 0];
+            written += world.wait(B, CallId::TcpWrite, &write).unwrap() as usize;
+        }
+        world.cut(B);
+        let read = [server, BUFFER.into(), 1200, 0];
+        let read = world.wait(A, CallId::TcpRead, &read).unwrap();
+        world.cut(A);
+        cuts += 2;
+        received.extend_from_slice(world.read(A, BUFFER, read as usize));
+    }
+    assert!(received == sent && cuts > 100);
+}
+
+#[test]
+fn random_bytes_in_pieces_are_the_same_with_captures_and_without() {
+    let fill = |cuts: usize| {
+        let mut world = World::new();
+        let length = MEMORY_BYTES as i64 - i64::from(BUFFER);
+        let mut outcome = world.call(A, WasiCall::RandomGet, &[BUFFER.into(), length]);
+        while outcome == Outcome::Blocked {
+            (0..cuts).for_each(|_| world.cut(A));
+            let Instance { guest, memory } = &mut world.instances[A];
+            outcome = guest.retry(memory);
+        }
+        assert_eq!(outcome, Outcome::Done(0));
+        world.read(A, BUFFER, length as usize).to_vec()
+    };
+    let plain = fill(0);
+    assert!(fill(1) == plain);
+    assert!(fill(50) == plain);
+}
+
+#[test]
+fn a_clone_and_an_older_cut_draw_other_random_numbers() {
+    let draw = |revival: Option<Revival>| {
+        let mut world = World::new();
+        world.done(A, CallId::Random, &[BUFFER.into(), 10]).unwrap();
+        if let Some(revival) = revival {
+            world.revive(A, revival);
+        }
+        world.done(A, CallId::Random, &[BUFFER.into(), 32]).unwrap();
+        world.read(A, BUFFER, 32).to_vec()
+    };
+    let original = draw(None);
+    assert_eq!(draw(Some(Revival::Continued)), original);
+    assert_ne!(draw(Some(Revival::Restored)), original);
+    assert_ne!(draw(Some(Revival::Cloned)), original);
+}
+
+#[test]
+fn a_guest_with_something_of_everything_comes_back() {
+    let (mut world, state) = World::rich();
+    world.cut(A);
+    assert_eq!(world.guest(A).capture(), state);
+    let call = state.pending().and_then(PendingState::call);
+    assert_eq!(call, Some(CallId::TcpRead.into()));
+    assert_eq!(world.guest(A).log.since(0).count(), 1);
+    assert_eq!(world.guest(A).streams.console.since(0), b"one line");
+    assert!(world.guest(A).capture_bytes() > 4096);
+}
+
+#[test]
+fn lines_of_the_log_keep_their_wall_time_on_a_node_that_started_later() {
+    let mut world = World::new();
+    world.write(A, TEXT, b"line");
+    world.done(A, CallId::Log, &[1, TEXT.into(), 4]).unwrap();
+    world.advance(Duration::from_secs(2));
+    let log = world.guest(A).capture().log;
+    // Written at 5 s, which is 3 s ago on a node that runs for four seconds.
+    let now = Time::from_nanos(4_000_000_000);
+    let times = |capacity| {
+        let log = LogRing::restore(log.clone(), capacity, now, WALL_NANOS + 8_000_000_000);
+        let log = log.unwrap();
+        let times: Vec<Time> = log.since(0).map(|line| line.time).collect();
+        times
+    };
+    assert_eq!(times(4096), [Time::from_nanos(1_000_000_000)]);
+    assert_eq!(times(0), []);
+}
+
+/// What a state is refused with.
+fn refusal(change: impl FnOnce(&mut GuestState)) -> RestoreError {
+    let (mut world, mut state) = World::rich();
+    change(&mut state);
+    let stack = world.take_stack(A);
+    let restored = restore(state, world.clock.clone(), stack, Revival::Continued);
+    let error = restored.expect_err("a refusal");
+    assert!(!error.to_string().is_empty());
+    error
+}
+
+#[test]
+fn handles_and_descriptors_that_could_not_be_are_refused() {
+    let handles = |change: fn(&mut HandlesState)| refusal(|state| change(&mut state.handles));
+    let second = |error| error == RestoreError::Handle { slot: 2 };
+    assert!(second(handles(
+        |state| state.slots[2].socket = state.slots[1].socket
+    )));
+    assert!(second(handles(
+        |state| state.slots[2].socket = Some(SocketId(77))
+    )));
+    let broken: [fn(&mut HandlesState); 5] = [
+        |state| state.slots[1].generation = 0,
+        |state| state.slots[1].generation = 0x8000,
+        |state| state.free.clear(),
+        |state| state.free.push(0),
+        |state| state.free.push(99),
+    ];
+    for change in broken {
+        assert_eq!(handles(change), RestoreError::Handles);
+    }
+    let many = handles(|state| {
+        let generation = 1;
+        let socket = None;
+        state.free.extend(3..200);
+        state
+            .slots
+            .resize(200, crate::host::handles::Slot { generation, socket });
+    });
+    assert_eq!(many, RestoreError::Handles);
+
+    let descriptor = |change: fn(&mut Descriptor)| {
+        refusal(|state| change(state.descriptors[3].as_mut().unwrap()))
+    };
+    let third = RestoreError::Descriptor { number: 3 };
+    let broken: [fn(&mut Descriptor); 6] = [
+        |open| open.rights.base = u64::MAX,
+        |open| open.flags = 0x8000,
+        |open| open.kind = Kind::Connection(SocketId(0)),
+        |open| open.kind = Kind::Listener(SocketId(99)),
+        |open| open.preopen = Some("x".repeat(5000).into()),
+        |open| {
+            open.kind = Kind::File {
+                inode: InodeId::ROOT,
+                position: 0,
+            }
+        },
+    ];
+    for change in broken {
+        assert_eq!(descriptor(change), third);
+    }
+    let many = refusal(|state| state.descriptors.resize(5000, None));
+    assert!(matches!(many, RestoreError::Descriptor { .. }));
+    let unopened = refusal(|state| state.descriptors[3] = None);
+    assert!(matches!(unopened, RestoreError::Files(_)));
+}
+
+#[test]
+fn texts_streams_and_logs_that_could_not_be_are_refused() {
+    let long = "x".repeat(limits::TEXT_BYTES + 1);
+    let text = || long.clone();
+    assert_eq!(
+        refusal(|state| state.arguments.push(text())),
+        RestoreError::Texts
+    );
+    assert_eq!(refusal(|state| state.program = text()), RestoreError::Texts);
+    assert_eq!(refusal(|state| state.config.reverse()), RestoreError::Texts);
+    let many = refusal(|state| state.arguments = vec![String::new(); 1000]);
+    assert_eq!(many, RestoreError::Texts);
+    let bytes = || vec![0; 1 << 20];
+    let streams = [
+        refusal(|state| state.streams.console = bytes()),
+        refusal(|state| state.streams.console_first = u64::MAX),
+        refusal(|state| state.streams.input = bytes()),
+        refusal(|state| state.streams.pipes = Some([Bytes(bytes()), Bytes::default()])),
+    ];
+    assert_eq!(streams, [RestoreError::Streams; 4]);
+    let logs = [
+        refusal(|state| state.log.first = u64::MAX),
+        refusal(|state| state.log.lines[0].text = "\x1b[2J".into()),
+        refusal(|state| state.log.lines[0].text = "x".repeat(10_000)),
+    ];
+    assert_eq!(logs, [RestoreError::Log; 3]);
+    let begun = refusal(|state| state.error_line = b"a\n".to_vec());
+    assert_eq!(begun, RestoreError::ErrorLine);
+    assert_eq!(refusal(|state| state.reached = 0xff), RestoreError::Limits);
+    let ended = refusal(|state| state.exit_status = Some(0));
+    assert_eq!(ended, RestoreError::Ended);
+}
+
+#[test]
+fn a_pipe_and_its_bytes_come_back() {
+    let mut streams = Streams::new(StreamsTo::Pipes);
+    streams.write(crate::host::OutputStream::Error, b"to read");
+    streams.feed(b"typed");
+    streams.end_input();
+    let state = streams.capture();
+    let back = Streams::restore(state.clone()).unwrap();
+    assert!(!back.is_console());
+    assert_eq!(back.capture(), state);
+}
+
+#[test]
+fn a_call_waits_only_for_what_it_can_wait_for() {
+    let waits = [
+        Wait::Event,
+        Wait::Turn,
+        Wait::Until(Time::ZERO),
+        Wait::Connection(crate::host::Handle(0x1_0000)),
+        Wait::Lookup(SocketId(0)),
+        Wait::Piece { moved: 0 },
+        Wait::Rest { moved: 0 },
+        Wait::Listing { cookie: 0, used: 0 },
+        Wait::OneOf {
+            since: Time::ZERO,
+            deadline: None,
+        },
+    ];
+    let native = CallId::ALL.iter().map(|&call| HostCall::from(call));
+    let wasi = WasiCall::ALL.iter().map(|&call| HostCall::from(call));
+    let mut possible = 0;
+    for call in native.chain(wasi) {
+        for wait in waits {
+            let pending = PendingState::capture(&crate::host::Pending {
+                call,
+                arguments: [0; crate::host::pending::ARGUMENTS],
+                wait,
+            });
+            let now = Time::from_nanos(1);
+            let restored = pending.restore(now, |_| Some(SocketKind::Query));
+            possible += usize::from(restored.is_ok());
+        }
+    }
+    assert_eq!(possible, 25, "pairs of a call and what it waits for");
+    let read = HostCall::from(CallId::TcpRead);
+    let sleeps = refusal(|state| state.pending.as_mut().unwrap().set_wait(Wait::Turn));
+    assert_eq!(sleeps, RestoreError::Pending(read));
+    let unknown = refusal(|state| state.pending.as_mut().unwrap().set_name("fly"));
+    assert_eq!(unknown, RestoreError::UnknownCall);
+    let few = refusal(|state| state.pending.as_mut().unwrap().drop_argument());
+    assert_eq!(few, RestoreError::Pending(read));
+}
+
+#[test]
+fn damaged_states_are_refused_or_harmless() {
+    let mut random = ChaCha12Rng::from_seed([5; 32]);
+    let (mut world, state) = World::rich();
+    let stored = postcard::to_allocvec(&state).unwrap();
+    let (mut unread, mut refused, mut harmless) = (0, 0, 0);
+    for _ in 0..1000 {
+        let mut bytes = stored.clone();
+        for _ in 0..=random.next_u32() % 2 {
+            let at = random.next_u32() as usize % bytes.len();
+            match random.next_u32() % 4 {
+                0 => bytes[at] = random.next_u32() as u8,
+                1 => bytes[at] ^= 1 << (random.next_u32() % 8),
+                2 => bytes.insert(at, random.next_u32() as u8),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        let Ok(state) = postcard::from_bytes::<GuestState>(&bytes) else {
+            unread += 1;
+            continue;
+        };
+        let stack = world.take_stack(A);
+        match restore(state, world.clock.clone(), stack, Revival::Continued) {
+            Err(_) => refused += 1,
+            Ok(mut guest) => {
+                harmless += 1;
+                guest.clock.resume();
+                world.instances[A].guest = guest;
+                world.make_any_calls(&mut random);
+            }
+        }
+        (world, _) = World::rich();
+    }
+    let counts = [unread, refused, harmless];
+    assert!(counts.iter().all(|&count| count > 20), "{counts:?}");
+}

@@ -1,0 +1,75 @@
+//! Bytes in plain data: stored and read as one run, not one by one.
+//!
+//! `#[serde(with = "crate::plain")]` on a `Vec<u8>`; [`Bytes`] where a type is needed. What is read is
+//! as long as the bytes that it is read from, so a claimed length allocates nothing by itself.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+/// Bytes of their own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(&self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        deserialize(deserializer).map(Bytes)
+    }
+}
+
+/// Stores bytes.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
+/// Reads bytes.
+///
+/// # Errors
+/// Those of the deserializer.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    deserializer.deserialize_bytes(BytesVisitor)
+}
+
+struct BytesVisitor;
+
+impl Visitor<'_> for BytesVisitor {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len())
+            .map_err(|_| E::custom("no memory for the bytes"))?;
+        copy.extend_from_slice(bytes);
+        Ok(copy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_back_and_a_false_length_allocates_nothing() {
+        let stored = postcard::to_allocvec(&Bytes(alloc::vec![7; 300])).unwrap();
+        assert_eq!(stored.len(), 302);
+        let back: Bytes = postcard::from_bytes(&stored).unwrap();
+        assert_eq!(back.0, [7; 300]);
+        let long = [0xff, 0xff, 0xff, 0xff, 0x0f, 1, 2];
+        assert!(postcard::from_bytes::<Bytes>(&long).is_err());
+    }
+}
