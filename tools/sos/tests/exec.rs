@@ -194,6 +194,47 @@ fn changes_in_a_directory_come_back_and_nothing_else() {
     assert_eq!(before, after);
 }
 
+#[test]
+fn several_directories_are_found_open_in_order_and_each_comes_back() {
+    // Makes a file in each of the first two.
+    let program = Program::new(
+        r#"(data (i32.const 100) "one") (data (i32.const 110) "two")
+           (func $make (param $directory i32) (param $name i32)
+             (if (call $open (local.get $directory) (i32.const 0) (local.get $name) (i32.const 3)
+                   (i32.const 1) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 32))
+               (then unreachable))
+             (call $write (i32.load (i32.const 32)) (local.get $name) (i32.const 3)))
+           (func (export "_start")
+             (call $make (i32.const 3) (i32.const 100))
+             (call $make (i32.const 4) (i32.const 110)))"#,
+    );
+    let folders = ["a", "b"].map(|name| program.path(name));
+    for folder in &folders {
+        fs::create_dir(folder).unwrap();
+    }
+    // One by a name of its own, from the folder in which it lies; one as the root.
+    let root = format!("{}::/", folders[1].display());
+    let output = Command::new(env!("CARGO_BIN_EXE_sos"))
+        .args([
+            "exec",
+            "--hosted",
+            "--dir",
+            "a",
+            "--dir",
+            &root,
+            "program.wat",
+        ])
+        .current_dir(program.folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", error_text(&output));
+    for (folder, name) in folders.iter().zip(["one", "two"]) {
+        assert_eq!(names(folder), [name]);
+        assert_eq!(fs::read_to_string(folder.join(name)).unwrap(), name);
+    }
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> = entries
