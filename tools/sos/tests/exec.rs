@@ -245,6 +245,33 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
+fn memory_is_bounded_and_libraries_are_linked() {
+    // Its status is what the library says of how far it grew: 4 pages with the limit, 8 without.
+    let program = Program::new("");
+    // Imports come before all else.
+    let import = r#"(import "pages" "count" (func $count (param i32) (result i32)))"#;
+    let body = r#"(func (export "_start")
+        (drop (memory.grow (i32.const 2)))
+        (drop (memory.grow (i32.const 4)))
+        (call $exit (call $count (memory.size))))"#;
+    fs::write(&program.file, format!("(module {import} {PRELUDE} {body})")).unwrap();
+    let library = program.path("pages.wat");
+    let counts = r#"(module (func (export "count") (param i32) (result i32)
+        (i32.add (i32.const 40) (local.get 0))))"#;
+    fs::write(&library, counts).unwrap();
+    let given = format!("pages={}", library.display());
+    let output = program.run(&["--library", &given, "--memory", "256KiB"], &[], b"");
+    assert_eq!(output.status.code(), Some(44), "{}", error_text(&output));
+    let output = program.run(&["--library", &given], &[], b"");
+    assert_eq!(output.status.code(), Some(48), "{}", error_text(&output));
+    // Without the library, its name and that of the function are told.
+    let output = program.run(&[], &[], b"");
+    assert_eq!(output.status.code(), Some(126));
+    let text = error_text(&output);
+    assert!(text.contains("pages") && text.contains("count"), "{text}");
+}
+
+#[test]
 fn a_program_that_runs_too_long_is_killed_and_that_is_said() {
     let program = Program::new(r#"(func (export "_start") (loop $ever (br $ever)))"#);
     let output = program.run(&["--timeout", "0.2"], &[], b"");
