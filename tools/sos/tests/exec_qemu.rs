@@ -1,6 +1,8 @@
 //! `sos exec` on machines in QEMU: one for one program, and one that stays.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -121,4 +123,45 @@ fn a_database_is_made_on_a_machine_and_comes_back() {
     let database = fs::read(shared.join("orders.db")).unwrap();
     assert!(database.starts_with(b"SQLite format 3\0"));
     assert_eq!(fs::read_dir(&shared).unwrap().count(), 1);
+}
+
+/// Asks the HTTP service once and returns its whole answer.
+fn ask(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("the tool listens");
+    let message = format!("{request} HTTP/1.1\r\nConnection: close\r\n\r\n");
+    stream.write_all(message.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+#[test]
+fn a_service_of_the_standard_library_is_reached_from_outside() {
+    let module = build::wasi_programs(&["http-std"], Haste::Test).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sos"))
+        .args(["exec", "--timeout", "120", "--listen", "127.0.0.1:0"])
+        .arg(&module[0])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The port is told before the node boots; connections wait for the program behind it.
+    let mut told = String::new();
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    errors.read_line(&mut told).unwrap();
+    let address = told
+        .strip_prefix("sos: ")
+        .and_then(|text| text.split_once(" leads"));
+    let (address, _) = address.unwrap_or_else(|| panic!("{told}"));
+    let mut printed = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    printed.read_line(&mut line).unwrap();
+    assert_eq!(line, "http-std: serving\n");
+    assert!(ask(address, "GET /").ends_with("hello from std\n"));
+    assert!(ask(address, "POST /stop").ends_with("stopping\n"));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    printed.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "http-std: 2 requests\n");
 }
