@@ -41,6 +41,7 @@ pub enum Captures {
     /// At every suspension, into the same store.
     Here,
     /// At every suspension, into a new engine and store.
+    #[allow(dead_code)] // not every test file does
     Elsewhere,
 }
 
@@ -59,6 +60,7 @@ const MEMORY_BYTES: u64 = 1 << 20;
 const MAXIMUM_FUEL: u64 = 200_000;
 
 impl Program {
+    #[allow(dead_code)] // not every test file writes its modules
     pub fn new(texts: &[&str]) -> Program {
         let parse = |text: &&str| wat::parse_str(text).unwrap();
         Program {
@@ -69,6 +71,11 @@ impl Program {
     /// Makes the set. Imports of `host` are host functions that suspend; the module `m0` is the
     /// first of the set, and so on.
     pub fn world(&self, segments: Segments) -> World {
+        self.try_world(segments).unwrap()
+    }
+
+    /// The same, unless an instantiation fails.
+    pub fn try_world(&self, segments: Segments) -> Result<World, sos_engine::Error> {
         let engine = super::common::engine();
         let mut store = Store::new(&engine, Vec::new());
         store.set_stack_limits(StackLimits {
@@ -83,9 +90,9 @@ impl Program {
             starts: Vec::new(),
         };
         for bytes in &self.modules {
-            world.add(bytes, segments);
+            world.add(bytes, segments)?;
         }
-        world
+        Ok(world)
     }
 
     /// Runs the export `name` of the last module, in slices of `slice` fuel.
@@ -138,6 +145,7 @@ impl Program {
                     if granted > MAXIMUM_FUEL {
                         break Err("endless".into());
                     }
+                    let required = suspended.required_fuel();
                     if captures != Captures::Never {
                         let references = world.references();
                         match suspended.capture(&world.store, &references) {
@@ -149,12 +157,12 @@ impl Program {
                                 suspended = restored;
                             }
                             Err(CaptureError::BetweenSafepoints { required_fuel }) => {
-                                assert_eq!(required_fuel, suspended.required_fuel());
+                                assert_eq!(required_fuel, required);
                             }
                             Err(error) => panic!("{error}"),
                         }
                     }
-                    let wanted = (left + slice).max(suspended.required_fuel());
+                    let wanted = (left + slice).max(required);
                     granted += wanted - left;
                     world.store.set_fuel(wanted).unwrap();
                     call = suspended.resume(&mut world.store, &mut outputs);
@@ -207,7 +215,7 @@ impl Ran {
         self.captures += 1;
         self.deepest = self.deepest.max(stack.frames.len());
         let bytes = postcard::to_allocvec(stack).unwrap();
-        if self.stacks.len() < 50 {
+        if self.stacks.len() < 2000 {
             self.stacks.push(bytes.clone());
         }
         let read: CallStack = postcard::from_bytes(&bytes).unwrap();
@@ -227,8 +235,8 @@ impl Ran {
 }
 
 impl World {
-    fn add(&mut self, bytes: &[u8], segments: Segments) {
-        let module = Module::new(&self.engine, bytes).unwrap();
+    fn add(&mut self, bytes: &[u8], segments: Segments) -> Result<(), sos_engine::Error> {
+        let module = Module::new(&self.engine, bytes)?;
         let mut imports: Vec<Extern> = Vec::new();
         for import in module.imports() {
             imports.push(match import.module().strip_prefix('m') {
@@ -255,10 +263,20 @@ impl World {
         });
         let memories = memories.collect();
         let made = self.store.instantiate(&module, imports, memories, segments);
-        let (instance, start) = made.unwrap();
+        let (instance, start) = made?;
         self.instances.push(instance);
         self.modules.push(module);
         self.starts.push(start);
+        Ok(())
+    }
+
+    /// Names of the functions that the last module exports.
+    #[allow(dead_code)] // not every test file asks
+    pub fn function_exports(&self) -> Vec<String> {
+        let instance = self.instances.last().unwrap();
+        let exports = instance.exports(&self.store);
+        let functions = exports.filter(|export| export.ty(&self.store).func().is_some());
+        functions.map(|export| export.name().to_string()).collect()
     }
 
     fn set(&self) -> Vec<Member<'_>> {
