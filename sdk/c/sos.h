@@ -65,6 +65,10 @@ static inline sos_address sos_ipv4(uint8_t a, uint8_t b, uint8_t c, uint8_t d, u
 #define SOS_LOG_WARNING 1
 #define SOS_LOG_INFORMATION 2
 #define SOS_LOG_DEBUG 3
+#define SOS_REVIVAL_ANY 0
+#define SOS_REVIVAL_RESUMED 1
+#define SOS_REVIVAL_RESTORED 2
+#define SOS_REVIVAL_CLONED 3
 #define SOS_CALL_BYTES 65536
 #define SOS_POLL_ENTRIES 1024
 #define SOS_NAME_BYTES 253
@@ -277,6 +281,10 @@ int32_t sos_poll(sos_poll_entry *entries, uint32_t count, int64_t timeout_ns);
  * Errors: BAD_POINTER, INVALID_ARGUMENT, NO_SUCH_NAME, NAME_SERVER_FAILED, NO_NAME_SERVER, TIMED_OUT, TOO_MANY_HANDLES */
 SOS_IMPORT(dns_lookup)
 int32_t sos_dns_lookup(const void *name, uint32_t name_length, sos_address *addresses_out, uint32_t capacity);
+
+/* How often the instance went on since it started, by `kind`: 0 = in any of these ways, 1 = after a pause (by an operator, or in a snapshot or on another node), 2 = from an earlier state than it had reached, 3 = as a clone of another instance; 0 for a kind that the kernel does not know. After 2 and 3 the `generation` is another. */
+SOS_IMPORT(revivals)
+int64_t sos_revivals(uint32_t kind);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,47 @@
-//! Who the instance is and where it runs.
+//! Who the instance is, where it runs, and what became of it since it started.
+//!
+//! An operator may pause an instance, restore an earlier state of it, or clone it, at any moment and
+//! without its doing. Mostly that is no concern of its: connections and timers go on. It is for what
+//! must not be used twice (keys, tokens, numbers that shall be unique) and for what went on meanwhile
+//! outside (wall time, leases). [`on_revival`] is told in programs that wait in [`crate::task`], in
+//! [`crate::poll`] or in a server on it; others ask a [`RevivalWatch`] before they use what may be stale:
+//!
+//! ```
+//! use sos_sdk::identity::RevivalWatch;
+//! use sos_sdk::random;
+//!
+//! struct Tokens {
+//!     watch: RevivalWatch,
+//!     secret: u64,
+//!     issued: u64,
+//! }
+//!
+//! impl Tokens {
+//!     fn new() -> Tokens {
+//!         Tokens { watch: RevivalWatch::new(), secret: random::next_u64(), issued: 0 }
+//!     }
+//!
+//!     fn issue(&mut self) -> (u64, u64) {
+//!         if self.watch.look().is_some_and(|revival| revival.is_copy()) {
+//!             // Another instance may go on with the same secret and the same count.
+//!             *self = Tokens::new();
+//!         }
+//!         self.issued += 1;
+//!         (self.secret, self.issued)
+//!     }
+//! }
+//! # let node = sos_sdk::testing::Node::new();
+//! # let mut tokens = Tokens::new();
+//! # assert_ne!(tokens.issue(), tokens.issue());
+//! ```
 
+use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use crate::sys;
+use sos_abi::{REVIVAL_ANY, REVIVAL_CLONED, REVIVAL_RESTORED, REVIVAL_RESUMED};
+
+use crate::{sys, task};
 
 /// The instance's name.
 pub fn instance_name() -> String {
@@ -18,4 +57,141 @@ pub fn node_name() -> String {
 /// before are then no longer its own alone.
 pub fn generation() -> u64 {
     sys::generation()
+}
+
+/// A way in which an instance goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevivalKind {
+    /// After a pause, here or on another node. Wall time went on, and peers may have given up.
+    Resumed,
+    /// From an earlier state than it had reached: what it did since is undone in it, and nowhere else.
+    Restored,
+    /// As a clone: with another name and other addresses, and without the original's connections.
+    Cloned,
+}
+
+/// How often the instance went on since it was asked last, in each way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Revival {
+    /// [`RevivalKind::Resumed`].
+    pub resumed: u64,
+    /// [`RevivalKind::Restored`].
+    pub restored: u64,
+    /// [`RevivalKind::Cloned`].
+    pub cloned: u64,
+}
+
+impl Revival {
+    /// Whether others may have the same memory: secrets that were drawn before are not its own alone.
+    pub fn is_copy(self) -> bool {
+        self.restored > 0 || self.cloned > 0
+    }
+
+    /// Since the instance started.
+    fn since_start() -> Revival {
+        Revival {
+            resumed: sys::revivals(REVIVAL_RESUMED),
+            restored: sys::revivals(REVIVAL_RESTORED),
+            cloned: sys::revivals(REVIVAL_CLONED),
+        }
+    }
+
+    fn total(self) -> u64 {
+        self.resumed + self.restored + self.cloned
+    }
+}
+
+/// Remembers what it was told, so that it tells each revival once.
+#[derive(Debug, Clone)]
+pub struct RevivalWatch {
+    seen: Revival,
+}
+
+impl RevivalWatch {
+    /// A watch from now on.
+    pub fn new() -> RevivalWatch {
+        RevivalWatch {
+            seen: Revival::since_start(),
+        }
+    }
+
+    /// What became of the instance since it was asked last; nothing, mostly, which costs one host call.
+    pub fn look(&mut self) -> Option<Revival> {
+        if sys::revivals(REVIVAL_ANY) == self.seen.total() {
+            return None;
+        }
+        let now = Revival::since_start();
+        let before = core::mem::replace(&mut self.seen, now);
+        Some(Revival {
+            resumed: now.resumed.saturating_sub(before.resumed),
+            restored: now.restored.saturating_sub(before.restored),
+            cloned: now.cloned.saturating_sub(before.cloned),
+        })
+    }
+}
+
+impl Default for RevivalWatch {
+    fn default() -> RevivalWatch {
+        RevivalWatch::new()
+    }
+}
+
+/// Has `hook` called when the instance went on after a pause, from an earlier state or as a clone:
+/// after the wait in [`crate::task`] or [`crate::poll`] during which it happened, before what became
+/// ready is handled. A program that waits in no other way thus never uses a stale secret, if the hook
+/// replaces it. Hooks stay for the life of the instance.
+///
+/// ```
+/// use std::{cell::Cell, rc::Rc};
+/// use sos_sdk::{identity, random};
+///
+/// # let node = sos_sdk::testing::Node::new();
+/// let secret = Rc::new(Cell::new(random::next_u64()));
+/// let shared = secret.clone();
+/// identity::on_revival(move |revival| {
+///     if revival.is_copy() {
+///         shared.set(random::next_u64());
+///     }
+/// });
+/// ```
+pub fn on_revival(hook: impl FnMut(Revival) + 'static) {
+    let hook: Hook = Box::new(hook);
+    let watch = RevivalWatch::new();
+    task::with_hooks(|hooks| {
+        hooks.watch.get_or_insert(watch);
+        hooks.hooks.push(hook);
+    });
+}
+
+type Hook = Box<dyn FnMut(Revival)>;
+
+/// What is to be called at the next revival.
+pub(crate) struct Hooks {
+    /// There as soon as there is a hook.
+    watch: Option<RevivalWatch>,
+    hooks: Vec<Hook>,
+}
+
+impl Hooks {
+    pub(crate) const fn new() -> Hooks {
+        Hooks {
+            watch: None,
+            hooks: Vec::new(),
+        }
+    }
+}
+
+/// Calls the hooks if the instance was revived since. After each wait.
+pub(crate) fn run_hooks() {
+    let revival = task::with_hooks(|hooks| hooks.watch.as_mut()?.look());
+    let Some(revival) = revival else { return };
+    // Hooks are foreign code: they run outside of what they may use, and may add others.
+    let mut hooks = task::with_hooks(|hooks| core::mem::take(&mut hooks.hooks));
+    for hook in &mut hooks {
+        hook(revival);
+    }
+    task::with_hooks(|state| {
+        hooks.append(&mut state.hooks);
+        state.hooks = hooks;
+    });
 }

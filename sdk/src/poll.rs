@@ -170,6 +170,7 @@ impl Poller {
         events.clear();
         let timeout_ns = timeout.map_or(-1, saturating_nanos);
         let mut left = sys::poll(&mut self.entries, timeout_ns)?;
+        crate::identity::run_hooks();
         for (entry, &token) in self.entries.iter().zip(&self.tokens) {
             if left == 0 {
                 break;

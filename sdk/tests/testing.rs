@@ -175,6 +175,43 @@ fn random_numbers_and_generations_repeat_with_the_seed() {
 }
 
 #[test]
+fn revivals_are_told_once_and_to_hooks_before_what_is_ready() {
+    use sos_sdk::identity::{Revival, RevivalKind, RevivalWatch, on_revival};
+    let node = Node::new();
+    let copied = node.spawn("copied", || {
+        let mut watch = RevivalWatch::new();
+        assert_eq!(watch.look(), None);
+        sos_sdk::task::block_on(async {
+            let told = std::rc::Rc::new(std::cell::Cell::new(Revival::default()));
+            let (first, second) = (told.clone(), told.clone());
+            on_revival(move |revival| first.set(revival));
+            on_revival(move |revival| assert_eq!(revival, second.get()));
+            sos_sdk::task::sleep(Duration::from_secs(1)).await;
+            let expected = Revival {
+                resumed: 2,
+                restored: 0,
+                cloned: 1,
+            };
+            assert_eq!(told.take(), expected);
+            sos_sdk::task::sleep(Duration::from_secs(1)).await;
+            assert_eq!(told.take(), Revival::default());
+        });
+        let revival = watch.look().expect("it was cloned");
+        assert!(revival.is_copy());
+        assert_eq!(watch.look(), None);
+    });
+    node.settle();
+    for kind in [
+        RevivalKind::Resumed,
+        RevivalKind::Cloned,
+        RevivalKind::Resumed,
+    ] {
+        copied.revive(kind);
+    }
+    assert_eq!(copied.join(), End::Exited(0));
+}
+
+#[test]
 fn datagrams_find_their_socket_and_one_is_for_all() {
     fn receive() -> sos_sdk::Result<()> {
         let socket = UdpSocket::bind("0.0.0.0:9")?;

@@ -35,6 +35,15 @@ pub const LOG_INFORMATION: u32 = 2;
 /// `level` of `log`: what a developer wants to see.
 pub const LOG_DEBUG: u32 = 3;
 
+/// `kind` of `revivals`: all of the others together.
+pub const REVIVAL_ANY: u32 = 0;
+/// `kind` of `revivals`: after a pause, during which wall time went on.
+pub const REVIVAL_RESUMED: u32 = 1;
+/// `kind` of `revivals`: from an earlier state, so that what was done since is undone here only.
+pub const REVIVAL_RESTORED: u32 = 2;
+/// `kind` of `revivals`: as a clone of another instance, with another name and other addresses.
+pub const REVIVAL_CLONED: u32 = 3;
+
 /// Most bytes that one call moves; longer requests are served in part.
 pub const CALL_BYTES: usize = 64 * 1024;
 /// Most entries of one `poll`.

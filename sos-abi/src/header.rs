@@ -65,7 +65,7 @@ const END: &str = r#"
 "#;
 
 /// Names and values that calls take, with what they are for.
-const CONSTANTS: [(&str, usize); 20] = [
+const CONSTANTS: [(&str, usize); 24] = [
     ("SOS_NONBLOCK", crate::NONBLOCK as usize),
     ("SOS_PEEK", crate::PEEK as usize),
     ("SOS_SHUTDOWN_READ", crate::SHUTDOWN_READ as usize),
@@ -81,6 +81,10 @@ const CONSTANTS: [(&str, usize); 20] = [
     ("SOS_LOG_WARNING", crate::LOG_WARNING as usize),
     ("SOS_LOG_INFORMATION", crate::LOG_INFORMATION as usize),
     ("SOS_LOG_DEBUG", crate::LOG_DEBUG as usize),
+    ("SOS_REVIVAL_ANY", crate::REVIVAL_ANY as usize),
+    ("SOS_REVIVAL_RESUMED", crate::REVIVAL_RESUMED as usize),
+    ("SOS_REVIVAL_RESTORED", crate::REVIVAL_RESTORED as usize),
+    ("SOS_REVIVAL_CLONED", crate::REVIVAL_CLONED as usize),
     ("SOS_CALL_BYTES", crate::CALL_BYTES),
     ("SOS_POLL_ENTRIES", crate::POLL_ENTRIES),
     ("SOS_NAME_BYTES", crate::NAME_BYTES),
@@ -159,7 +163,7 @@ pub fn parameter_type(name: &str) -> Option<&'static str> {
         "peer_out" | "address_out" | "addresses_out" => "sos_address *",
         "entries" => "sos_poll_entry *",
         "length" | "key_length" | "name_length" | "capacity" | "count" | "index" | "flags"
-        | "level" | "how" | "option" | "backlog" => "uint32_t",
+        | "level" | "how" | "option" | "backlog" | "kind" => "uint32_t",
         "handle" | "listener" | "code" => "int32_t",
         "duration_ns" | "timeout_ns" | "value" => "int64_t",
         _ => return None,

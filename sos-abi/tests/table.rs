@@ -38,6 +38,7 @@ const GOLDEN_CALLS: &[&str] = &[
     "close",
     "poll",
     "dns_lookup",
+    "revivals",
 ];
 
 /// Names in the order of their codes, from -1 downwards. Only ever append here.

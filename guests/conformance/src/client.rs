@@ -43,6 +43,7 @@ fn facts() {
         "generation stays",
         identity::generation() == identity::generation(),
     );
+    note("revivals", identity::RevivalWatch::new().look());
     note_result("nothing typed", &console::try_read(&mut [0; 8]));
     note_result("no room to read", &console::read(&mut []));
     note_result("lookup of an address", &lookup_host("10.0.0.2"));

@@ -151,6 +151,14 @@ pub fn generation() -> u64 {
     fact(|guest| guest.generation).unwrap_or(0)
 }
 
+pub fn revivals(kind: u32) -> u64 {
+    let count = |counts: [u64; 3]| match kind {
+        0 => counts.iter().sum(),
+        _ => counts.get(kind as usize - 1).copied().unwrap_or(0),
+    };
+    fact(|guest| count(guest.revivals)).unwrap_or(0)
+}
+
 pub fn exit(status: i32) {
     if std::thread::panicking() {
         // The thread is ending already.

@@ -134,6 +134,11 @@ pub fn generation() -> u64 {
     unsafe { raw::generation() as u64 }
 }
 
+pub fn revivals(kind: u32) -> u64 {
+    // SAFETY: the call touches no memory.
+    unsafe { raw::revivals(kind as i32) as u64 }
+}
+
 pub fn exit(code: i32) {
     // SAFETY: the call touches no memory.
     unsafe { raw::exit(code) };

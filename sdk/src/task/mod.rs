@@ -47,4 +47,5 @@ pub use executor::{TASKS, TooManyTasks, block_on, spawn, try_spawn};
 pub use join_handle::JoinHandle;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use runtime::clear;
+pub(crate) use runtime::with_hooks;
 pub use timer::{Elapsed, Sleep, Timeout, sleep, sleep_until, timeout};

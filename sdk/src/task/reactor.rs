@@ -139,6 +139,7 @@ pub fn look(is_busy: bool) {
         // The table is bounded and its entries are sound: only a missing kernel refuses.
         panic!("tasks cannot wait: {error}");
     }
+    crate::identity::run_hooks();
     for waker in woken {
         waker.wake();
     }

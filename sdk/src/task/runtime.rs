@@ -7,6 +7,7 @@ use core::cell::RefCell;
 use super::executor::Tasks;
 use super::reactor::Reactor;
 use super::timer::Timers;
+use crate::identity::Hooks;
 
 /// Tasks, and what they wait for.
 pub struct Runtime {
@@ -15,6 +16,8 @@ pub struct Runtime {
     pub ready: VecDeque<u64>,
     pub reactor: Reactor,
     pub timers: Timers,
+    /// What is to be told of a revival.
+    pub hooks: Hooks,
 }
 
 impl Runtime {
@@ -24,6 +27,7 @@ impl Runtime {
             ready: VecDeque::new(),
             reactor: Reactor::new(),
             timers: Timers::new(),
+            hooks: Hooks::new(),
         }
     }
 }
@@ -31,6 +35,11 @@ impl Runtime {
 /// Lends the state. Nothing of the author's (a future, a destructor, a waker) may run meanwhile.
 pub fn with<T>(act: impl FnOnce(&mut Runtime) -> T) -> T {
     with_cell(|cell| act(&mut cell.borrow_mut()))
+}
+
+/// Lends what is to be told of a revival, under the same condition.
+pub fn with_hooks<T>(act: impl FnOnce(&mut Hooks) -> T) -> T {
+    with(|runtime| act(&mut runtime.hooks))
 }
 
 #[cfg(any(feature = "std", not(target_family = "wasm")))]

@@ -10,6 +10,7 @@ use std::thread;
 use super::node::Node;
 use super::state::{Phase, State};
 use super::turns::Seat;
+use crate::identity::RevivalKind;
 use crate::log::Level;
 use crate::runtime::{Termination, run_to_status};
 
@@ -129,7 +130,21 @@ impl Instance {
 
     /// Makes it a copy of itself, as restoring a snapshot does: its generation changes.
     pub fn change_generation(&self) {
-        self.look(|guest| guest.generation = guest.random.next());
+        self.revive(RevivalKind::Restored);
+    }
+
+    /// Tells it that it went on in this way, as the kernel would after a pause, a restored snapshot or
+    /// a clone. Everything else stays as it is.
+    pub fn revive(&self, kind: RevivalKind) {
+        self.look(|guest| {
+            guest.revivals[kind as usize] += 1;
+            match kind {
+                RevivalKind::Resumed => {}
+                RevivalKind::Restored | RevivalKind::Cloned => {
+                    guest.generation = guest.random.next();
+                }
+            }
+        });
     }
 
     /// Types on its console.

@@ -50,6 +50,8 @@ pub struct Guest {
     pub console_input: VecDeque<u8>,
     pub random: Random,
     pub generation: u64,
+    /// How often it went on, by [`RevivalKind`](crate::identity::RevivalKind).
+    pub revivals: [u64; 3],
     pub phase: Phase,
     /// Whether it is to end at its next call.
     pub is_condemned: bool,
@@ -104,6 +106,7 @@ impl State {
             console_input: VecDeque::new(),
             random,
             generation,
+            revivals: [0; 3],
             phase: Phase::Ready,
             is_condemned: false,
             is_end_seen: false,

@@ -1,5 +1,5 @@
-//! Random numbers from the kernel, fit for keys. Draw anew when the generation changes: the instance
-//! was then copied, and its copy holds the same secrets.
+//! Random numbers from the kernel, fit for keys. Draw anew when the instance was restored or cloned: its
+//! copy holds the same secrets.
 
 use sos_sdk::{identity, info, random};
 
@@ -11,6 +11,10 @@ fn start() {
         key.len(),
         identity::generation()
     );
+    let mut watch = identity::RevivalWatch::new();
+    if watch.look().is_some_and(|revival| revival.is_copy()) {
+        random::fill(&mut key);
+    }
     let dice: Vec<u64> = (0..5).map(|_| 1 + random::below(6)).collect();
     info!("dice: {dice:?}");
 }

@@ -11,7 +11,7 @@ use sos_abi::{CallId, ErrorCode, HostCall};
 
 use super::clock::{CpuClock, GuestClock};
 use super::handles::HandleTable;
-use super::identity::Identity;
+use super::identity::{Identity, Revivals};
 use super::log::LogRing;
 use super::memory::Arguments;
 use super::pending::{ARGUMENTS, Pending, Step, StepResult, Wait};
@@ -78,6 +78,7 @@ pub struct Guest {
     /// Sorted by key.
     pub(super) config: Vec<(String, String)>,
     pub(super) identity: Identity,
+    pub(super) revivals: Revivals,
     pub(super) handles: HandleTable,
     pub(super) descriptors: Descriptors,
     pub(super) pending: Option<Pending>,
@@ -107,6 +108,7 @@ impl Guest {
             descriptors: Descriptors::new(),
             config,
             identity: setup.identity,
+            revivals: Revivals::default(),
             handles: HandleTable::new(setup.sockets),
             pending: None,
             exit_status: None,
@@ -255,6 +257,7 @@ impl Guest {
             CallId::Close => self.close(arguments),
             CallId::Poll => self.poll(memory, arguments, wait),
             CallId::DnsLookup => self.dns_lookup(memory, arguments, wait),
+            CallId::Revivals => self.revivals(arguments),
         }
     }
 

@@ -29,11 +29,11 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
-pub use capture::{GuestRevival, GuestState, PendingState, RestoreError, Revival};
+pub use capture::{GuestRevival, GuestState, PendingState, RestoreError};
 pub use clock::{CpuClock, GuestClock};
 pub use guest::{Guest, GuestSetup};
 pub use handles::{Handle, HandleTable};
-pub use identity::Identity;
+pub use identity::{Identity, Revival, Revivals};
 pub use log::{LogLevel, LogLine, LogRing};
 pub use memory::{Arguments, GuestSlice};
 pub use pending::{Pending, Wait};

@@ -456,7 +456,7 @@ impl Kernel {
             return Err(ControlError::NotPaused(name));
         };
         let guest = live.execution.guest_mut();
-        guest.clock.resume();
+        guest.resume();
         if let (Some(health), Some(spec)) = (&mut live.health, &record.spec.health) {
             health.restart_after_pause(spec, &mut guest.stack, now);
         }

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::clock::{CpuClock, GuestClock};
 use super::guest::Guest;
 use super::handles::{HandleTable, HandlesState};
-use super::identity::Identity;
+use super::identity::{Identity, Revival, Revivals};
 use super::log::{LogRing, LogState};
 use super::streams::{Streams, StreamsState};
 use super::wasi::{Descriptor, Descriptors, ErrorLine, Kind};
@@ -44,6 +44,8 @@ pub struct GuestState {
     /// Guest time of the cut.
     guest_time: Time,
     cpu_nanos: u64,
+    generation: u64,
+    revivals: Revivals,
     random: RandomState,
     arguments: Vec<String>,
     program: String,
@@ -71,22 +73,11 @@ struct RandomState {
     position: u128,
 }
 
-/// What becomes of an instance that comes back, as its program is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revival {
-    /// It goes on, here or elsewhere, and nobody went on from the same cut: random numbers too.
-    Continued,
-    /// It went on from this cut before, perhaps: random numbers are drawn anew.
-    Restored,
-    /// It is a copy of another instance: random numbers are drawn anew.
-    Cloned,
-}
-
 /// Where and as what a guest comes back.
 pub struct GuestRevival<'a> {
-    /// Who it is now.
+    /// Who it is now. One that goes on keeps the generation that it had.
     pub identity: Identity,
-    /// What becomes of it.
+    /// What becomes of it, which its program can ask for.
     pub revival: Revival,
     /// Entropy of the machine, for a guest that does not go on with its random numbers.
     pub random_seed: [u8; 32],
@@ -136,6 +127,8 @@ impl Guest {
         GuestState {
             guest_time: self.clock.now(),
             cpu_nanos: u64::try_from(cpu).unwrap_or(u64::MAX),
+            generation: self.identity.generation,
+            revivals: self.revivals,
             random: RandomState {
                 seed: self.random.get_seed(),
                 position: self.random.get_word_pos(),
@@ -181,6 +174,12 @@ impl Guest {
         if state.pending.is_some() && state.exit_status.is_some() {
             return Err(RestoreError::Ended);
         }
+        let mut identity = revival.identity;
+        if revival.revival == Revival::Continued {
+            identity.generation = state.generation;
+        }
+        let mut revivals = state.revivals;
+        revivals.count(revival.revival);
         let kind_of = |socket| stack.socket_kind(socket);
         let pending = match &state.pending {
             Some(pending) => Some(pending.restore(state.guest_time, kind_of)?),
@@ -198,7 +197,8 @@ impl Guest {
             program: state.program,
             environment: state.environment,
             config: state.config,
-            identity: revival.identity,
+            identity,
+            revivals,
             handles: HandleTable::restore(state.handles, revival.sockets)
                 .ok_or(RestoreError::Handles)?,
             descriptors,

@@ -56,7 +56,11 @@ impl World {
         let state = self.guest(who).capture();
         let paused = self.guest(who).clock.is_paused();
         let stack = self.take_stack(who);
-        let guest = restore(through_bytes(&state), self.clock.clone(), stack, revival).unwrap();
+        let mut guest = restore(through_bytes(&state), self.clock.clone(), stack, revival).unwrap();
+        if revival == Revival::Continued {
+            // What it is told of its revival is the only difference.
+            guest.revivals = state.revivals;
+        }
         self.instances[who].guest = guest;
         if revival == Revival::Continued {
             assert_eq!(self.guest(who).capture(), state);
@@ -226,6 +230,44 @@ fn a_clone_and_an_older_cut_draw_other_random_numbers() {
     assert_eq!(draw(Some(Revival::Continued)), original);
     assert_ne!(draw(Some(Revival::Restored)), original);
     assert_ne!(draw(Some(Revival::Cloned)), original);
+}
+
+#[test]
+fn a_program_can_ask_what_became_of_it() {
+    let mut world = World::new();
+    let ask = |world: &mut World| {
+        [0, 1, 2, 3, 4, u32::MAX]
+            .map(|kind| world.call(A, CallId::Revivals, &[kind.into()]))
+            .map(|outcome| match outcome {
+                Outcome::Done(count) => count,
+                other => panic!("{other:?}"),
+            })
+    };
+    let generation = |world: &mut World| world.call(A, CallId::Generation, &[]);
+    assert_eq!(ask(&mut world), [0; 6]);
+    let guest = world.guest(A);
+    guest.resume();
+    guest.clock.pause();
+    guest.resume();
+    assert_eq!(ask(&mut world), [1, 1, 0, 0, 0, 0]);
+    let first = generation(&mut world);
+    for (revival, told) in [
+        (Revival::Restored, [2, 1, 1, 0, 0, 0]),
+        (Revival::Cloned, [3, 1, 1, 1, 0, 0]),
+    ] {
+        world.guest(A).identity.generation = 1;
+        world.revive(A, revival);
+        assert_eq!(ask(&mut world), told);
+        assert_eq!(generation(&mut world), first);
+    }
+    // The generation of one that goes on is its own, whatever the node offers.
+    world.guest(A).identity.generation = 1;
+    let state = world.guest(A).capture();
+    let stack = world.take_stack(A);
+    let guest = restore(state, world.clock.clone(), stack, Revival::Continued).unwrap();
+    world.instances[A].guest = guest;
+    assert_eq!(generation(&mut world), Outcome::Done(1));
+    assert_eq!(ask(&mut world), [4, 2, 1, 1, 0, 0]);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) fn arguments(world: &mut World, call: CallId) -> Vec<i64> {
         "entries" => ENTRIES.into(),
         "count" => 1,
         "flags" => 1,
-        "index" | "level" | "how" | "option" | "code" => 0,
+        "index" | "level" | "how" | "option" | "code" | "kind" => 0,
         "backlog" => 1,
         "value" | "duration_ns" | "timeout_ns" => 0,
         other => panic!("what is the parameter {other} of {}?", call.name()),
