@@ -82,6 +82,9 @@ pub struct Guest {
     pub(super) handles: HandleTable,
     pub(super) descriptors: Descriptors,
     pub(super) pending: Option<Pending>,
+    /// Whether that call is to be tried at once: what it waits for may have changed while guest time
+    /// stood, as wall time did.
+    pub(super) look_again: bool,
     pub(super) exit_status: Option<i32>,
     pub(super) last_cost: u64,
     /// Limits that calls have reached.
@@ -111,6 +114,7 @@ impl Guest {
             revivals: Revivals::default(),
             handles: HandleTable::new(setup.sockets),
             pending: None,
+            look_again: false,
             exit_status: None,
             last_cost: 0,
             reached: LimitSet::default(),
@@ -168,9 +172,13 @@ impl Guest {
 
     /// Node time at which the call that waits is due whatever else happens; none when it waits for
     /// an event alone, when none waits, and while the instance is paused. A time that is past means
-    /// at once.
+    /// at once: so it is after a pause, whatever the call waits for.
     pub fn call_deadline(&self) -> Option<Time> {
-        match self.pending?.wait {
+        let wait = self.pending?.wait;
+        if self.look_again {
+            return self.clock.node_time(Time::ZERO);
+        }
+        match wait {
             Wait::Until(deadline) => self.clock.node_time(deadline),
             Wait::OneOf { deadline, .. } => self.clock.node_time(deadline?),
             Wait::Turn | Wait::Piece { .. } | Wait::Listing { .. } => {
@@ -305,6 +313,7 @@ impl HostState for Guest {
 
     fn retry(&mut self, memory: &mut [u8]) -> Outcome {
         self.last_cost = CALL_FUEL;
+        self.look_again = false;
         let Some(pending) = self.pending.take() else {
             return Outcome::Fault(HostFault::NothingBlocked);
         };

@@ -70,6 +70,7 @@ impl Guest {
     pub fn resume(&mut self) {
         if self.clock.is_paused() {
             self.clock.resume();
+            self.look_again = true;
             self.revivals.count(Revival::Continued);
         }
     }

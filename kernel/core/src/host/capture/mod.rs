@@ -150,7 +150,7 @@ impl Guest {
     }
 
     /// The guest that `state` claims to be. Its time stands until it is resumed
-    /// ([`GuestClock::resume`]).
+    /// ([`GuestClock::resume`]); the call that waits is then due at once.
     ///
     /// # Errors
     /// [`RestoreError`], for a state that could not have come to be. The stack is dropped then.
@@ -205,6 +205,7 @@ impl Guest {
             reached: LimitSet::from_bits(state.reached).ok_or(RestoreError::Limits)?,
             stack,
             pending,
+            look_again: true,
             exit_status: state.exit_status,
             last_cost: 0,
         })

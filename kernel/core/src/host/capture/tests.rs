@@ -6,10 +6,10 @@
 use super::*;
 use crate::files::{Create, Follow, OpenOptions};
 use crate::host::tests::{A, ADDRESS, B, BUFFER, Instance, MEMORY_BYTES, TEXT, TestClock, World};
-use crate::host::tests::{WALL_NANOS, setup};
+use crate::host::tests::{SOCKETS, WALL_NANOS, interface, setup};
 use crate::host::{StreamsTo, Wait};
 use crate::instance::{HostState, Outcome};
-use crate::net::stack::StackLimits;
+use crate::net::stack::{Allowance, RevivedPort, StackLimits, StackRevival, StackState};
 use crate::plain::Bytes;
 use alloc::string::ToString;
 use alloc::vec;
@@ -68,6 +68,47 @@ impl World {
         if !paused {
             self.guest(who).clock.resume();
         }
+    }
+
+    /// Captures a guest with its stack, lets time pass, and puts the pair in their place that comes
+    /// back from the bytes.
+    fn cut_whole(&mut self, who: usize, revival: Revival) {
+        let port = self.ports[who];
+        let state = through_bytes(&self.guest(who).capture());
+        let captured = self.guest(who).stack.capture();
+        let bytes = postcard::to_allocvec(&captured).unwrap();
+        let mut stack_state: StackState = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!(stack_state, captured);
+        self.advance(Duration::from_millis(3));
+        if revival == Revival::Cloned {
+            let last = 20 + who as u8;
+            let config = interface(port, &self.fabric, last);
+            stack_state = stack_state.into_clone(&[config]).unwrap();
+        }
+        let revived = RevivedPort {
+            port,
+            properties: self.fabric.properties(port),
+        };
+        let limits = StackLimits {
+            sockets: SOCKETS,
+            ..StackLimits::default()
+        };
+        let old = self.take_stack(who);
+        old.detach();
+        let stack = Stack::restore(
+            &stack_state,
+            StackRevival {
+                limits,
+                seed: 99,
+                allowance: Allowance::unlimited(),
+                ports: &[revived],
+                now: state.guest_time(),
+            },
+        )
+        .unwrap();
+        let mut guest = restore(state, self.clock.clone(), stack, revival).unwrap();
+        guest.clock.resume();
+        self.instances[who].guest = guest;
     }
 
     fn take_stack(&mut self, who: usize) -> Stack {
@@ -194,6 +235,74 @@ fn large_transfers_go_on_through_a_hundred_captures() {
         received.extend_from_slice(world.read(A, BUFFER, read as usize));
     }
     assert!(received == sent && cuts > 100);
+}
+
+#[test]
+fn connections_carry_every_byte_through_captures_of_guest_and_stack() {
+    let mut world = World::new();
+    let (_, server, client) = world.connected();
+    let sent: Vec<u8> = (0..0x8000_u32).map(|byte| (byte % 251) as u8).collect();
+    world.write(B, BUFFER, &sent);
+    let (mut written, mut received, mut cuts) = (0, Vec::new(), 0);
+    while received.len() < sent.len() {
+        if written < sent.len() {
+            let (at, left) = (BUFFER as usize + written, sent.len() - written);
+            let write = [client, at as i64, left.min(2000) as i64, 0];
+            written += world.wait(B, CallId::TcpWrite, &write).unwrap() as usize;
+        }
+        world.cut_whole(B, Revival::Continued);
+        world.run(Duration::from_millis(5));
+        world.cut_whole(A, Revival::Continued);
+        cuts += 2;
+        let read = [server, BUFFER.into(), 1200, 0];
+        let read = world.wait(A, CallId::TcpRead, &read).unwrap();
+        received.extend_from_slice(world.read(A, BUFFER, read as usize));
+    }
+    assert!(received == sent);
+    assert!(cuts > 30, "{cuts}");
+}
+
+#[test]
+fn a_clone_keeps_its_listener_and_sees_its_connection_end() {
+    let mut world = World::new();
+    let (listener, server, _) = world.connected();
+    let read = [server, BUFFER.into(), 100, 0];
+    assert_eq!(world.call(A, CallId::TcpRead, &read), Outcome::Blocked);
+    world.cut_whole(A, Revival::Cloned);
+    // The call that waited is due at once, and learns that the connection is the original's.
+    let now = world.guest(A).clock.node_now();
+    assert!(world.guest(A).call_deadline().unwrap() <= now);
+    let outcome = world.retry(A);
+    let reset = sos_abi::ErrorCode::ConnectionReset.code();
+    assert_eq!(outcome, Outcome::Done(u64::from(reset as u32)));
+    world.done(A, CallId::Close, &[server]).unwrap();
+    // It serves under its own address.
+    world.write_address(B, ADDRESS, "10.0.0.20:80");
+    let connect = world.wait(B, CallId::TcpConnect, &[ADDRESS.into(), 0]);
+    assert!(connect.is_ok(), "{connect:?}");
+    let accepted = world.wait(A, CallId::TcpAccept, &[listener, 0, 0]);
+    assert!(accepted.is_ok(), "{accepted:?}");
+}
+
+#[test]
+fn a_call_that_waits_is_tried_after_a_pause_since_wall_time_went_on() {
+    let mut world = World::new();
+    // A subscription of `poll_oneoff`: wall time in ten seconds.
+    let mut subscription = [0; 48];
+    let due = world.guest(A).clock.wall_nanos() + 10_000_000_000;
+    subscription[24..32].copy_from_slice(&due.to_le_bytes());
+    subscription[40] = 1;
+    world.write(A, TEXT, &subscription);
+    let poll = [TEXT.into(), BUFFER.into(), 1, ADDRESS.into()];
+    assert_eq!(world.call(A, WasiCall::PollOneoff, &poll), Outcome::Blocked);
+    world.guest(A).clock.pause();
+    world.advance(Duration::from_secs(3600));
+    assert_eq!(world.guest(A).call_deadline(), None);
+    world.guest(A).resume();
+    let now = world.guest(A).clock.node_now();
+    assert!(world.guest(A).call_deadline().unwrap() <= now);
+    assert_eq!(world.retry(A), Outcome::Done(0));
+    assert_eq!(world.guest(A).call_deadline(), None);
 }
 
 #[test]

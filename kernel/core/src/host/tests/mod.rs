@@ -65,7 +65,9 @@ pub(in crate::host) struct Instance {
 
 pub(in crate::host) struct World {
     pub(in crate::host) clock: Arc<TestClock>,
-    fabric: Fabric,
+    pub(in crate::host) fabric: Fabric,
+    /// The port of each instance.
+    pub(in crate::host) ports: Vec<PortId>,
     pub(in crate::host) instances: Vec<Instance>,
     calls: u32,
 }
@@ -73,7 +75,7 @@ pub(in crate::host) struct World {
 /// Calls after which a guest is captured and restored, beside each attempt at one that waits.
 const CALLS_PER_CUT: u32 = 16;
 
-fn interface(port: PortId, fabric: &Fabric, last: u8) -> InterfaceConfig {
+pub(in crate::host) fn interface(port: PortId, fabric: &Fabric, last: u8) -> InterfaceConfig {
     InterfaceConfig {
         name: String::from("eth0"),
         port,
@@ -127,7 +129,7 @@ impl World {
         clock.0.store(5_000_000_000, Ordering::Relaxed);
         let mut fabric = Fabric::new();
         let link = fabric.add_link("link").unwrap();
-        let mut instances = Vec::new();
+        let (mut instances, mut ports) = (Vec::new(), Vec::new());
         for (number, last) in [10, 11].into_iter().enumerate() {
             let port = fabric.attach(link, "port", [2, 0, 0, 0, 0, last]).unwrap();
             let limits = StackLimits {
@@ -139,6 +141,7 @@ impl World {
                 .add_interface(interface(port, &fabric, last), Time::ZERO)
                 .unwrap();
             let guest = Guest::new(setup(clock.clone(), stack));
+            ports.push(port);
             instances.push(Instance {
                 guest,
                 memory: vec![0; MEMORY_BYTES],
@@ -147,6 +150,7 @@ impl World {
         World {
             clock,
             fabric,
+            ports,
             instances,
             calls: 0,
         }
