@@ -154,7 +154,8 @@ impl FileSystem {
     /// pieces, from the end on; one to nothing is whole at once.
     ///
     /// # Errors
-    /// [`FileError::TooLarge`], and those of [`Self::read_at`].
+    /// [`FileError::TooLarge`], [`FileError::NoSpace`] when the node has no memory to cut a chunk that a
+    /// capture shares, and those of [`Self::read_at`].
     pub fn set_size(
         &mut self,
         inode: InodeId,

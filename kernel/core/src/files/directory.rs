@@ -106,14 +106,13 @@ impl Directory {
             let plain = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
             plain && name.len() <= limits::FILE_NAME_BYTES
         };
-        let has_place = |(name, entry): (&Box<str>, &Entry)| {
-            let range = FIRST_PLACE..self.next_place;
-            is_name(name) && range.contains(&entry.place) && {
-                self.by_place.get(&entry.place) == Some(name)
-            }
+        let has_place = |name: &str, entry: &Entry| {
+            let place = self.by_place.get(&entry.place).map(AsRef::as_ref);
+            (FIRST_PLACE..self.next_place).contains(&entry.place) && place == Some(name)
         };
+        let mut entries = self.by_name.iter();
         self.next_place <= PLACES_MOST
             && self.by_place.len() == self.by_name.len()
-            && self.by_name.iter().all(has_place)
+            && entries.all(|(name, entry)| is_name(name) && has_place(name, entry))
     }
 }

@@ -138,3 +138,26 @@ fn a_loop_of_directories_apart_from_the_root_is_refused() {
     let found = files.check(&alloc::collections::BTreeMap::new());
     assert_eq!(found, Err(UnsoundFiles::Loop));
 }
+
+#[test]
+fn a_copy_shares_chunks_until_one_writes() {
+    let mut files = empty();
+    let file = put(&mut files, "f", &[1; 3 * 4096]);
+    let mut copy = files.clone();
+    assert_eq!(copy, files);
+    let first_byte = |files: &FileSystem, chunk: u64| {
+        let contents = files.inodes.get(file).unwrap().file().unwrap();
+        contents.address_of(chunk)
+    };
+    for chunk in 0..3 {
+        assert_eq!(first_byte(&files, chunk), first_byte(&copy, chunk));
+    }
+    files.write_at(file, 5000, b"new", 2).unwrap();
+    copy.set_size(file, 2 * 4096 + 10, 2).unwrap();
+    assert_eq!(first_byte(&files, 0), first_byte(&copy, 0));
+    assert_ne!(first_byte(&files, 1), first_byte(&copy, 1));
+    assert_ne!(first_byte(&files, 2), first_byte(&copy, 2));
+    assert_eq!(get(&files, "f").unwrap()[5000..5003], *b"new");
+    assert_eq!(get(&copy, "f").unwrap(), [1; 2 * 4096 + 10]);
+    assert_eq!(get(&files, "f").unwrap().len(), 3 * 4096);
+}

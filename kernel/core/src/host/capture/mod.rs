@@ -113,7 +113,8 @@ impl GuestState {
 }
 
 impl Guest {
-    /// Heap that [`Guest::capture`] takes, about: most of it is that of the files.
+    /// Heap that [`Guest::capture`] takes, about: most of it is that of the files, whose bytes are shared
+    /// at first and copied as the guest writes.
     pub fn capture_bytes(&self) -> u64 {
         let streams = limits::CONSOLE_OUTPUT_BYTES + 3 * limits::STREAM_BYTES;
         let tables = self.descriptors.iter().count() * 256 + self.handles.len() * 16;
