@@ -2,7 +2,7 @@
 
 use super::script::{Action, Execute, Expected, Script};
 use crate::instance::engine::{
-    Engine, InstanceId, MemoryRequest, ModuleId, Session, SessionError, TrapReason, Value,
+    Engine, InstanceId, MemoryRequest, ModuleId, Moving, Session, SessionError, TrapReason, Value,
 };
 use crate::machine::{GuestMemory, ReserveError};
 use alloc::borrow::ToOwned;
@@ -36,8 +36,33 @@ pub fn run(
     environment: &[u8],
     memories: &mut dyn FnMut(MemoryRequest) -> Result<GuestMemory, ReserveError>,
 ) -> Verdict {
+    run_in(Session::new(&Engine::new()), script, environment, memories).0
+}
+
+/// [`run`] with each call captured, and restored in a new store, whenever it has used so much fuel; with how
+/// often that was, and what prevented it.
+pub fn run_moving(
+    script: &Script,
+    environment: &[u8],
+    memories: &mut dyn FnMut(MemoryRequest) -> Result<GuestMemory, ReserveError>,
+    slice_fuel: u64,
+) -> (Verdict, u64, Vec<String>) {
+    let session = Session::moving(&Engine::new(), slice_fuel);
+    let (verdict, session) = run_in(session, script, environment, memories);
+    let moving = session.moves();
+    let moves = moving.map_or(0, |moving| moving.moves);
+    let refusals = moving.map(|moving: &Moving| moving.refusals.clone());
+    (verdict, moves, refusals.unwrap_or_default())
+}
+
+fn run_in(
+    session: Session,
+    script: &Script,
+    environment: &[u8],
+    memories: &mut dyn FnMut(MemoryRequest) -> Result<GuestMemory, ReserveError>,
+) -> (Verdict, Session) {
     let mut runner = Runner {
-        session: Session::new(&Engine::new()),
+        session,
         memories,
         registered: BTreeMap::new(),
         instances: BTreeMap::new(),
@@ -61,7 +86,7 @@ pub fn run(
             Err(reason) => verdict.fail(command.line, reason),
         }
     }
-    verdict
+    (verdict, runner.session)
 }
 
 impl Verdict {

@@ -41,6 +41,28 @@ impl StoreState {
     }
 }
 
+impl StoreState {
+    /// Gives the memories and tables of one instance the sizes that they have: before the instances of
+    /// modules are made whose imports want as much. [`restore`](Self::restore) follows.
+    ///
+    /// # Errors
+    /// What is not possible.
+    pub fn restore_sizes<T>(
+        &self,
+        store: &mut Store<T>,
+        place: u32,
+        member: &Member<'_>,
+    ) -> Result<(), StateError> {
+        let state = self.modules.get(place as usize).and_then(Option::as_ref);
+        let (Some(state), Some(instance)) = (state, member.instance) else {
+            return Err(error(place, (Item::Module, 0, Problem::Presence)));
+        };
+        let sized = memories(store, member.module, instance, &state.memory_pages)
+            .and_then(|()| table_sizes(store, member.module, instance, &state.tables));
+        sized.map_err(|item| error(place, item))
+    }
+}
+
 /// What is wrong with which item of a module.
 type ItemError = (Item, u32, Problem);
 
@@ -100,6 +122,24 @@ fn size_memory<T>(store: &mut Store<T>, memory: &Memory, told: u64) -> Result<()
     }
     let grown = memory.grow(&mut *store, told - least);
     grown.map(drop).map_err(|_| Problem::Limit { told })
+}
+
+fn table_sizes<T>(
+    store: &mut Store<T>,
+    module: &Module,
+    instance: Instance,
+    told: &[TableState],
+) -> Result<(), ItemError> {
+    let found: Vec<Table> = super::defined_tables(&store.inner, module, instance).collect();
+    check_count(Item::Table, found.len(), told.len())?;
+    for ((index, table), state) in (0..).zip(&found).zip(told) {
+        let sized = match state {
+            TableState::Functions(runs) => size_table(store, table, runs),
+            TableState::Externals(runs) => size_table(store, table, runs),
+        };
+        sized.map_err(|problem| (Item::Table, index, problem))?;
+    }
+    Ok(())
 }
 
 fn tables<T>(

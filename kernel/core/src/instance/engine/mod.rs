@@ -37,5 +37,5 @@ pub use load::{Engine, MAIN, Program, Source};
 pub use load_error::{FunctionName, Item, LoadError, SetError};
 pub use loading::{Loading, Progress};
 pub use restore::{RestoreError, SupplyMemory};
-pub use session::{InstanceId, ModuleId, Session, SessionError, Value};
+pub use session::{InstanceId, ModuleId, Moving, Session, SessionError, Value};
 pub use stop::{Retry, Stop, Trap, TrapReason};

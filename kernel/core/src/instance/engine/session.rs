@@ -2,7 +2,14 @@
 //!
 //! Services run by [`super::Execution`]; this is for scripts that make instances of modules which
 //! import from each other and call exports with values ([`crate::conformance`]). Both use the same
-//! engine settings, memories that the kernel supplies, and calls in slices of fuel.
+//! engine settings, memories that the kernel supplies, and calls in slices of fuel. `moving`: the same with
+//! each call captured and restored between its slices.
+
+mod moving;
+mod supply;
+
+use self::moving::Made;
+pub use self::moving::Moving;
 
 use super::bounds::MemoryRequest;
 use super::load::{self, Engine};
@@ -30,8 +37,6 @@ const STEP_BYTES: usize = 16;
 const SLICES: u64 = 2_000_000;
 /// Bytes of all memories of a session together.
 const MEMORY_BYTES: usize = 1024 * 1024 * 1024;
-/// Bytes that one memory may grow to.
-const ONE_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A value, by its bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,24 +93,50 @@ pub struct Session {
     store: Store<SessionBounds>,
     modules: Vec<Module>,
     instances: Vec<Instance>,
+    /// What each instance was made of.
+    made: Vec<Made>,
+    moving: Option<Moving>,
 }
 
 impl Session {
     /// A session without modules.
     pub fn new(engine: &Engine) -> Session {
         let engine = sos_engine::Engine::new(&engine.config);
-        let mut store = Store::new(&engine, SessionBounds::default());
+        Session {
+            store: Session::new_store(&engine),
+            engine,
+            modules: Vec::new(),
+            instances: Vec::new(),
+            made: Vec::new(),
+            moving: None,
+        }
+    }
+
+    /// A session without modules whose calls move to a new store whenever they have used so much fuel.
+    pub fn moving(engine: &Engine, slice_fuel: u64) -> Session {
+        Session {
+            moving: Some(Moving {
+                slice_fuel,
+                moves: 0,
+                refusals: Vec::new(),
+            }),
+            ..Session::new(engine)
+        }
+    }
+
+    /// What came of the moves, if calls move.
+    pub fn moves(&self) -> Option<&Moving> {
+        self.moving.as_ref()
+    }
+
+    fn new_store(engine: &sos_engine::Engine) -> Store<SessionBounds> {
+        let mut store = Store::new(engine, SessionBounds::default());
         store.limiter(|bounds| bounds);
         store.set_stack_limits(StackLimits {
             value_bytes: limits::STACK_BYTES as usize,
             call_depth: limits::CALL_DEPTH as usize,
         });
-        Session {
-            engine,
-            store,
-            modules: Vec::new(),
-            instances: Vec::new(),
-        }
+        store
     }
 
     /// Validates and translates a module.
@@ -138,11 +169,15 @@ impl Session {
         find: &dyn Fn(&str) -> Option<InstanceId>,
         memories: &mut dyn FnMut(MemoryRequest) -> Result<GuestMemory, ReserveError>,
     ) -> Result<InstanceId, SessionError> {
-        let module = self.modules[module.0].clone();
+        let place = module.0;
+        let module = self.modules[place].clone();
         let mut imports: Vec<Extern> = Vec::new();
+        let mut sources = Vec::new();
         for import in module.imports() {
-            let found = find(import.module())
-                .and_then(|id| self.instances[id.0].get_export(&self.store, import.name()));
+            let from = find(import.module());
+            let found =
+                from.and_then(|id| self.instances[id.0].get_export(&self.store, import.name()));
+            sources.extend(from.map(|id| (id.0, import.name().to_string())));
             let missing = || {
                 let mut text = String::from("unknown import ");
                 text.push_str(import.module());
@@ -153,15 +188,7 @@ impl Session {
             imports.push(found.ok_or_else(missing)?);
         }
         let mut supplied = Vec::new();
-        for memory in module.defined_memories() {
-            let page = |pages: u64| pages.saturating_mul(memory.page_bytes());
-            let minimum_bytes = page(memory.minimum());
-            let most = memory.maximum().map_or(u64::MAX, page);
-            let maximum_bytes = most.min(ONE_MEMORY_BYTES).max(minimum_bytes);
-            let request = MemoryRequest {
-                minimum_bytes,
-                maximum_bytes,
-            };
+        for request in supply::requests(&module) {
             supplied.push(memories(request).map_err(|error| engine_text(&error))?);
         }
         let made = self
@@ -169,10 +196,15 @@ impl Session {
             .instantiate(&module, imports, supplied, Segments::Applied);
         let (instance, start) = made.map_err(|error| sort(&error))?;
         self.instances.push(instance);
+        self.made.push(Made {
+            module: place,
+            imports: sources,
+        });
+        let id = InstanceId(self.instances.len() - 1);
         if let Some(start) = start {
             self.call(start, &[], &mut [])?;
         }
-        Ok(InstanceId(self.instances.len() - 1))
+        Ok(id)
     }
 
     /// Calls an exported function.
@@ -220,16 +252,23 @@ impl Session {
         arguments: &[Val],
         results: &mut [Val],
     ) -> Result<(), SessionError> {
+        let moving = self.moving.as_ref();
+        let slice_fuel = moving.map_or(SLICE_FUEL, |moving| moving.slice_fuel);
         // Fails only without metering, which `Engine::new` turns on.
-        let _ = self.store.set_fuel(SLICE_FUEL);
+        let _ = self.store.set_fuel(slice_fuel);
         let mut outcome = func.call_resumable(&mut self.store, arguments, results);
-        for _ in 0..SLICES {
+        for slice in 0..SLICES {
             match outcome.map_err(|error| sort(&error))? {
                 ResumableCall::Finished => return Ok(()),
                 ResumableCall::OutOfFuel(suspended) => {
-                    let _ = self
-                        .store
-                        .set_fuel(SLICE_FUEL.max(suspended.required_fuel()));
+                    let least = if moving::goes_on(slice) {
+                        slice_fuel
+                    } else {
+                        SLICE_FUEL
+                    };
+                    let fuel = least.max(suspended.required_fuel());
+                    let suspended = self.moved(suspended, slice);
+                    let _ = self.store.set_fuel(fuel);
                     outcome = suspended.resume(&mut self.store, results);
                 }
                 ResumableCall::HostTrap(_) => return Err(SessionError::Trap(TrapReason::Engine)),

@@ -352,8 +352,11 @@ fn what_was_reached_and_how_it_ended_is_kept() {
     check(&modules, &[Outcome::Exit(-3)], &[1000], 1);
 }
 
+/// A state with the bytes of its memories.
+type Taken = (ExecutionState, Vec<Vec<u8>>);
+
 /// States of all kinds: of the program with everything at many places, blocked, and in the setup.
-fn states() -> (Arc<Program>, Vec<(ExecutionState, Vec<Vec<u8>>)>) {
+fn states() -> (Arc<Program>, Vec<Taken>) {
     let lib = r#"(module (memory (export "m") 1 1) (global (mut i64) (i64.const 4)) (table 3 funcref) (elem (i32.const 0) func $start)
         (func $start (local v128 f32 funcref) (local.set 2 (ref.func $start)) (loop $l)) (start $start))"#;
     let main = r#"(module (import "sos" "clock_monotonic" (func $now (result i64))) (import "lib" "m" (memory 1 1))
@@ -419,9 +422,8 @@ fn contradictions_are_refused_by_name() {
     };
     let blocked = find(|progress| matches!(progress, ProgressState::HostCall { .. }));
     let paused = find(|progress| matches!(progress, ProgressState::OutOfFuel { .. }));
-    let refused = |(state, pages): &(ExecutionState, Vec<Vec<u8>>)| {
-        restore(&program, state, pages, Script::default()).unwrap_err()
-    };
+    let refused =
+        |(state, pages): &Taken| restore(&program, state, pages, Script::default()).unwrap_err();
     let mut state = paused.clone();
     state.0.stages_left = 9;
     assert_eq!(refused(&state), RestoreError::Stages { told: 9 });
