@@ -26,7 +26,10 @@ fn operators(count: usize) -> String {
 fn boot(memory_bytes: u64, image: ImageBuilder) -> Cluster {
     let mut cluster = Cluster::new(1);
     cluster.boot("node1", image.build());
-    cluster.nodes[0].machine.memory_bytes = memory_bytes;
+    cluster.nodes[0]
+        .machine
+        .memory
+        .set_total_bytes(memory_bytes);
     cluster
 }
 
@@ -49,7 +52,7 @@ fn a_module_too_large_to_translate_is_refused_and_others_run() {
     );
     assert_eq!(cluster.state(0, "spins").0, "running");
     // With the memory it starts.
-    cluster.nodes[0].machine.memory_bytes = 64 * MIB;
+    cluster.nodes[0].machine.memory.set_total_bytes(64 * MIB);
     cluster.shell(0, "start large");
     assert_eq!(cluster.state(0, "large").1, "status 0");
 }
@@ -87,12 +90,15 @@ fn sockets_are_refused_while_memory_is_short_and_served_again_after() {
     let client = cluster.add_peer("10.0.0.100/24");
     cluster.run_for(Duration::from_millis(50));
     // What a socket's buffers would take is less than what is kept for the rest of the kernel.
-    cluster.nodes[0].machine.memory_bytes = GUEST_BYTES + 2 * MIB;
+    cluster.nodes[0]
+        .machine
+        .memory
+        .set_total_bytes(GUEST_BYTES + 2 * MIB);
     cluster.run_for(Duration::from_millis(50));
     let refused = cluster.connect(client, "10.0.0.1:80");
     assert_eq!(refused.err(), Some(NetError::TimedOut));
     assert_eq!(cluster.state(0, "web").0, "waiting");
-    cluster.nodes[0].machine.memory_bytes = 64 * MIB;
+    cluster.nodes[0].machine.memory.set_total_bytes(64 * MIB);
     cluster.run_for(Duration::from_millis(50));
     let socket = cluster.connect(client, "10.0.0.1:80").expect("web listens");
     cluster
@@ -134,11 +140,11 @@ fn conversation() -> ImageBuilder {
 /// questions there were until the shortage ended.
 fn converse(shortage: std::ops::Range<u64>) -> (Cluster, u64) {
     let mut cluster = boot(4096 * MIB, conversation());
-    cluster.nodes[0].machine.shortage = shortage;
+    cluster.nodes[0].machine.memory.set_shortage(shortage);
     cluster.run_for(Duration::from_millis(400));
-    let questions = cluster.nodes[0].machine.questions();
+    let questions = cluster.nodes[0].machine.memory.questions();
     // Memory is back: whoever was refused starts now, and each does all of its work.
-    cluster.nodes[0].machine.shortage = 0..0;
+    cluster.nodes[0].machine.memory.set_shortage(0..0);
     for name in ["counter", "chatter"] {
         let (state, detail) = cluster.state(0, name);
         if state == "failed" {

@@ -263,7 +263,7 @@ fn programs_end_with_the_conversation_and_their_places_are_used_again() {
         cluster.run_for(core::time::Duration::from_millis(10));
         assert_eq!(instances(&mut cluster), 0);
     }
-    let free = cluster.nodes[0].machine.memory_bytes;
+    let free = cluster.nodes[0].machine.memory.total_bytes();
     let left = sos_core::machine::Machine::memory_stats(&cluster.nodes[0].machine).free_bytes;
     assert_eq!(left, free);
 }

@@ -8,7 +8,7 @@ use core::fmt;
 use core::ops::{Add, Sub};
 use serde::{Deserialize, Serialize};
 
-pub use sos_engine::GuestMemory;
+pub use sos_engine::{FrozenMemory, GuestMemory};
 
 /// Nanoseconds since the node started. Monotonic, never negative.
 #[derive(
@@ -91,6 +91,30 @@ pub enum ReserveError {
         /// Bytes asked for.
         wanted_bytes: u64,
     },
+    /// The memory would be shorter than the image that it is to begin as.
+    TooSmall {
+        /// Bytes asked for.
+        wanted_bytes: u64,
+        /// Reserved bytes of the memory that the image was made of.
+        image_bytes: u64,
+    },
+}
+
+impl ReserveError {
+    /// Checks that a memory of `maximum_bytes` can begin as `frozen`.
+    ///
+    /// # Errors
+    /// [`ReserveError::TooSmall`] when it cannot.
+    pub fn check_size(frozen: &FrozenMemory, maximum_bytes: u64) -> Result<(), ReserveError> {
+        let image_bytes = frozen.reserved_bytes() as u64;
+        if maximum_bytes < image_bytes {
+            return Err(ReserveError::TooSmall {
+                wanted_bytes: maximum_bytes,
+                image_bytes,
+            });
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for ReserveError {
@@ -99,6 +123,13 @@ impl fmt::Display for ReserveError {
             ReserveError::Exhausted { wanted_bytes } => write!(
                 f,
                 "no room for a guest memory of {wanted_bytes} bytes; stop an instance or give the node more memory"
+            ),
+            ReserveError::TooSmall {
+                wanted_bytes,
+                image_bytes,
+            } => write!(
+                f,
+                "a guest memory of {wanted_bytes} bytes cannot hold the image of one of {image_bytes}; ask for as many"
             ),
         }
     }
@@ -115,7 +146,7 @@ pub struct MemoryStats {
     pub heap_bytes: u64,
     /// The kernel heap: handed out.
     pub heap_used_bytes: u64,
-    /// Touched pages of all guest memories.
+    /// Touched pages of all guest memories and of their images, each page once however many share it.
     pub guest_bytes: u64,
 }
 
@@ -202,6 +233,18 @@ pub trait Machine {
     /// # Errors
     /// [`ReserveError::Exhausted`] when the range cannot be reserved.
     fn reserve_memory(&mut self, maximum_bytes: u64) -> Result<GuestMemory, ReserveError>;
+
+    /// Reserves the bytes of a guest memory that begins as `frozen`, an image made on this machine.
+    /// Where the machine can, both share all pages until one of them is written.
+    ///
+    /// # Errors
+    /// [`ReserveError::Exhausted`] when the range cannot be reserved, [`ReserveError::TooSmall`] when
+    /// `maximum_bytes` is less than the image's [`reserved_bytes`](FrozenMemory::reserved_bytes).
+    fn map_frozen(
+        &mut self,
+        frozen: &FrozenMemory,
+        maximum_bytes: u64,
+    ) -> Result<GuestMemory, ReserveError>;
 
     /// Physical memory figures, for `info`, `top` and admission.
     fn memory_stats(&self) -> MemoryStats;

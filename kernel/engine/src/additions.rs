@@ -5,8 +5,8 @@ use crate::engine::executor::{CellError, CellsReader, LiftFromCells};
 use crate::func::{HostFuncEntity, TrampolineEntity};
 use crate::store::AsStoreId;
 use crate::{
-    CallTrace, Caller, EnforcedLimits, Engine, Error, Extern, Func, FuncType, GuestMemory, Handle,
-    Instance, Memory, MemoryType, Module, StackConfig, Store,
+    CallTrace, Caller, EnforcedLimits, Engine, Error, Extern, FreezeError, FrozenMemory, Func,
+    FuncType, GuestMemory, Handle, Instance, Memory, MemoryType, Module, StackConfig, Store,
 };
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -181,6 +181,17 @@ impl<T> Store<T> {
             .iter()
             .map(|(_, memory)| memory.guest().resident_bytes())
             .sum()
+    }
+
+    /// What all memories hold now, in the order in which they came to be: that of the
+    /// instantiations, and in each that of the memories that its module defines. `&mut self` says
+    /// that no call runs; one that is suspended holds no pointer into a memory, and goes on.
+    ///
+    /// # Errors
+    /// That of the first memory that was not frozen. All go on as before.
+    pub fn freeze_memories(&mut self) -> Result<Vec<FrozenMemory>, FreezeError> {
+        let memories = self.inner.memories.iter_mut();
+        memories.map(|(_, memory)| memory.freeze()).collect()
     }
 
     /// Whether a touch of some memory found no page since this was last asked.

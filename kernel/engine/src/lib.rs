@@ -9,6 +9,8 @@
 //! not there exactly once stops the build. Our additions are ordinary files beside this one:
 //!
 //! - `guest_memory`: [`GuestMemory`] and [`RangeOwner`], the bytes that the kernel supplies;
+//! - `frozen`: [`FrozenMemory`], what a memory held at one instant; `shadow`: images made of copies;
+//! - `heap_range`: memories on the heap, for tests;
 //! - `linear_memory`: takes the place of wasmi's memory type: no fill, no move, no copy;
 //! - `additions`: instantiation without effects ([`Store::instantiate`]), host functions over raw
 //!   cells ([`Func::from_cells`]), and what a store's memories hold;
@@ -75,13 +77,22 @@ mod additions;
 pub mod frames;
 #[warn(missing_docs, unused, clippy::all)]
 #[deny(clippy::undocumented_unsafe_blocks)]
+mod frozen;
+#[warn(missing_docs, unused, clippy::all)]
+#[deny(clippy::undocumented_unsafe_blocks)]
 mod guest_memory;
+#[warn(missing_docs, unused, clippy::all)]
+#[deny(clippy::undocumented_unsafe_blocks)]
+mod heap_range;
 #[warn(missing_docs, unused, clippy::all)]
 #[deny(clippy::undocumented_unsafe_blocks)]
 mod linear_memory;
 #[warn(missing_docs, unused, clippy::all)]
 #[deny(clippy::undocumented_unsafe_blocks)]
 mod names;
+#[warn(missing_docs, unused, clippy::all)]
+#[deny(clippy::undocumented_unsafe_blocks)]
+mod shadow;
 #[warn(missing_docs, unused, clippy::all)]
 #[deny(clippy::undocumented_unsafe_blocks)]
 pub mod state;
@@ -94,8 +105,13 @@ mod translation;
 
 pub use self::{
     additions::{ItemCounts, Segments, StackLimits},
+    frozen::{
+        FreezeError, FrozenImage, FrozenMemory, FrozenPage, FrozenPages, LoadError, PAGE_BYTES,
+    },
     guest_memory::{GuestMemory, RangeOwner},
+    heap_range::HeapWatch,
     names::function_names,
+    shadow::{Comparison, CopiedImage, Shadow},
     trace::{CallTrace, TracedCall},
     translation::{Translation, Upcoming},
 };

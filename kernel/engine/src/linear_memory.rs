@@ -3,7 +3,7 @@
 //! Wasmi's executor and store use it under the name `CoreMemory`. The bytes are neither filled nor
 //! moved: growing moves the bound within the reserved range, whose untouched part is zero.
 
-use crate::GuestMemory;
+use crate::{FreezeError, FrozenMemory, GuestMemory};
 use core::slice;
 use wasmi_core::{Fuel, MemoryError, MemoryType, ResourceLimiterRef};
 
@@ -171,6 +171,11 @@ impl LinearMemory {
     /// The range underneath.
     pub(crate) fn guest(&self) -> &GuestMemory {
         &self.bytes
+    }
+
+    /// What the memory holds now.
+    pub(crate) fn freeze(&mut self) -> Result<FrozenMemory, FreezeError> {
+        self.bytes.freeze(self.len)
     }
 }
 

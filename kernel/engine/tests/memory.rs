@@ -3,7 +3,7 @@
 mod common;
 
 use common::{engine, instantiate, instantiate_with};
-use sos_engine::{GuestMemory, Module, RangeOwner, Segments, Store};
+use sos_engine::{FreezeError, FrozenImage, GuestMemory, Module, RangeOwner, Segments, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,6 +35,9 @@ unsafe impl RangeOwner for Mapped {
     }
     fn take_exhausted(&self) -> bool {
         false
+    }
+    fn freeze(&mut self, _size_bytes: usize) -> Result<Arc<dyn FrozenImage>, FreezeError> {
+        Err(FreezeError::OutOfMemory)
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use sos_core::kernel::{Kernel, Next};
 use sos_core::machine::{
-    Clock, GuestMemory, Machine, MemoryStats, NicError, NicInfo, ReserveError, Time,
+    Clock, FrozenMemory, GuestMemory, Machine, MemoryStats, NicError, NicInfo, ReserveError, Time,
 };
 
 use crate::acpi::Platform;
@@ -235,6 +235,17 @@ impl Machine for BareMachine {
             wanted_bytes: maximum_bytes,
         })?;
         Ok(GuestMemory::new(Box::new(range)))
+    }
+
+    fn map_frozen(
+        &mut self,
+        frozen: &FrozenMemory,
+        maximum_bytes: u64,
+    ) -> Result<GuestMemory, ReserveError> {
+        ReserveError::check_size(frozen, maximum_bytes)?;
+        Err(ReserveError::Exhausted {
+            wanted_bytes: maximum_bytes,
+        })
     }
 
     fn memory_stats(&self) -> MemoryStats {

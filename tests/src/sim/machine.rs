@@ -1,12 +1,12 @@
 //! One node's hardware, simulated.
 
+use super::memory::{Account, Holding};
 use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
 use sos_core::machine::{
-    Clock, GuestMemory, Machine, MemoryStats, NicError, NicInfo, ReserveError, Time,
+    Clock, FrozenMemory, GuestMemory, Machine, MemoryStats, NicError, NicInfo, ReserveError, Time,
 };
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -90,27 +90,10 @@ pub struct SimMachine {
     pub typed: VecDeque<u8>,
     /// Everything printed on the console.
     pub printed: Vec<u8>,
-    /// Its memory: what guests reserve and what is left to the kernel.
-    pub memory_bytes: u64,
-    /// Which of the questions after free memory, and of the reservations, find none.
-    pub shortage: Range<u64>,
-    /// How many were put so far.
-    questions: AtomicU64,
-    reserved_bytes: Arc<AtomicU64>,
+    /// Its memory.
+    pub memory: Arc<Account>,
     /// The channel to an operator.
     pub channel: SimChannel,
-}
-
-/// A reservation: given back when its guest memory is dropped.
-struct Reservation {
-    bytes: u64,
-    total_bytes: Arc<AtomicU64>,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.total_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }
 
 impl SimMachine {
@@ -128,26 +111,9 @@ impl SimMachine {
             nics: (0..nics).map(|_| SimNic::default()).collect(),
             typed: VecDeque::new(),
             printed: Vec::new(),
-            memory_bytes: 4 << 30,
-            shortage: 0..0,
-            questions: AtomicU64::new(0),
-            reserved_bytes: Arc::default(),
+            memory: Account::new(4 << 30),
             channel: SimChannel::default(),
         }
-    }
-
-    /// How often the kernel asked for free memory, or took some.
-    pub fn questions(&self) -> u64 {
-        self.questions.load(Ordering::Relaxed)
-    }
-
-    fn free_bytes(&self) -> u64 {
-        let number = self.questions.fetch_add(1, Ordering::Relaxed);
-        if self.shortage.contains(&number) {
-            return 0;
-        }
-        let reserved_bytes = self.reserved_bytes.load(Ordering::Relaxed);
-        self.memory_bytes.saturating_sub(reserved_bytes)
     }
 }
 
@@ -243,27 +209,36 @@ impl Machine for SimMachine {
     }
 
     fn reserve_memory(&mut self, maximum_bytes: u64) -> Result<GuestMemory, ReserveError> {
-        let wanted_bytes = maximum_bytes;
         // The range is demand-zero here too: large zeroed allocations are untouched pages of the host.
-        match usize::try_from(maximum_bytes) {
-            Ok(bytes) if maximum_bytes <= self.free_bytes() => {
-                self.reserved_bytes
-                    .fetch_add(maximum_bytes, Ordering::Relaxed);
-                let reservation = Reservation {
-                    bytes: maximum_bytes,
-                    total_bytes: self.reserved_bytes.clone(),
-                };
-                Ok(GuestMemory::zeroed_beside(bytes, Box::new(reservation)))
-            }
-            _ => Err(ReserveError::Exhausted { wanted_bytes }),
-        }
+        let (length, holding) = self.hold(maximum_bytes)?;
+        Ok(GuestMemory::zeroed_beside(length, Box::new(holding)))
+    }
+
+    fn map_frozen(
+        &mut self,
+        frozen: &FrozenMemory,
+        maximum_bytes: u64,
+    ) -> Result<GuestMemory, ReserveError> {
+        self.memory.check_origin(frozen);
+        ReserveError::check_size(frozen, maximum_bytes)?;
+        let (length, holding) = self.hold(maximum_bytes)?;
+        Ok(GuestMemory::copy_of(frozen, length, Box::new(holding)))
     }
 
     fn memory_stats(&self) -> MemoryStats {
         MemoryStats {
-            total_bytes: self.memory_bytes,
-            free_bytes: self.free_bytes(),
+            total_bytes: self.memory.total_bytes(),
+            free_bytes: self.memory.free_bytes(),
             ..MemoryStats::default()
         }
+    }
+}
+
+impl SimMachine {
+    fn hold(&self, wanted_bytes: u64) -> Result<(usize, Holding), ReserveError> {
+        let exhausted = ReserveError::Exhausted { wanted_bytes };
+        let length = usize::try_from(wanted_bytes).map_err(|_| exhausted)?;
+        let holding = self.memory.hold_memory(wanted_bytes).ok_or(exhausted)?;
+        Ok((length, holding))
     }
 }

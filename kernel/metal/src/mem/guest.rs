@@ -12,7 +12,9 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use sos_engine::RangeOwner;
+use alloc::sync::Arc;
+
+use sos_engine::{FreezeError, FrozenImage, RangeOwner};
 
 use super::frames::{self, Frame};
 use super::paging::{
@@ -182,6 +184,10 @@ unsafe impl RangeOwner for GuestRange {
     fn take_exhausted(&self) -> bool {
         let exhausted = &SLOT_TABLE[self.slot].exhausted;
         exhausted.load(Ordering::Relaxed) && exhausted.swap(false, Ordering::Relaxed)
+    }
+
+    fn freeze(&mut self, _size_bytes: usize) -> Result<Arc<dyn FrozenImage>, FreezeError> {
+        Err(FreezeError::OutOfMemory)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::event::{PollFd, PollFlags};
 use rustix::rand::{GetRandomFlags, getrandom};
 use sos_core::machine::{
-    Clock, GuestMemory, Machine, MemoryStats, NicError, NicInfo, ReserveError, Time,
+    Clock, FrozenMemory, GuestMemory, Machine, MemoryStats, NicError, NicInfo, ReserveError, Time,
 };
 
 use super::channel::Channel;
@@ -145,6 +145,20 @@ impl Machine for HostMachine {
         };
         let length = usize::try_from(maximum_bytes).map_err(|_| exhausted)?;
         let range = Range::new(length, self.pool.clone()).map_err(|_| exhausted)?;
+        Ok(GuestMemory::new(Box::new(range)))
+    }
+
+    fn map_frozen(
+        &mut self,
+        frozen: &FrozenMemory,
+        maximum_bytes: u64,
+    ) -> Result<GuestMemory, ReserveError> {
+        ReserveError::check_size(frozen, maximum_bytes)?;
+        let exhausted = ReserveError::Exhausted {
+            wanted_bytes: maximum_bytes,
+        };
+        let length = usize::try_from(maximum_bytes).map_err(|_| exhausted)?;
+        let range = Range::copy_of(frozen, length, self.pool.clone()).map_err(|_| exhausted)?;
         Ok(GuestMemory::new(Box::new(range)))
     }
 

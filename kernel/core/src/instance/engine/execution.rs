@@ -18,8 +18,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use sos_abi::HostCall;
 use sos_engine::{
-    CallTrace, Func, GuestMemory, Memory, ResumableCall, ResumableCallHostTrap,
-    ResumableCallOutOfFuel, Segments, Store,
+    CallTrace, FreezeError, FrozenMemory, Func, GuestMemory, Memory, ResumableCall,
+    ResumableCallHostTrap, ResumableCallOutOfFuel, Segments, Store,
 };
 
 /// One instance of a program with its guest state.
@@ -235,6 +235,14 @@ impl<G: HostState + Send + 'static> Execution<G> {
     /// What of it is there: pages that were touched.
     pub fn resident_bytes(&self) -> u64 {
         self.store.resident_bytes() as u64
+    }
+
+    /// What its memories hold now, in the order in which they came to be.
+    ///
+    /// # Errors
+    /// See [`FreezeError`]; the execution goes on.
+    pub fn freeze_memories(&mut self) -> Result<Vec<FrozenMemory>, FreezeError> {
+        self.store.freeze_memories()
     }
 
     /// Whether it touched a page that the machine could serve only from its emergency reserve,
