@@ -294,7 +294,7 @@ pub fn describe(image: &BootImage) -> Result<String> {
                 text,
                 "  port    {:<12} on {}",
                 port.name,
-                port.attach.segment()
+                port.attach.segment().unwrap_or("nothing")
             )?;
         }
     }

@@ -180,6 +180,15 @@ pub enum ControlError {
         /// Why.
         reason: String,
     },
+    /// No cut of it could be taken; the text says why.
+    NotCut {
+        /// The instance.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// An instance has this name already.
+    NameTaken(String),
     /// Its console input is full.
     ConsoleFull(String),
     /// The network refused; the text says why.
@@ -214,6 +223,13 @@ impl fmt::Display for ControlError {
             ControlError::StartFailed { name, reason } => {
                 write!(f, "'{name}' did not start: {reason}")
             }
+            ControlError::NotCut { name, reason } => {
+                write!(f, "'{name}' could not be captured: {reason}; it goes on")
+            }
+            ControlError::NameTaken(name) => write!(
+                f,
+                "an instance named '{name}' exists already; choose another name"
+            ),
             ControlError::ConsoleFull(name) => write!(
                 f,
                 "'{name}' does not read its console; what was typed is dropped"

@@ -239,6 +239,9 @@ pub enum Attachment {
     Switch(String),
     /// The link of this name.
     Link(String),
+    /// Nothing: what it sends is lost. A clone has such ports where the original's place cannot be
+    /// had twice.
+    Unplugged,
 }
 
 /// How a port comes by an address.
@@ -336,9 +339,10 @@ impl InstanceSpec {
 
 impl Attachment {
     /// Name of the switch or link.
-    pub fn segment(&self) -> &str {
+    pub fn segment(&self) -> Option<&str> {
         match self {
-            Attachment::Switch(name) | Attachment::Link(name) => name,
+            Attachment::Switch(name) | Attachment::Link(name) => Some(name),
+            Attachment::Unplugged => None,
         }
     }
 }

@@ -16,11 +16,7 @@ pub(super) fn image_files(
     blobs: &mut Blobs,
     now_ns: u64,
 ) -> Result<FileSystem, String> {
-    let limits = FileLimits {
-        bytes: spec.limits.file_bytes,
-        files: spec.limits.files,
-    };
-    let mut files = FileSystem::new(limits, now_ns);
+    let mut files = FileSystem::new(file_limits(spec), now_ns);
     for file in &spec.files {
         let added = match &file.content {
             FileContent::Blob(hash) => {
@@ -36,6 +32,14 @@ pub(super) fn image_files(
         added.map_err(|error| format!("file '{}': {error}", file.path))?;
     }
     Ok(files)
+}
+
+/// What the files of an instance may take.
+pub(super) fn file_limits(spec: &InstanceSpec) -> FileLimits {
+    FileLimits {
+        bytes: spec.limits.file_bytes,
+        files: spec.limits.files,
+    }
 }
 
 /// Opens the directories that the program finds open; one that no file implies is made.

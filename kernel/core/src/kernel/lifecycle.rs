@@ -86,6 +86,8 @@ impl Kernel {
         program: &Arc<Program>,
     ) -> Result<(), String> {
         let now = self.clock.now();
+        let is_revived = matches!(&self.records[key as usize].state,
+            State::Loading(loading) if loading.from.is_some());
         let mut live = match self.build(machine, key, program) {
             Ok(live) => live,
             Err(reason) => {
@@ -93,8 +95,10 @@ impl Kernel {
                 return Err(reason);
             }
         };
-        // Log and console go on across starts, as their readers expect.
-        if let Some(remains) = self.take_remains(key) {
+        // Log and console go on across starts, as their readers expect; a cut has its own.
+        if let Some(remains) = self.take_remains(key)
+            && !is_revived
+        {
             let guest = live.execution.guest_mut();
             guest.log = remains.log;
             guest.streams.console = remains.streams.console;
@@ -136,12 +140,15 @@ impl Kernel {
                 return Err(refusal.to_string());
             }
         }
-        let requested = match &self.records[key as usize].state {
-            State::Loading(loading) => Some(loading.requested),
-            State::Ended(..) | State::Live(_) => None,
+        let (requested, from) = match &mut self.records[key as usize].state {
+            State::Loading(loading) => (Some(loading.requested), loading.from.take()),
+            State::Ended(..) | State::Live(_) => (None, None),
         };
         let ports = self.attach_ports(key)?;
-        let result = self.make_execution(machine, key, program, &ports);
+        let result = match from {
+            Some(from) => self.revive(machine, key, program, &ports, *from),
+            None => self.make_execution(machine, key, program, &ports),
+        };
         match result {
             Ok(execution) => {
                 self.owners.extend(ports.iter().map(|&port| (port, key)));
@@ -167,13 +174,15 @@ impl Kernel {
         let mut ports = Vec::new();
         for (port, &mac) in record.spec.ports.iter().zip(&record.macs) {
             let name = format!("{}.{}", record.spec.name, port.name);
-            let segment = port.attach.segment();
-            let attached = match self.fabric.find(segment) {
-                Some(segment) => self
-                    .fabric
-                    .attach(segment, &name, mac)
-                    .map_err(|error| error.to_string()),
-                None => Err(format!("there is no switch or link '{segment}'")),
+            let attached = match port.attach.segment() {
+                None => Ok(self.fabric.attach_unplugged(&name, mac)),
+                Some(segment) => match self.fabric.find(segment) {
+                    Some(segment) => self
+                        .fabric
+                        .attach(segment, &name, mac)
+                        .map_err(|error| error.to_string()),
+                    None => Err(format!("there is no switch or link '{segment}'")),
+                },
             };
             match attached {
                 Ok(id) => ports.push(id),
@@ -253,12 +262,7 @@ impl Kernel {
                 .map_err(|error| format!("listener on TCP port {}: {error}", listener.port))?;
         }
         open_preopens(spec, &mut guest)?;
-        let limits = EngineLimits {
-            memory_bytes: spec.limits.memory_bytes,
-            table_elements: spec.limits.table_elements,
-            stack_bytes: spec.limits.stack_bytes,
-            call_depth: spec.limits.call_depth,
-        };
+        let limits = EngineLimits::of(&spec.limits);
         let reserve = &mut |request: crate::instance::engine::MemoryRequest| {
             machine.reserve_memory(request.maximum_bytes)
         };
@@ -356,7 +360,7 @@ impl Kernel {
     }
 
     /// Forgets that an instance was to start, by its policy or at boot; tells whether it was.
-    fn cancel_start(&mut self, key: u32) -> bool {
+    pub(super) fn cancel_start(&mut self, key: u32) -> bool {
         let record = &mut self.records[key as usize];
         record.failures = 0;
         if record.restart_due.take().is_some() {
@@ -534,7 +538,7 @@ fn log_trap(log: &mut LogRing, time: Time, trap: &Trap) {
     }
 }
 
-fn stack_address(spec: &AddressSpec) -> stack::AddressSpec {
+pub(super) fn stack_address(spec: &AddressSpec) -> stack::AddressSpec {
     match *spec {
         AddressSpec::Dhcp => stack::AddressSpec::Dhcp,
         AddressSpec::Static {

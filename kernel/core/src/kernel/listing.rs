@@ -141,9 +141,10 @@ impl Kernel {
         if let State::Live(live) = &record.state {
             let guest = live.execution.guest();
             for (info, port) in guest.stack.interfaces().iter().zip(&record.spec.ports) {
-                detail
-                    .interfaces
-                    .push(interface_row(info, port.attach.segment()));
+                detail.interfaces.push(interface_row(
+                    info,
+                    port.attach.segment().unwrap_or("unplugged"),
+                ));
             }
             detail
                 .sockets

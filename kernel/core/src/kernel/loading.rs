@@ -4,6 +4,7 @@
 //! large program holds nobody up. Several that wait for one program work on the same translation, each
 //! with its own share.
 
+use super::cut::FromCut;
 use super::programs::{SetKey, Translation, set_of};
 use super::record::{Ended, LoadingInstance, State, Usage};
 use super::{Kernel, admission};
@@ -36,6 +37,19 @@ impl Kernel {
     /// # Errors
     /// In words, when it is known already that it cannot start.
     pub(super) fn launch(&mut self, machine: &mut dyn Machine, key: u32) -> Result<(), String> {
+        self.launch_as(machine, key, None)
+    }
+
+    /// Starts an instance, from a cut if there is one.
+    ///
+    /// # Errors
+    /// As for [`Self::launch`].
+    pub(super) fn launch_as(
+        &mut self,
+        machine: &mut dyn Machine,
+        key: u32,
+        from: Option<Box<FromCut>>,
+    ) -> Result<(), String> {
         let now = self.clock.now();
         let remains = self.take_remains(key);
         let record = &mut self.records[key as usize];
@@ -47,6 +61,7 @@ impl Kernel {
         record.state = State::Loading(LoadingInstance {
             requested: now,
             remains,
+            from,
         });
         self.set_timer(key);
         self.load_slice(machine, key)

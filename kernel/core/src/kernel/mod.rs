@@ -9,12 +9,14 @@
 //! - `admission`: what the memory that is left allows; - `blobs`: modules and files by hash;
 //! - `files`: which of them an instance starts with; - `health`: whether it serves;
 //! - `programs`: sets of modules, translated once; - `loading`: in steps;
+//! - `cut`: an instance at one instant, and one made of it;
 //! - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node;
 //! - `table`: places of records.
 
 mod admission;
 mod answer;
 mod blobs;
+mod cut;
 mod files;
 mod health;
 mod lifecycle;

@@ -1,5 +1,6 @@
 //! What the kernel keeps of one instance, running or not.
 
+use super::cut::FromCut;
 use super::health::Health;
 use crate::control::ControlError;
 use crate::files::FileSystem;
@@ -75,6 +76,8 @@ pub(super) struct LoadingInstance {
     pub requested: Time,
     /// What its last run left.
     pub remains: Option<Box<Remains>>,
+    /// The cut that it goes on from; without one it begins.
+    pub from: Option<Box<FromCut>>,
 }
 
 /// What is still asked of an instance that ended.

@@ -1,5 +1,8 @@
 //! Snapshots: a running instance as data that this node or another one continues.
 //!
-//! `format` is the file: a container of checked sections, written and read in steps.
+//! [`Cut`] is the instance in memory; `format` is the file: a container of checked sections, written and read in steps.
 
+mod cut;
 pub mod format;
+
+pub use cut::Cut;

@@ -114,21 +114,24 @@ impl Manifest {
         let known = match &port.attach {
             Attachment::Switch(name) => self.switches.iter().any(|switch| switch.name == *name),
             Attachment::Link(name) => self.links.iter().any(|link| link.name == *name),
+            Attachment::Unplugged => true,
         };
         let segment = port.attach.segment();
         if !known {
-            let segment = segment.to_string();
+            let segment = segment.unwrap_or_default().to_string();
             return Err(ManifestError::UnknownSegment {
                 port: item(),
                 segment,
             });
         }
-        let ends = wiring.ends.entry(segment).or_default();
-        ends.push(&instance.name);
-        if matches!(port.attach, Attachment::Switch(_)) {
-            bound(ends.len(), limits::PORTS_PER_SWITCH, "ports", || {
-                Item::Switch(segment.to_string())
-            })?;
+        if let Some(segment) = segment {
+            let ends = wiring.ends.entry(segment).or_default();
+            ends.push(&instance.name);
+            if matches!(port.attach, Attachment::Switch(_)) {
+                bound(ends.len(), limits::PORTS_PER_SWITCH, "ports", || {
+                    Item::Switch(segment.to_string())
+                })?;
+            }
         }
         if let Some(mac) = port.mac {
             // The lowest bit of the first byte marks a group (IEEE 802, section 8.2).
@@ -142,6 +145,7 @@ impl Manifest {
         validate_addresses(port, item)?;
         for address in &port.addresses {
             if let AddressSpec::Static { address, .. } = address
+                && let Some(segment) = segment
                 && !wiring.addresses.insert((segment, *address))
             {
                 return Err(ManifestError::DuplicateAddress {
@@ -208,7 +212,7 @@ impl Manifest {
 
     fn is_uplinked(&self, port: &PortSpec) -> bool {
         match &port.attach {
-            Attachment::Link(_) => false,
+            Attachment::Link(_) | Attachment::Unplugged => false,
             Attachment::Switch(name) => self
                 .switches
                 .iter()

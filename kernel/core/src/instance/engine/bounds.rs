@@ -1,6 +1,7 @@
 //! What one execution may use, and the engine's side of keeping to it.
 
 use super::load::Program;
+use crate::image::InstanceLimits;
 use crate::instance::{Limit, LimitSet};
 use crate::limits;
 use crate::machine::ReserveError;
@@ -36,6 +37,16 @@ impl Default for EngineLimits {
 }
 
 impl EngineLimits {
+    /// What the manifest grants.
+    pub fn of(granted: &InstanceLimits) -> EngineLimits {
+        EngineLimits {
+            memory_bytes: granted.memory_bytes,
+            table_elements: granted.table_elements,
+            stack_bytes: granted.stack_bytes,
+            call_depth: granted.call_depth,
+        }
+    }
+
     pub(super) fn stack(&self) -> StackLimits {
         StackLimits {
             value_bytes: usize::try_from(self.stack_bytes).unwrap_or(usize::MAX),

@@ -159,7 +159,7 @@ impl Kernel {
 
     /// Says what is wrong with an instance, as for an image that held it and the node's segments.
     fn judge(&self, spec: &InstanceSpec) -> Result<(), Refusal> {
-        let segments = spec.ports.iter().map(|port| port.attach.segment());
+        let segments = spec.ports.iter().filter_map(|port| port.attach.segment());
         let known: BTreeSet<&str> = segments
             .filter(|segment| self.fabric.find(segment).is_some())
             .collect();

@@ -29,6 +29,9 @@ impl Fabric {
             return self.pool.recycle(frame);
         };
         let Some(segment_id) = port.segment else {
+            if port.state == PortState::Down {
+                return self.drop_sent(from, frame);
+            }
             port.counters.sent_frames += 1;
             port.counters.sent_bytes += frame.bytes().len() as u64;
             if let Err(frame) = deliver_to_port(port, frame, &mut self.ready) {

@@ -172,6 +172,13 @@ impl Fabric {
         id
     }
 
+    /// Makes a port that is plugged into nothing: the frames that it sends are lost.
+    pub fn attach_unplugged(&mut self, port_name: &str, mac: MacAddress) -> PortId {
+        let id = self.attach_loopback(port_name, mac);
+        self.set_port_up(id, PortState::Down);
+        id
+    }
+
     /// Unplugs a port; frames that wait in it are dropped. An unknown port is no error: it is gone.
     pub fn detach(&mut self, port: PortId) {
         let Some(mut entry) = self.ports.remove(&port) else {

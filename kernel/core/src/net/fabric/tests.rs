@@ -260,3 +260,12 @@ fn an_operators_mtu_holds_for_new_ports_within_bounds() {
         Err(FabricError::MtuTooSmall(1000))
     );
 }
+
+#[test]
+fn an_unplugged_port_loses_what_it_sends() {
+    let mut fabric = Fabric::new();
+    let port = fabric.attach_unplugged("a", mac(0));
+    fabric.transmit(port, frame(mac(1), mac(0)), NOW);
+    assert_eq!(received(&mut fabric, &[port]), [0]);
+    assert_eq!(fabric.counters(port).sent_drops, 1);
+}

@@ -1,0 +1,289 @@
+//! Cuts of running instances, and instances made of cuts: what snapshots, clones and migrations are
+//! built from (D4 to D7).
+//!
+//! A cut is taken between two slices and disturbs nothing: the instance goes on. An instance that is
+//! made of one goes the way of every start (it may have to wait for its program's translation), only
+//! that it is restored where another is instantiated.
+
+use super::Kernel;
+use super::files::file_limits;
+use super::lifecycle::stack_address;
+use super::record::{Activity, Record, State};
+use crate::control::ControlError;
+use crate::host::{Guest, GuestRevival, Identity, Revival};
+use crate::image::{AddressSpec, Attachment};
+use crate::instance::engine::{EngineLimits, Execution, MemoryRequest, Program};
+use crate::machine::Machine;
+use crate::net::fabric::PortId;
+use crate::net::stack::{InterfaceConfig, RevivedPort, Stack, StackLimits, StackRevival};
+use crate::snapshot::Cut;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use rand_core::RngCore;
+
+/// A cut that is to become an instance.
+pub(super) struct FromCut {
+    pub cut: Cut,
+    pub revival: Revival,
+}
+
+impl Kernel {
+    /// Takes a cut of an instance, which goes on.
+    ///
+    /// # Errors
+    /// [`ControlError::NotRunning`], [`ControlError::StillLoading`], or
+    /// [`ControlError::NotCut`] with the reason.
+    pub(super) fn cut(&mut self, key: u32) -> Result<Cut, ControlError> {
+        let record = &mut self.records[key as usize];
+        let spec = record.spec.clone();
+        let macs = record.macs.clone();
+        let failed = |reason: String| ControlError::NotCut {
+            name: spec.name.clone(),
+            reason,
+        };
+        let live = match &mut record.state {
+            State::Live(live) if !matches!(live.activity, Activity::Stopping(_)) => live,
+            _ => return Err(record.not_running()),
+        };
+        let execution = live.execution.capture();
+        let execution = execution.map_err(|error| failed(error.to_string()))?;
+        let memories = live.execution.freeze_memories();
+        let memories = memories.map_err(|error| failed(error.to_string()))?;
+        let guest = live.execution.guest_mut();
+        let stack = guest.stack.capture();
+        let ports = live.ports.iter().take(spec.ports.len());
+        Ok(Cut {
+            macs,
+            wall_nanos: self.clock.wall_nanos(),
+            execution,
+            guest: guest.capture(),
+            stack,
+            frames: ports
+                .map(|&port| self.fabric.waiting_frames(port))
+                .collect(),
+            memories,
+            spec,
+        })
+    }
+
+    /// Makes an instance of a cut under its own name and addresses: a rollback, if the original went on.
+    ///
+    /// # Errors
+    /// [`ControlError::AlreadyRunning`] while an instance of this name runs, and as for a start.
+    pub(super) fn restore(
+        &mut self,
+        machine: &mut dyn Machine,
+        cut: Cut,
+        revival: Revival,
+    ) -> Result<u32, ControlError> {
+        let name = cut.spec.name.clone();
+        let key = match self.key_of(&name) {
+            Ok(key) => {
+                let record = &mut self.records[key as usize];
+                match record.state {
+                    State::Live(_) | State::Loading(_) => {
+                        return Err(ControlError::AlreadyRunning(name));
+                    }
+                    State::Ended(..) => {}
+                }
+                record.spec = cut.spec.clone();
+                record.macs = cut.macs.clone();
+                key
+            }
+            Err(_) => self.insert_cut(&cut)?,
+        };
+        self.cancel_start(key);
+        self.launch_cut(machine, key, cut, revival)?;
+        Ok(key)
+    }
+
+    /// Makes another instance of a cut, called `name`: with station addresses of its own, without the
+    /// original's connections, and unplugged where the original's place cannot be had twice. Answers
+    /// with its key and the names of its unplugged ports.
+    ///
+    /// # Errors
+    /// [`ControlError::NameTaken`], and as for a start.
+    pub(super) fn clone_cut(
+        &mut self,
+        machine: &mut dyn Machine,
+        mut cut: Cut,
+        name: &str,
+    ) -> Result<(u32, Vec<String>), ControlError> {
+        if self.key_of(name).is_ok() {
+            return Err(ControlError::NameTaken(name.into()));
+        }
+        let unplugged = self.make_anew(&mut cut, name)?;
+        let key = self.insert_cut(&cut)?;
+        match self.launch_cut(machine, key, cut, Revival::Cloned) {
+            Ok(()) => Ok((key, unplugged)),
+            Err(error) => {
+                self.remove_record(key);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives a cut an identity of its own (D6).
+    fn make_anew(&mut self, cut: &mut Cut, name: &str) -> Result<Vec<String>, ControlError> {
+        cut.spec.name = name.into();
+        cut.macs = cut.spec.ports.iter().map(|_| self.draw_mac()).collect();
+        cut.frames.clear();
+        let mut unplugged = Vec::new();
+        for port in &mut cut.spec.ports {
+            port.mac = None;
+            let fixed = |address: &AddressSpec| matches!(address, AddressSpec::Static { .. });
+            if port.attach != Attachment::Unplugged
+                && (matches!(port.attach, Attachment::Link(_)) || port.addresses.iter().any(fixed))
+            {
+                port.attach = Attachment::Unplugged;
+                unplugged.push(port.name.clone());
+            }
+            port.addresses.retain(|address| !fixed(address));
+        }
+        Ok(unplugged)
+    }
+
+    /// A record for a cut.
+    fn insert_cut(&mut self, cut: &Cut) -> Result<u32, ControlError> {
+        let name = &cut.spec.name;
+        let failed = |reason: String| ControlError::StartFailed {
+            name: name.clone(),
+            reason,
+        };
+        self.add_program(&cut.spec).map_err(failed)?;
+        let record = Record::new(cut.spec.clone(), cut.macs.clone());
+        let inserted = self.insert_record(record);
+        inserted.ok_or_else(|| failed("the node has all the instances it can hold".into()))
+    }
+
+    /// Lets an instance go on from a cut.
+    ///
+    /// # Errors
+    /// As for a start.
+    pub(super) fn launch_cut(
+        &mut self,
+        machine: &mut dyn Machine,
+        key: u32,
+        cut: Cut,
+        revival: Revival,
+    ) -> Result<(), ControlError> {
+        let name = cut.spec.name.clone();
+        let from = Some(Box::new(FromCut { cut, revival }));
+        self.launch_as(machine, key, from)
+            .map_err(|reason| ControlError::StartFailed { name, reason })
+    }
+
+    /// Makes the execution of an instance from a cut.
+    pub(super) fn revive(
+        &mut self,
+        machine: &mut dyn Machine,
+        key: u32,
+        program: &Arc<Program>,
+        ports: &[PortId],
+        from: FromCut,
+    ) -> Result<Execution<Guest>, String> {
+        let FromCut { cut, revival } = from;
+        let stack = self.revive_stack(key, ports, &cut, revival)?;
+        let spec = &self.records[key as usize].spec;
+        let mut random_seed = [0; 32];
+        self.random.fill_bytes(&mut random_seed);
+        let identity = Identity {
+            instance: spec.name.clone(),
+            node: self.name.clone(),
+            generation: self.random.next_u64(),
+        };
+        let blobs = &mut self.blobs;
+        let guest = Guest::restore(
+            cut.guest,
+            GuestRevival {
+                identity,
+                revival,
+                random_seed,
+                log_bytes: spec.limits.log_bytes,
+                files: file_limits(spec),
+                sockets: spec.limits.sockets,
+                stack,
+                clock: self.clock.clone(),
+                find_blob: &mut |blob| blobs.get(&blob.hash()).ok(),
+            },
+        );
+        let mut guest = guest.map_err(|error| error.to_string())?;
+        guest.clock.resume();
+        let limits = EngineLimits::of(&spec.limits);
+        let memories = &mut |request: MemoryRequest, place: Option<usize>| match place
+            .and_then(|place| cut.memories.get(place))
+        {
+            Some(memory) => machine.map_frozen(memory, request.maximum_bytes),
+            None => machine.reserve_memory(request.maximum_bytes),
+        };
+        Execution::restore(program, memories, guest, &limits, &cut.execution)
+            .map_err(|error| error.to_string())
+    }
+
+    /// The network of a cut, behind new ports.
+    fn revive_stack(
+        &mut self,
+        key: u32,
+        ports: &[PortId],
+        cut: &Cut,
+        revival: Revival,
+    ) -> Result<Stack, String> {
+        let spec = &self.records[key as usize].spec;
+        let macs = &self.records[key as usize].macs;
+        let guest_ports = &ports[..spec.ports.len()];
+        for (&port, frames) in guest_ports.iter().zip(&cut.frames) {
+            self.fabric.put_frames(port, frames);
+        }
+        let state = match revival {
+            Revival::Cloned => {
+                let configs = spec.ports.iter().zip(guest_ports).zip(macs);
+                let configs: Vec<_> = configs
+                    .map(|((port, &id), &mac)| InterfaceConfig {
+                        name: port.name.clone(),
+                        port: id,
+                        mac,
+                        properties: self.fabric.properties(id),
+                        addresses: port.addresses.iter().map(stack_address).collect(),
+                        gateway: port.gateways.clone(),
+                        dns: port.dns.clone(),
+                        hostname: spec.name.clone(),
+                    })
+                    .collect();
+                &cut.stack
+                    .clone()
+                    .into_clone(&configs)
+                    .map_err(|error| error.to_string())?
+            }
+            _ => &cut.stack,
+        };
+        let revived: Vec<_> = guest_ports
+            .iter()
+            .map(|&port| RevivedPort {
+                port,
+                properties: self.fabric.properties(port),
+            })
+            .collect();
+        let restored = Stack::restore(
+            state,
+            StackRevival {
+                limits: StackLimits {
+                    sockets: spec.limits.sockets,
+                    ..StackLimits::default()
+                },
+                seed: self.random.next_u64(),
+                allowance: self.allowance.clone(),
+                ports: &revived,
+                now: state.now,
+            },
+        );
+        let mut stack = restored.map_err(|error| error.to_string())?;
+        if let Some(&port) = ports.get(spec.ports.len()) {
+            let added = stack.add_probe(port, state.now);
+            added.map_err(|error| format!("health check: {error}"))?;
+        }
+        Ok(stack)
+    }
+}
