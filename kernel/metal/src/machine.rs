@@ -13,6 +13,7 @@ use crate::acpi::Platform;
 use crate::cpu::{self, clock, irq};
 use crate::drivers::net::TransmitError;
 use crate::drivers::{Devices, entropy, power, rtc};
+use crate::mem::emulated_tlb::EmulatedTlb;
 use crate::mem::{frames, guest, heap};
 use crate::{console, journal, log};
 
@@ -59,6 +60,8 @@ pub struct BareMachine {
     nics: Vec<NicInfo>,
     next_slow_tick_ns: u64,
     useless_wakes: u32,
+    tlb: Option<EmulatedTlb>,
+    round_began_ns: u64,
 }
 
 impl BareMachine {
@@ -77,6 +80,8 @@ impl BareMachine {
             devices,
             next_slow_tick_ns: SLOW_TICK_NS,
             useless_wakes: 0,
+            tlb: EmulatedTlb::detect(),
+            round_began_ns: clock::now_ns(),
         }
     }
 
@@ -97,6 +102,7 @@ impl BareMachine {
 
     /// Sees to the devices whose news the next turn shall find.
     pub fn begin_round(&mut self) {
+        self.round_began_ns = clock::now_ns();
         if let Some(channel) = &mut self.devices.channel {
             channel.serve();
         }
@@ -108,12 +114,15 @@ impl BareMachine {
             channel.flush();
         }
         console::pump();
-        self.tick_slowly();
+        let now_ns = clock::now_ns();
+        if let Some(tlb) = &mut self.tlb {
+            tlb.worked(now_ns.saturating_sub(self.round_began_ns));
+        }
+        self.tick_slowly(now_ns);
     }
 
     /// What need not happen in every turn.
-    fn tick_slowly(&mut self) {
-        let now_ns = clock::now_ns();
+    fn tick_slowly(&mut self, now_ns: u64) {
         if now_ns < self.next_slow_tick_ns {
             return;
         }
@@ -234,6 +243,9 @@ impl Machine for BareMachine {
         let range = guest::reserve(maximum_bytes).ok_or(ReserveError::Exhausted {
             wanted_bytes: maximum_bytes,
         })?;
+        if let Some(tlb) = &mut self.tlb {
+            tlb.expect_growth();
+        }
         Ok(GuestMemory::new(Box::new(range)))
     }
 

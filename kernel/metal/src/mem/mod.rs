@@ -1,5 +1,5 @@
 //! Memory: physical frames ([`frames`]), page tables ([`paging`]), the kernel heap ([`heap`]),
-//! guest memories ([`guest`]) and the `mem*` functions that compiled code calls ([`functions`]).
+//! guest memories ([`guest`]), the emulated TLB ([`emulated_tlb`]) and the `mem*` functions that compiled code calls ([`functions`]).
 //!
 //! Virtual addresses, all in 4-level paging (Intel SDM volume 3, 4.5):
 //!
@@ -13,6 +13,7 @@
 //!
 //! Everything else, page 0 included, is unmapped.
 
+pub mod emulated_tlb;
 pub mod firmware;
 pub mod frames;
 #[cfg(panic = "abort")]
