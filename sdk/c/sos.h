@@ -286,6 +286,11 @@ int32_t sos_dns_lookup(const void *name, uint32_t name_length, sos_address *addr
 SOS_IMPORT(revivals)
 int64_t sos_revivals(uint32_t kind);
 
+/* Hands a TCP listener or connection over to WASI: the handle is void, and the lowest free descriptor, which stands for it from then on, is returned.
+ * Errors: BAD_HANDLE, WRONG_KIND, TOO_MANY_HANDLES */
+SOS_IMPORT(wasi_descriptor)
+int32_t sos_wasi_descriptor(int32_t handle);
+
 #ifdef __cplusplus
 }
 #endif

@@ -107,6 +107,9 @@ macro_rules! host_calls {
               "Looks up the addresses of a name, writes at most `capacity` socket addresses (port 0) and returns how many were written." }
             { 32, revivals, Revivals, (kind: i32), i64, [],
               "How often the instance went on since it started, by `kind`: 0 = in any of these ways, 1 = after a pause (by an operator, or in a snapshot or on another node), 2 = from an earlier state than it had reached, 3 = as a clone of another instance; 0 for a kind that the kernel does not know. After 2 and 3 the `generation` is another." }
+            { 33, wasi_descriptor, WasiDescriptor, (handle: i32), i32,
+              [BadHandle, WrongKind, TooManyHandles],
+              "Hands a TCP listener or connection over to WASI: the handle is void, and the lowest free descriptor, which stands for it from then on, is returned." }
         }
     };
 }

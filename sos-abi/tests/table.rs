@@ -39,6 +39,7 @@ const GOLDEN_CALLS: &[&str] = &[
     "poll",
     "dns_lookup",
     "revivals",
+    "wasi_descriptor",
 ];
 
 /// Names in the order of their codes, from -1 downwards. Only ever append here.

@@ -1,17 +1,19 @@
 //! Fetches a page and prints its body: an ordinary program of the standard library for WASI, with the
-//! SDK for the connection, which WASI preview 1 has no way to make. Arguments: HOST:PORT and PATH.
+//! SDK to connect, which WASI preview 1 has no way to do; the connection then is the standard library's.
+//! Arguments: HOST:PORT and PATH.
 
 use std::error::Error;
 use std::io::{Read, Write};
-
-use sos_sdk::net::TcpStream;
+use std::net::TcpStream;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(address), Some(path)) = (arguments.next(), arguments.next()) else {
         return Err("usage: fetch HOST:PORT PATH".into());
     };
-    let mut stream = TcpStream::connect(&address).map_err(|error| format!("{address}: {error}"))?;
+    let stream = sos_sdk::net::TcpStream::connect(&address);
+    let stream = stream.map_err(|error| format!("{address}: {error}"))?;
+    let mut stream = TcpStream::try_from(stream)?;
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"

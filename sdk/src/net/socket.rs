@@ -58,6 +58,15 @@ impl Socket {
         });
     }
 
+    /// Hands the socket over to WASI; after a refusal it is closed.
+    #[cfg(all(feature = "std", any(target_os = "wasi", unix)))]
+    pub fn into_descriptor(self) -> Result<std::os::fd::RawFd> {
+        let descriptor = sys::wasi_descriptor(self.handle)?;
+        // The handle is void.
+        core::mem::forget(self);
+        Ok(descriptor as std::os::fd::RawFd)
+    }
+
     pub fn local_addr(&self) -> Result<SocketAddr> {
         Ok(sys::socket_local_address(self.handle)?.decode()?)
     }

@@ -268,3 +268,33 @@ mod std_io {
         }
     }
 }
+
+/// Sockets of the standard library, for programs and crates that are made for those. Elsewhere than under
+/// SOS every conversion fails with `UNSUPPORTED`.
+#[cfg(all(feature = "std", any(target_os = "wasi", unix)))]
+mod std_net {
+    use super::{TcpListener, TcpStream};
+    use crate::error::Error;
+    use std::net;
+    use std::os::fd::FromRawFd;
+
+    impl TryFrom<TcpStream> for net::TcpStream {
+        type Error = Error;
+
+        fn try_from(stream: TcpStream) -> Result<net::TcpStream, Error> {
+            let descriptor = stream.0.into_descriptor()?;
+            // SAFETY: the kernel has just given the descriptor, and nobody else knows it.
+            Ok(unsafe { net::TcpStream::from_raw_fd(descriptor) })
+        }
+    }
+
+    impl TryFrom<TcpListener> for net::TcpListener {
+        type Error = Error;
+
+        fn try_from(listener: TcpListener) -> Result<net::TcpListener, Error> {
+            let descriptor = listener.0.into_descriptor()?;
+            // SAFETY: the kernel has just given the descriptor, and nobody else knows it.
+            Ok(unsafe { net::TcpListener::from_raw_fd(descriptor) })
+        }
+    }
+}

@@ -275,6 +275,12 @@ pub fn close(handle: u32) -> Result<()> {
     network(|network, me| network.close(me, handle))
 }
 
+/// There is no WASI beside a service that is tested.
+#[cfg(all(feature = "std", unix))]
+pub fn wasi_descriptor(_handle: u32) -> Result<u32> {
+    Err(ErrorCode::Unsupported.into())
+}
+
 pub fn poll(entries: &mut [PollEntry], timeout_ns: i64) -> Result<usize> {
     let seat = current()?;
     let timeout_ns = u64::try_from(timeout_ns).ok();

@@ -252,6 +252,12 @@ pub fn close(handle: u32) -> Result<()> {
     checked(unsafe { raw::close(handle as i32) }).map(drop)
 }
 
+#[cfg(all(feature = "std", target_os = "wasi"))]
+pub fn wasi_descriptor(handle: u32) -> Result<u32> {
+    // SAFETY: the call touches no memory.
+    checked(unsafe { raw::wasi_descriptor(handle as i32) })
+}
+
 pub fn poll(entries: &mut [PollEntry], timeout_ns: i64) -> Result<usize> {
     let count = i32::try_from(entries.len()).unwrap_or(i32::MAX);
     let entries = entries.as_mut_ptr() as usize as i32;

@@ -266,6 +266,7 @@ impl Guest {
             CallId::Poll => self.poll(memory, arguments, wait),
             CallId::DnsLookup => self.dns_lookup(memory, arguments, wait),
             CallId::Revivals => self.revivals(arguments),
+            CallId::WasiDescriptor => self.wasi_descriptor(arguments),
         }
     }
 

@@ -43,6 +43,11 @@ fn provoke(call: CallId, error: ErrorCode) -> Result<i32, ErrorCode> {
             world.write(A, TEXT, b"name");
             world.done(A, call, &[TEXT.into(), 4, BUFFER.into(), 1])
         }
+        (ErrorCode::TooManyHandles, CallId::WasiDescriptor) => {
+            let (_, server, _) = world.connected();
+            world.fill_descriptors(A);
+            world.done(A, call, &[server])
+        }
         (ErrorCode::TooManyHandles, CallId::TcpAccept) => {
             let (listener, _, _) = world.connected();
             fill(&mut world);

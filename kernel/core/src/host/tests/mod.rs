@@ -278,6 +278,13 @@ impl World {
         SocketAddress::from_bytes(bytes).decode().unwrap()
     }
 
+    /// Opens descriptors until there is no room for another.
+    fn fill_descriptors(&mut self, who: usize) {
+        let descriptors = &mut self.guest(who).descriptors;
+        let any = descriptors.get(0).unwrap().clone();
+        while descriptors.insert(any.clone()).is_ok() {}
+    }
+
     /// Cuts the link.
     fn cut_link(&mut self) {
         self.fabric

@@ -2,21 +2,23 @@
 
 use alloc::vec;
 
+use sos_abi::ErrorCode;
 use sos_abi::wasi::Errno;
 
 use super::descriptors::{Descriptor, Kind};
 use super::fd::flags;
 use super::iovec::Buffers;
 use super::memory::Out;
-use super::rights::{FD_READ, FD_WRITE, Rights, SOCK_ACCEPT, SOCK_SHUTDOWN};
+use super::rights::{self, FD_READ, FD_WRITE, Rights, SOCK_ACCEPT, SOCK_SHUTDOWN};
 use super::wire::{fd_flags, receive_flags, shutdown_flags};
 use super::{Progress, WasiResult};
 use crate::host::guest::Guest;
+use crate::host::handles::Handle;
 use crate::host::memory::Arguments;
-use crate::host::pending::Wait;
+use crate::host::pending::{Step, StepResult, Wait};
 use crate::image::ListenerSpec;
 use crate::limits;
-use crate::net::stack::{NetError, Shutdown, SocketId};
+use crate::net::stack::{NetError, Shutdown, SocketId, SocketKind};
 
 /// What a program sees of a network error.
 pub(super) fn errno(error: NetError) -> Errno {
@@ -53,6 +55,26 @@ impl Guest {
         let inserted = self.descriptors.insert(Descriptor::listener(socket));
         inserted.map_err(|_| NetError::TooManySockets)?;
         Ok(())
+    }
+
+    /// The native call that makes a descriptor of a handle. The socket itself does not notice.
+    pub(in crate::host) fn wasi_descriptor(&mut self, arguments: Arguments<'_>) -> StepResult {
+        let handle = Handle(arguments.u32(0));
+        let socket = self.handles.get(handle)?;
+        let descriptor = match self.stack.socket_kind(socket) {
+            Some(SocketKind::Listener) => Descriptor::listener(socket),
+            Some(SocketKind::Connection) => {
+                Descriptor::new(Kind::Connection(socket), Rights::only(rights::CONNECTION))
+            }
+            Some(SocketKind::Udp | SocketKind::Query | SocketKind::Ping) | None => {
+                return Err(ErrorCode::WrongKind);
+            }
+        };
+        let inserted = self.descriptors.insert(descriptor);
+        let number = inserted.map_err(|_| ErrorCode::TooManyHandles)?;
+        self.handles.remove(handle)?;
+        // `limits::DESCRIPTORS` fits 31 bits.
+        Ok(Step::Done(number as i32))
     }
 
     pub(super) fn sock_accept(

@@ -5,6 +5,7 @@ use crate::host::tests::{ADDRESS, SOCKETS};
 use crate::instance::HostState;
 use crate::net::stack::NetError;
 use alloc::vec;
+use sos_abi::{CallId, ErrorCode};
 
 /// `sock_recv` into two buffers of `length` bytes each.
 fn receive(world: &mut World, fd: i64, length: u32, flags: i64) -> Result<Vec<u8>, Errno> {
@@ -333,4 +334,39 @@ fn a_port_is_listened_on_once() {
         world.guest(A).open_listener(&spec),
         Err(NetError::AddressNotAvailable)
     );
+}
+
+#[test]
+fn native_sockets_become_descriptors() {
+    let mut world = World::new();
+    let (listener, server, client) = world.connected();
+    let hand_over = |world: &mut World, handle| world.done(A, CallId::WasiDescriptor, &[handle]);
+    let fd = hand_over(&mut world, server).unwrap().into();
+    assert_eq!(fd, 3);
+    assert_eq!(hand_over(&mut world, server), Err(ErrorCode::BadHandle));
+    world.client_writes(client, b"question");
+    assert_eq!(world.fd_read(A, fd, 100), Ok(b"question".to_vec()));
+    assert_eq!(world.fd_write(A, fd, b"answer"), Ok(6));
+    assert_eq!(world.client_reads(client), b"answer");
+
+    let listening = hand_over(&mut world, listener).unwrap().into();
+    world.write_address(B, ADDRESS, "10.0.0.10:80");
+    let another = world.wait(B, CallId::TcpConnect, &[ADDRESS.into(), 0]);
+    let accept = [listening, 0, OUT.into()];
+    let accepted = world.wasi_wait(A, WasiCall::SockAccept, &accept);
+    assert_eq!(accepted, Errno::Success);
+    let fd = world.read_u32(A, OUT).into();
+    world.client_writes(another.unwrap().into(), b"second");
+    assert_eq!(world.fd_read(A, fd, 100), Ok(b"second".to_vec()));
+    assert_eq!(world.guest(A).open_handles(), 3);
+}
+
+#[test]
+fn what_wasi_has_no_descriptor_for_keeps_its_handle() {
+    let mut world = World::new();
+    world.write_address(A, ADDRESS, "0.0.0.0:0");
+    let udp = world.done(A, CallId::UdpBind, &[ADDRESS.into()]).unwrap();
+    let handed_over = world.done(A, CallId::WasiDescriptor, &[udp.into()]);
+    assert_eq!(handed_over, Err(ErrorCode::WrongKind));
+    assert_eq!(world.done(A, CallId::Close, &[udp.into()]), Ok(0));
 }
