@@ -47,7 +47,7 @@ impl Chunk {
     ///
     /// # Errors
     /// [`FileError::NoSpace`] when the kernel heap has no room for a copy.
-    fn to_write(&mut self) -> Result<&mut [u8], FileError> {
+    fn make_own(&mut self) -> Result<&mut [u8], FileError> {
         if Arc::get_mut(&mut self.0).is_none() {
             let mut bytes = Vec::new();
             bytes
@@ -206,7 +206,7 @@ impl Contents {
             self.grow_chunk(piece.chunk, length, end, held_most)?;
         }
         let chunk = self.chunks.get_mut(&piece.chunk);
-        let bytes = chunk.ok_or(FileError::NoSpace)?.to_write()?;
+        let bytes = chunk.ok_or(FileError::NoSpace)?.make_own()?;
         bytes.get_mut(piece.start..end).ok_or(FileError::NoSpace)
     }
 
@@ -284,7 +284,7 @@ impl Contents {
             && let Some(last) = self.chunks.get_mut(&(size / CHUNK_BYTES as u64))
             && kept < last.len()
         {
-            last.to_write()?[kept..].fill(0);
+            last.make_own()?[kept..].fill(0);
         }
         Ok(())
     }
