@@ -295,6 +295,31 @@ impl CompiledFuncEntry {
         ),
     },
     Edit {
+        file: "src/engine/func_types.rs",
+        why: "restore checks what a call through a table returns",
+        anchor: "    /// Resolves a deduplicated function type into a [`FuncType`] entity.\n",
+        change: InsertBefore(
+            "    /// The function type that translated code names `raw`.
+    pub(crate) fn at(&self, raw: u32) -> Option<&FuncType> {
+        self.func_types.get(RawHandle::new(raw)).ok()
+    }
+
+",
+        ),
+    },
+    Edit {
+        file: "src/engine/mod.rs",
+        why: "restore checks what a call through a table returns",
+        anchor: "impl Engine {\n",
+        change: InsertAfter(
+            "    pub(crate) fn results_of_type(&self, raw: u32) -> Option<alloc::boxed::Box<[crate::ValType]>> {
+        Some(self.inner.func_types.read().at(raw)?.results().into())
+    }
+
+",
+        ),
+    },
+    Edit {
         file: "src/engine/mod.rs",
         why: "capture finds functions by the addresses of their code",
         anchor: "impl Engine {\n",

@@ -9,7 +9,7 @@
     }
 
     /// A point that runs out of fuel at the operator whose charge is at `fuel_pos`.
-    fn record_pause(&mut self, kind: crate::frames::Kind<'_>, fuel_pos: Option<Pos<ir::BlockFuel>>) {
+    fn record_pause(&mut self, kind: crate::frames::Kind, fuel_pos: Option<Pos<ir::BlockFuel>>) {
         let Some(fuel_pos) = fuel_pos else { return };
         // The operator's handler precedes the amount.
         let offset = usize::from(encoder::BytePos::from(fuel_pos)) - size_of::<usize>();
@@ -31,11 +31,12 @@
     /// The same for a call through a table.
     fn record_indirect_call(&mut self, type_index: u32) {
         if self.reachable {
-            let callee = self.resolve_type(type_index);
+            let results = self.resolve_type(type_index).len_results();
+            let callee = u32::from(self.resolve_dedup_type(type_index));
             self.record_frame(
-                crate::frames::Kind::CallWithResults(callee.results()),
+                crate::frames::Kind::CallOfType(callee),
                 self.next_offset(),
-                callee.len_results().into(),
+                results.into(),
             );
         }
     }
@@ -64,7 +65,7 @@
     }
 
     /// Records all operands but the uppermost `left_out`.
-    fn record_frame(&mut self, kind: crate::frames::Kind<'_>, offset: usize, left_out: usize) {
+    fn record_frame(&mut self, kind: crate::frames::Kind, offset: usize, left_out: usize) {
         let Self { frames, stack, .. } = self;
         let height = stack.height() - left_out;
         let register = |ty| stack.local_in_register(ty).map(u32::from);

@@ -298,11 +298,8 @@ impl Module {
         let code = self.internal_funcs().map(|(_, function)| {
             let entry = self.engine().resolve_func(function);
             let code = entry.and_then(|entry| entry.get_or_compile(None, &features).ok());
-            let map = entry.and_then(|entry| entry.translated());
-            size_of::<crate::engine::FuncEntry>()
-                + code.map_or(0, |code| code.ops().len())
-                + map.map_or(0, |translated| translated.map.heap_bytes())
+            size_of::<crate::engine::FuncEntry>() + code.map_or(0, |code| code.ops().len())
         });
-        code.sum::<usize>() + self.data_bytes()
+        code.sum::<usize>() + self.frame_map_bytes() + self.data_bytes()
     }
 }

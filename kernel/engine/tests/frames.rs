@@ -32,15 +32,9 @@ fn check(texts: &[&str]) -> Ran {
 /// The same, for a program that gives these results.
 fn check_results(texts: &[&str], results: &[&str]) -> Ran {
     let ran = check(texts);
-    assert_eq!(
-        ran.outcome.result.as_deref(),
-        Ok(results).map(<[&str]>::to_vec).map(to_strings).as_deref()
-    );
+    let expected = results.iter().map(|result| result.to_string()).collect();
+    assert_eq!(ran.outcome.result, Ok::<Vec<String>, String>(expected));
     ran
-}
-
-fn to_strings(texts: Vec<&str>) -> Vec<String> {
-    texts.into_iter().map(str::to_string).collect()
 }
 
 #[test]

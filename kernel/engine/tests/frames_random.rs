@@ -16,7 +16,7 @@ use sos_engine::{ExternType, Module, Segments};
 use wasm_smith::Config;
 
 /// Modules that plain `cargo test` tries.
-const MODULES: u64 = 25;
+const MODULES: u64 = 60;
 /// Runs that take more fuel are left out: they may be endless.
 const MAXIMUM_FUEL: u64 = 100_000;
 /// Functions of each module that are run.

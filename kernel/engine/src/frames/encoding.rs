@@ -19,6 +19,8 @@ const CELLS: u8 = 0;
 const LOCAL: u8 = 1 << 3;
 const CONSTANT: u8 = 2 << 3;
 const REGISTER: u8 = 3 << 3;
+/// Several operands that are alike; their number follows.
+const RUN: u8 = 1 << 5;
 
 /// The byte that stands for a type.
 pub(crate) fn type_byte(value_type: ValType) -> u8 {
@@ -46,20 +48,23 @@ fn push_wide(bytes: &mut Vec<u8>, mut number: u128) {
     bytes.push(number as u8);
 }
 
-/// Appends `operand`.
-pub(crate) fn push_operand(bytes: &mut Vec<u8>, operand: &Operand) {
-    let value_type = type_byte(operand.value_type);
+/// Appends `count` operands like `operand`.
+pub(crate) fn push_operands(bytes: &mut Vec<u8>, operand: &Operand, count: u32) {
+    let place = match operand.place {
+        Place::Cells => CELLS,
+        Place::Register => REGISTER,
+        Place::Local(_) => LOCAL,
+        Place::Constant(_) => CONSTANT,
+    };
+    let run = if count > 1 { RUN } else { 0 };
+    bytes.push(type_byte(operand.value_type) | place | run);
+    if count > 1 {
+        push_number(bytes, count);
+    }
     match operand.place {
-        Place::Cells => bytes.push(value_type | CELLS),
-        Place::Register => bytes.push(value_type | REGISTER),
-        Place::Local(index) => {
-            bytes.push(value_type | LOCAL);
-            push_number(bytes, index);
-        }
-        Place::Constant(bits) => {
-            bytes.push(value_type | CONSTANT);
-            push_wide(bytes, bits);
-        }
+        Place::Cells | Place::Register => {}
+        Place::Local(index) => push_number(bytes, index),
+        Place::Constant(bits) => push_wide(bytes, bits),
     }
 }
 
@@ -105,15 +110,20 @@ impl<'a> Reader<'a> {
         TYPES.get(usize::from(self.byte()?)).copied()
     }
 
-    pub(crate) fn operand(&mut self) -> Option<Operand> {
+    /// An operand, and how many are like it.
+    pub(crate) fn operands(&mut self) -> Option<(Operand, u32)> {
         let byte = self.byte()?;
         let value_type = *TYPES.get(usize::from(byte & 7))?;
-        let place = match byte & !7 {
+        let count = match byte & RUN {
+            0 => 1,
+            _ => self.number()?,
+        };
+        let place = match byte & REGISTER {
             CELLS => Place::Cells,
             LOCAL => Place::Local(self.number()?),
             CONSTANT => Place::Constant(self.wide()?),
             _ => Place::Register,
         };
-        Some(Operand { value_type, place })
+        Some((Operand { value_type, place }, count))
     }
 }

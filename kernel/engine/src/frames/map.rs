@@ -45,12 +45,12 @@ pub(crate) struct Operand {
 }
 
 /// What a call calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Callee {
     /// The function of this index in the same module.
     Function(u32),
-    /// Some function with these results, through a table.
-    WithResults(Box<[ValType]>),
+    /// Some function of this type of the engine, through a table.
+    OfType(u32),
 }
 
 /// A point where a function can be captured and restored.
@@ -285,19 +285,19 @@ fn read_record(reader: &mut Reader<'_>, safepoint: &mut Safepoint) -> Option<()>
         4 => (At::MissingElse, None),
         5 => (At::Again, None),
         6 => (At::Call, Some(Callee::Function(reader.number()?))),
-        _ => {
-            let count = reader.number()?;
-            let results: Option<_> = (0..count).map(|_| reader.value_type()).collect();
-            (At::Call, Some(Callee::WithResults(results?)))
-        }
+        _ => (At::Call, Some(Callee::OfType(reader.number()?))),
     };
     if first & HAS_OPERANDS == 0 {
         safepoint.operands.clear();
         return Some(());
     }
     safepoint.operands.truncate(reader.number()? as usize);
-    for _ in 0..reader.number()? {
-        safepoint.operands.push(reader.operand()?);
+    let mut left = reader.number()?;
+    while left > 0 {
+        let (operand, count) = reader.operands()?;
+        left = left.checked_sub(count)?;
+        let alike = core::iter::repeat_n(operand, count as usize);
+        safepoint.operands.extend(alike);
     }
     Some(())
 }

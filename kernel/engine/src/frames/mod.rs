@@ -32,6 +32,7 @@ pub(crate) use self::{
     map::{CODE_UNIT, Operand, Place},
     record::{Kind, Point, Recorder},
 };
+use crate::Module;
 use crate::state::{FunctionRef, Value};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,20 @@ pub(crate) struct Translated<'a> {
     pub(crate) code: &'a [u8],
     pub(crate) map: &'a FrameMap,
     pub(crate) cells: u16,
+}
+
+impl Module {
+    /// Bytes that the frame maps of the module's functions take.
+    pub fn frame_map_bytes(&self) -> usize {
+        let bytes = |function| {
+            let entry = self.engine().resolve_func(function);
+            let translated = entry.and_then(|entry| entry.translated());
+            translated.map_or(0, |translated| translated.map.heap_bytes())
+        };
+        self.internal_funcs()
+            .map(|(_, function)| bytes(function))
+            .sum()
+    }
 }
 
 impl CallStack {

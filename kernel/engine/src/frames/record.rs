@@ -5,7 +5,7 @@
 //! function could still move many operands at many calls; the map then leaves safepoints out
 //! rather than outgrow the code, and such a call cannot be captured there.
 
-use super::encoding::{push_number, push_operand, type_byte};
+use super::encoding::{push_number, push_operands, type_byte};
 use super::map::{
     CODE_UNIT, FrameMap, HAS_OPERANDS, HAS_TAIL_CALLS, Operand, REGISTER_BITS, Restart,
 };
@@ -15,13 +15,13 @@ use alloc::vec::Vec;
 /// A restart comes after at least so many bytes.
 const RESTART_BYTES: usize = 256;
 /// Bytes that every map may have, whatever the code.
-const FREE_BYTES: usize = 16 * 1024;
+const FREE_BYTES: usize = 1024;
 /// Bytes that a map may have beyond that for each byte of code. Usual are 0.1.
 const BYTES_PER_CODE_BYTE: usize = 1;
 
 /// What kind of record is written, with what belongs to it. The numbers are those of the format.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Kind<'a> {
+pub(crate) enum Kind {
     Entry,
     Loop,
     Then,
@@ -29,13 +29,13 @@ pub(crate) enum Kind<'a> {
     MissingElse,
     Again,
     CallFunction(u32),
-    CallWithResults(&'a [ValType]),
+    CallOfType(u32),
 }
 
 /// A safepoint as the translator sees it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Point<'a> {
-    pub(crate) kind: Kind<'a>,
+pub(crate) struct Point {
+    pub(crate) kind: Kind,
     /// Where execution goes on, relative to the function's code.
     pub(crate) offset: usize,
     /// The locals that the integer, `f32` and `f64` registers mirror.
@@ -102,7 +102,7 @@ impl Recorder {
     /// there: it is left out when the map would outgrow the code.
     pub(crate) fn record(
         &mut self,
-        point: Point<'_>,
+        point: Point,
         mut operand: impl FnMut(usize) -> Operand,
     ) -> bool {
         debug_assert!(point.offset.is_multiple_of(CODE_UNIT));
@@ -123,9 +123,7 @@ impl Recorder {
             let kept = kept.min(point.height);
             push_number(&mut self.bytes, kept as u32);
             push_number(&mut self.bytes, (point.height - kept) as u32);
-            for index in kept..point.height {
-                push_operand(&mut self.bytes, &operand(index));
-            }
+            self.push_operands((kept..point.height).map(&mut operand));
         }
         if self.bytes.len() > FREE_BYTES + BYTES_PER_CODE_BYTE * point.offset {
             self.bytes.truncate(begin);
@@ -145,7 +143,7 @@ impl Recorder {
         true
     }
 
-    fn push_first_byte(&mut self, point: &Point<'_>) {
+    fn push_first_byte(&mut self, point: &Point) {
         let mut first = match point.kind {
             Kind::Entry => 0,
             Kind::Loop => 1,
@@ -154,7 +152,7 @@ impl Recorder {
             Kind::MissingElse => 4,
             Kind::Again => 5,
             Kind::CallFunction(_) => 6,
-            Kind::CallWithResults(_) => 7,
+            Kind::CallOfType(_) => 7,
         };
         for (register, bit) in point.registers.iter().zip(REGISTER_BITS) {
             if register.is_some() {
@@ -167,17 +165,33 @@ impl Recorder {
         self.bytes.push(first);
     }
 
-    fn push_details(&mut self, point: &Point<'_>) {
+    fn push_details(&mut self, point: &Point) {
         for local in point.registers.iter().flatten() {
             push_number(&mut self.bytes, *local);
         }
         match point.kind {
-            Kind::CallFunction(function) => push_number(&mut self.bytes, function),
-            Kind::CallWithResults(results) => {
-                push_number(&mut self.bytes, results.len() as u32);
-                self.bytes.extend(results.iter().copied().map(type_byte));
+            Kind::CallFunction(number) | Kind::CallOfType(number) => {
+                push_number(&mut self.bytes, number);
             }
             _ => {}
+        }
+    }
+
+    fn push_operands(&mut self, operands: impl Iterator<Item = Operand>) {
+        let mut run: Option<(Operand, u32)> = None;
+        for operand in operands {
+            run = match run {
+                Some((last, count)) if last == operand => Some((last, count + 1)),
+                _ => {
+                    if let Some((last, count)) = run {
+                        push_operands(&mut self.bytes, &last, count);
+                    }
+                    Some((operand, 1))
+                }
+            };
+        }
+        if let Some((last, count)) = run {
+            push_operands(&mut self.bytes, &last, count);
         }
     }
 

@@ -191,7 +191,7 @@ impl<'a> Restoring<'a> {
         self.set_locals(frame, &head, start)?;
         self.set_operands(frame, &head, &safepoint, start)?;
         self.push_call(&translated, &safepoint, start, instance)?;
-        let Some(callee) = &safepoint.callee else {
+        let Some(callee) = safepoint.callee else {
             return Ok(None);
         };
         let callee_start = start + head.local_cells() + safepoint.operand_cells();
@@ -236,17 +236,16 @@ impl<'a> Restoring<'a> {
     }
 
     /// What a frame has to be that is called from `module`.
-    fn callee(&self, module: u32, callee: &Callee) -> Option<Expected> {
+    fn callee(&self, module: u32, callee: Callee) -> Option<Expected> {
         match callee {
             Callee::Function(function) => {
-                let function = *function;
                 let name = FunctionRef { module, function };
                 self.expect(self.find(name)?)
             }
-            Callee::WithResults(results) => Some(Expected {
+            Callee::OfType(callee) => Some(Expected {
                 function: None,
                 replaceable: true,
-                results: results.clone(),
+                results: self.engine.results_of_type(callee)?,
             }),
         }
     }

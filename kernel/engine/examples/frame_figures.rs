@@ -1,0 +1,262 @@
+//! What canonical frames cost: speed of running code and of translation beside wasmi as published,
+//! bytes of frame maps, time of a capture and a restore.
+//!
+//! `cargo run --release -p sos-engine --example frame_figures -- FILE.wasm ...` translates the given
+//! modules too. Each figure is the best of several runs, the two engines in turn, in time of the CPU,
+//! so that a busy machine matters less.
+
+use std::time::Duration;
+
+const ROUNDS: usize = 15;
+
+/// Programs whose `run` computes for a while, each with another kind of work.
+const KERNELS: [(&str, &str); 5] = [
+    (
+        "calls",
+        r#"(module (func $fib (export "fib") (param i32) (result i32)
+        (if (result i32) (i32.lt_u (local.get 0) (i32.const 2)) (then (local.get 0)) (else
+            (i32.add (call $fib (i32.sub (local.get 0) (i32.const 1)))
+                (call $fib (i32.sub (local.get 0) (i32.const 2)))))))
+        (func (export "run") (result i64) (i64.extend_i32_u (call $fib (i32.const 30)))))"#,
+    ),
+    (
+        "sieve",
+        r#"(module (memory 32) (func (export "run") (result i64) (local $i i32) (local $j i32) (local $n i64)
+        (local.set $i (i32.const 2))
+        (loop $next
+            (if (i32.eqz (i32.load8_u (local.get $i))) (then
+                (local.set $n (i64.add (local.get $n) (i64.const 1)))
+                (local.set $j (i32.shl (local.get $i) (i32.const 1)))
+                (block $done (loop $strike
+                    (br_if $done (i32.ge_u (local.get $j) (i32.const 2000000)))
+                    (i32.store8 (local.get $j) (i32.const 1))
+                    (local.set $j (i32.add (local.get $j) (local.get $i)))
+                    (br $strike)))))
+            (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+                (i32.const 2000000))))
+        (local.get $n)))"#,
+    ),
+    (
+        "mixing",
+        r#"(module (func (export "run") (result i64) (local $x i64) (local $i i32)
+        (local.set $x (i64.const 88172645463325252))
+        (loop $next
+            (local.set $x (i64.xor (local.get $x) (i64.shl (local.get $x) (i64.const 13))))
+            (local.set $x (i64.xor (local.get $x) (i64.shr_u (local.get $x) (i64.const 7))))
+            (local.set $x (i64.xor (local.get $x) (i64.shl (local.get $x) (i64.const 17))))
+            (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+                (i32.const 5000000))))
+        (local.get $x)))"#,
+    ),
+    (
+        "floats",
+        r#"(module (memory 16) (func (export "run") (result i64) (local $i i32) (local $k i32) (local $s f64)
+        (loop $rows (local.set $k (i32.const 0)) (loop $next
+            (local.set $s (f64.add (f64.mul (local.get $s) (f64.const 0.99)) (f64.load (local.get $k))))
+            (f64.store (local.get $k) (f64.add (local.get $s) (f64.const 0.5)))
+            (br_if $next (i32.lt_u (local.tee $k (i32.add (local.get $k) (i32.const 8)))
+                (i32.const 800000))))
+            (br_if $rows (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 30))))
+        (i64.reinterpret_f64 (local.get $s))))"#,
+    ),
+    (
+        "tables",
+        r#"(module (table funcref (elem $a $b $c)) (type $f (func (param i64) (result i64)))
+        (func $a (param i64) (result i64) (i64.add (local.get 0) (i64.const 3)))
+        (func $b (param i64) (result i64) (i64.rotl (local.get 0) (i64.const 5)))
+        (func $c (param i64) (result i64) (i64.xor (local.get 0) (i64.const 0x5555)))
+        (func (export "run") (result i64) (local $x i64) (local $i i32)
+            (loop $next
+                (local.set $x (call_indirect (type $f) (local.get $x) (i32.rem_u (local.get $i) (i32.const 3))))
+                (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+                    (i32.const 3000000))))
+            (local.get $x)))"#,
+    ),
+];
+
+/// The same steps for either engine, whose types differ.
+macro_rules! engine {
+    ($name:ident, $engine:ident, |$store:ident, $module:ident| $instantiate:expr) => {
+        mod $name {
+            use super::cpu_time;
+            use std::time::Duration;
+            use $engine::{CompilationMode, Config, Engine, Module, Store, Val};
+
+            pub fn engine() -> Engine {
+                let mut config = Config::default();
+                config
+                    .consume_fuel(true)
+                    .compilation_mode(CompilationMode::Eager);
+                Engine::new(&config)
+            }
+
+            /// How long `run` takes, and its result.
+            pub fn run(wasm: &[u8]) -> (Duration, i64) {
+                let engine = engine();
+                let $module = Module::new(&engine, wasm).unwrap();
+                let mut $store = Store::new(&engine, ());
+                $store.set_fuel(u64::MAX / 2).unwrap();
+                let instance = $instantiate;
+                let function = instance.get_func(&$store, "run").unwrap();
+                let mut results = [Val::I64(0)];
+                let begun = cpu_time();
+                function.call(&mut $store, &[], &mut results).unwrap();
+                let taken = cpu_time() - begun;
+                let Val::I64(result) = results[0] else {
+                    panic!("{results:?}")
+                };
+                (taken, result)
+            }
+
+            /// How long translation takes.
+            pub fn translate(wasm: &[u8]) -> Option<Duration> {
+                let engine = engine();
+                let begun = cpu_time();
+                let module = Module::new(&engine, wasm).ok();
+                module.map(|_| cpu_time() - begun)
+            }
+        }
+    };
+}
+
+engine!(published, wasmi, |store, module| {
+    wasmi::Instance::new(&mut store, &module, &[]).unwrap()
+});
+engine!(ours, sos_engine, |store, module| {
+    let bytes = |memory: sos_engine::MemoryType| memory.minimum() as usize * 65536;
+    let memories = module.defined_memories();
+    let memories = memories.map(|memory| sos_engine::GuestMemory::zeroed(bytes(memory)));
+    let memories = memories.collect();
+    let made = store.instantiate(&module, Vec::new(), memories, sos_engine::Segments::Applied);
+    made.unwrap().0
+});
+
+/// What this thread has used of the CPU.
+fn cpu_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a live `timespec`, which is all that the call writes to.
+    let outcome = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(outcome, 0, "no clock of the thread");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The best times of both, run in turn.
+fn best<A, B>(mut a: impl FnMut() -> A, mut b: impl FnMut() -> B) -> (A, B)
+where
+    A: PartialOrd,
+    B: PartialOrd,
+{
+    let (mut best_a, mut best_b) = (a(), b());
+    for _ in 1..ROUNDS {
+        let (next_a, next_b) = (a(), b());
+        best_a = if next_a < best_a { next_a } else { best_a };
+        best_b = if next_b < best_b { next_b } else { best_b };
+    }
+    (best_a, best_b)
+}
+
+fn running() {
+    let mut product = 1.0;
+    for (name, text) in KERNELS {
+        let wasm = wat::parse_str(text).unwrap();
+        let (published, ours) = best(|| published::run(&wasm), || ours::run(&wasm));
+        assert_eq!(published.1, ours.1, "{name}");
+        let factor = published.0.as_secs_f64() / ours.0.as_secs_f64();
+        println!(
+            "running {name}: {:.1?} published, {:.1?} ours, speed {factor:.3}",
+            published.0, ours.0
+        );
+        product *= factor;
+    }
+    println!(
+        "running: speed {:.3} (geometric mean)",
+        product.powf(1.0 / KERNELS.len() as f64)
+    );
+}
+
+fn translation(path: &str) {
+    let wasm = std::fs::read(path).unwrap();
+    let (published, ours) = best(|| published::translate(&wasm), || ours::translate(&wasm));
+    let (Some(published), Some(ours)) = (published, ours) else {
+        println!("{path}: refused");
+        return;
+    };
+    let engine = ours::engine();
+    let module = sos_engine::Module::new(&engine, &wasm).unwrap();
+    let (maps, all) = (module.frame_map_bytes(), module.translated_bytes());
+    println!(
+        "translation of {path}: {published:.1?} published, {ours:.1?} ours, factor {:.3}; \
+         maps {:.3} bytes for each of {} bytes of WebAssembly, {:.3} of what is translated",
+        ours.as_secs_f64() / published.as_secs_f64(),
+        maps as f64 / wasm.len() as f64,
+        wasm.len(),
+        maps as f64 / all as f64,
+    );
+}
+
+/// Times captures and restores of a call `depth` deep.
+fn capturing(depth: u32) {
+    use sos_engine::state::{Member, References};
+    let text = format!(
+        r#"(module (func $down (param i32 i64 f64) (result i64) (local i32 i32 i64)
+            (if (result i64) (i32.eqz (local.get 0)) (then (loop $l (br $l)) (unreachable))
+            (else (i64.add (i64.const 5) (i64.mul (local.get 1) (call $down
+                (i32.sub (local.get 0) (i32.const 1)) (local.get 1) (f64.const 2)))))))
+            (func (export "run") (result i64) (call $down (i32.const {depth}) (i64.const 3) (f64.const 1))))"#
+    );
+    let engine = ours::engine();
+    let module = sos_engine::Module::new(&engine, &wat::parse_str(text).unwrap()).unwrap();
+    let mut store = sos_engine::Store::new(&engine, ());
+    let made = store.instantiate(
+        &module,
+        Vec::new(),
+        Vec::new(),
+        sos_engine::Segments::Applied,
+    );
+    let instance = made.unwrap().0;
+    let function = instance.get_func(&store, "run").unwrap();
+    store.set_fuel(100_000).unwrap();
+    let mut results = [sos_engine::Val::I64(0)];
+    let call = function
+        .call_resumable(&mut store, &[], &mut results)
+        .unwrap();
+    let sos_engine::ResumableCall::OutOfFuel(call) = call else {
+        panic!("{call:?}")
+    };
+    let set = [Member {
+        module: &module,
+        instance: Some(instance),
+    }];
+    let begun = cpu_time();
+    let references = References::new(&store, &set);
+    call.capture(&store, &references).unwrap();
+    let first = cpu_time() - begun;
+    let (mut capture, mut restore) = (Duration::MAX, Duration::MAX);
+    let mut frames = 0;
+    for _ in 0..200 {
+        let begun = cpu_time();
+        let mut references = References::new(&store, &set);
+        let stack = call.capture(&store, &references).unwrap();
+        capture = capture.min(cpu_time() - begun);
+        frames = stack.frames.len();
+        let begun = cpu_time();
+        stack.restore(&mut store, &mut references).unwrap();
+        restore = restore.min(cpu_time() - begun);
+    }
+    println!(
+        "capture of {frames} frames: {capture:.2?} (the first of the engine {first:.2?}), restore {restore:.2?}"
+    );
+}
+
+fn main() {
+    running();
+    for path in std::env::args().skip(1) {
+        translation(&path);
+    }
+    for depth in [1, 20, 300] {
+        capturing(depth);
+    }
+}
