@@ -208,7 +208,7 @@ fn capturing(depth: u32) {
             (func (export "run") (result i64) (call $down (i32.const {depth}) (i64.const 3) (f64.const 1))))"#
     );
     let engine = ours::engine();
-    let module = sos_engine::Module::new(&engine, &wat::parse_str(text).unwrap()).unwrap();
+    let module = sos_engine::Module::new(&engine, wat::parse_str(text).unwrap()).unwrap();
     let mut store = sos_engine::Store::new(&engine, ());
     let made = store.instantiate(
         &module,
