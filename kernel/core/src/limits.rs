@@ -216,8 +216,16 @@ pub const OPERATOR_REPORT_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of all blobs that operators sent and the node keeps.
 pub const BLOBS_BYTES: u64 = 256 * 1024 * 1024;
 
+/// Snapshots that a node keeps.
+pub const SNAPSHOTS: usize = 256;
+/// What the node's memory is divided by for the most that snapshots may take of it.
+pub const SNAPSHOTS_DIVISOR: u64 = 2;
+/// Clones made at once.
+pub const CLONES: u32 = 512;
 /// Bytes of one section of a snapshot, its table excepted.
 pub const SNAPSHOT_SECTION_BYTES: usize = 1024 * 1024;
+/// Pages of one section of a snapshot, repeated ones included: they are read in one step.
+pub const SNAPSHOT_SECTION_PAGES: u64 = 2048;
 /// Sections of a snapshot.
 pub const SNAPSHOT_SECTIONS: usize = 65_536;
 /// Bytes of one object of a snapshot: an instance's state without its memories, one of four parts.

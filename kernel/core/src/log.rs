@@ -88,6 +88,14 @@ pub enum EventKind {
     Resumed,
     /// Its restart policy will start it again.
     RestartScheduled,
+    /// A snapshot of it was taken.
+    Snapshot,
+    /// It was made of a snapshot of itself.
+    Restored,
+    /// It was made of another instance or its snapshot.
+    Cloned,
+    /// It was taken out of the node's memory but for its data, and can go on.
+    Suspended,
 }
 
 impl fmt::Display for EventKind {
@@ -107,6 +115,10 @@ impl fmt::Display for EventKind {
             EventKind::Paused => "paused",
             EventKind::Resumed => "resumed",
             EventKind::RestartScheduled => "restart-scheduled",
+            EventKind::Snapshot => "snapshot",
+            EventKind::Restored => "restored",
+            EventKind::Cloned => "cloned",
+            EventKind::Suspended => "suspended",
         })
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`setup`] finds or installs what is missing, [`build`] makes the kernel and the guests,
 //! [`manifest`] reads TOML, [`image`] packs both into a boot image, [`lan`] joins nodes, [`qemu`]
-//! runs them, [`hosted`] runs one without it, [`exec`] runs a program on one, [`cli`] is the command
+//! runs them, [`hosted`] runs one without it, [`exec`] runs a program on one,
+//! [`snapshot`] reads and moves files of snapshots, [`cli`] is the command
 //! line over them and [`project`] makes new services. The rest serves these: [`paths`], [`lock`],
 //! [`process`], [`terminal`], [`symbols`], `wake`.
 
@@ -20,6 +21,7 @@ pub mod process;
 pub mod project;
 pub mod qemu;
 pub mod setup;
+pub mod snapshot;
 pub mod symbols;
 pub mod terminal;
 mod wake;

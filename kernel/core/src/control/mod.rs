@@ -8,6 +8,7 @@ mod report;
 
 pub use report::*;
 
+use crate::limits;
 use crate::net::fabric::FabricError;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -147,6 +148,63 @@ pub enum Request {
     PowerOff,
     /// Restart the machine.
     Reboot,
+    /// Takes a snapshot of an instance and keeps it.
+    Snapshot {
+        /// The instance.
+        name: String,
+        /// The snapshot's name.
+        to: String,
+        /// Whether the instance goes on.
+        cut: CutMode,
+        /// What its file holds of the memories.
+        extent: Extent,
+    },
+    /// The snapshots that are kept: [`Report::Snapshots`].
+    Snapshots,
+    /// Forgets a snapshot.
+    RemoveSnapshot {
+        /// Its name.
+        name: String,
+    },
+    /// Makes an instance of a snapshot: [`Report::Made`].
+    Restore {
+        /// The snapshot.
+        snapshot: String,
+        /// Name of another instance that is made of it; none: the original goes on.
+        to: Option<String>,
+    },
+    /// Makes other instances of a running one: [`Report::Made`].
+    Clone {
+        /// The instance.
+        name: String,
+        /// What they are called: with numbers if there are several.
+        to: Option<String>,
+        /// How many.
+        count: u32,
+    },
+    /// Takes an instance apart until it is resumed: it keeps its data and its connections.
+    Suspend {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Whether an instance goes on when a snapshot was taken of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CutMode {
+    /// It does; connections that move on are reset if the snapshot is restored.
+    Running,
+    /// It is taken apart without a word to its peers; its connections go on when it is restored.
+    Stopping,
+}
+
+/// What a snapshot's file holds of the memories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Extent {
+    /// All pages.
+    Full,
+    /// Those that were written since the instance's last snapshot, which the file then needs.
+    Incremental,
 }
 
 /// Whether a switch or link carries frames.
@@ -189,6 +247,29 @@ pub enum ControlError {
     },
     /// An instance has this name already.
     NameTaken(String),
+    /// No snapshot has that name.
+    NoSuchSnapshot(String),
+    /// A snapshot has that name already.
+    SnapshotExists(String),
+    /// It cannot be the name of a snapshot.
+    BadSnapshotName(String),
+    /// There are as many snapshots as there may be.
+    TooManySnapshots,
+    /// There is no room for another snapshot.
+    SnapshotsFull {
+        /// What it takes.
+        needed_bytes: u64,
+        /// What is left of what snapshots may take.
+        room_bytes: u64,
+    },
+    /// An incremental snapshot of an instance of which there is no other.
+    NoParent(String),
+    /// More clones at once than are made.
+    TooManyClones(u32),
+    /// It cannot be the name of an instance.
+    BadInstanceName(String),
+    /// It is suspended.
+    Suspended(String),
     /// Its console input is full.
     ConsoleFull(String),
     /// The network refused; the text says why.
@@ -230,6 +311,50 @@ impl fmt::Display for ControlError {
                 f,
                 "an instance named '{name}' exists already; choose another name"
             ),
+            ControlError::NoSuchSnapshot(name) => {
+                write!(f, "no snapshot named '{name}'; `snapshots` lists them")
+            }
+            ControlError::SnapshotExists(name) => write!(
+                f,
+                "a snapshot named '{name}' exists already; choose another name or `snapshot rm {name}`"
+            ),
+            ControlError::BadSnapshotName(name) => write!(
+                f,
+                "'{name}' is no name for a snapshot: 1 to {} letters, digits, '.', '-' and '_'",
+                limits::NAME_BYTES
+            ),
+            ControlError::TooManySnapshots => write!(
+                f,
+                "the node keeps {} snapshots, which is all that it may; `snapshot rm` forgets one",
+                limits::SNAPSHOTS
+            ),
+            ControlError::SnapshotsFull {
+                needed_bytes,
+                room_bytes,
+            } => write!(
+                f,
+                "the snapshot takes {} KiB and there is room for {} KiB; `snapshot rm` forgets one",
+                needed_bytes.div_ceil(1024),
+                room_bytes / 1024
+            ),
+            ControlError::NoParent(name) => write!(
+                f,
+                "there is no snapshot of '{name}' yet to add to; take one without --incremental"
+            ),
+            ControlError::BadInstanceName(name) => write!(
+                f,
+                "'{name}' is no name for an instance: 1 to {} lower-case letters, digits and '-'",
+                limits::NAME_BYTES
+            ),
+            ControlError::Suspended(name) => write!(
+                f,
+                "'{name}' is suspended; `resume {name}` continues it, `kill {name}` gives it up"
+            ),
+            ControlError::TooManyClones(count) => write!(
+                f,
+                "{count} clones at once; at most {} are made",
+                limits::CLONES
+            ),
             ControlError::ConsoleFull(name) => write!(
                 f,
                 "'{name}' does not read its console; what was typed is dropped"
@@ -259,4 +384,7 @@ pub trait Control {
 
     /// Names of switches and links, for completion.
     fn segment_names(&self) -> Vec<String>;
+
+    /// Names of snapshots, for completion.
+    fn snapshot_names(&self) -> Vec<String>;
 }

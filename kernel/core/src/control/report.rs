@@ -39,6 +39,10 @@ pub enum Report {
     KernelLog(Numbered<LogEntry>),
     /// The node.
     Node(NodeDetail),
+    /// The snapshots that are kept, by name.
+    Snapshots(Vec<SnapshotRow>),
+    /// Instances that were made of a snapshot or of another instance.
+    Made(Vec<MadeRow>),
 }
 
 /// Entries with the number to ask for next.
@@ -272,4 +276,36 @@ pub struct NodeDetail {
     pub running: usize,
     /// NICs: station addresses.
     pub nics: Vec<String>,
+}
+
+/// One line of `snapshots`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SnapshotRow {
+    /// Name.
+    pub name: String,
+    /// What it is called everywhere, hexadecimal.
+    pub id: String,
+    /// The instance.
+    pub instance: String,
+    /// Name of the snapshot that its file adds to, its number if that is gone, or empty.
+    pub parent: String,
+    /// `running`, `stopping` or `imported`.
+    pub taken: String,
+    /// Wall time at which it was taken, nanoseconds since 1970.
+    pub wall_nanos: u64,
+    /// Bytes of its memories' pages.
+    pub memory_bytes: u64,
+    /// Of them, those that it does not share with an earlier snapshot of the instance.
+    pub own_bytes: u64,
+    /// Bytes of everything else.
+    pub state_bytes: u64,
+}
+
+/// An instance that was made of a snapshot or of another instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MadeRow {
+    /// Its name.
+    pub name: String,
+    /// Its ports that are plugged into nothing, as their place cannot be had twice.
+    pub unplugged: Vec<String>,
 }

@@ -25,3 +25,4 @@ pub use manifest::{
     ListenerSpec, Manifest, PortSpec, PreopenSpec, RestartPolicy, SwitchSpec,
 };
 pub use manifest_error::ManifestError;
+pub use validate::is_name;

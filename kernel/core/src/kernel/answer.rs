@@ -45,7 +45,9 @@ impl Control for Operator<'_> {
             }
             Request::Resume { name } => {
                 let key = kernel.key_of(&name)?;
-                kernel.resume(key)?;
+                if !kernel.resume_suspended(*machine, key)? {
+                    kernel.resume(key)?;
+                }
             }
             Request::Restart { name } => {
                 let key = kernel.key_of(&name)?;
@@ -98,6 +100,26 @@ impl Control for Operator<'_> {
                 }));
             }
             Request::Node => return Ok(Report::Node(kernel.node_detail(*machine))),
+            Request::Snapshot {
+                name,
+                to,
+                cut,
+                extent,
+            } => kernel.take_snapshot(*machine, &name, &to, cut, extent)?,
+            Request::Snapshots => return Ok(Report::Snapshots(kernel.snapshots.rows())),
+            Request::RemoveSnapshot { name } => kernel.snapshots.remove(&name)?,
+            Request::Restore { snapshot, to } => {
+                let made = kernel.restore_snapshot(*machine, &snapshot, to.as_deref())?;
+                return Ok(Report::Made(made));
+            }
+            Request::Clone { name, to, count } => {
+                let made = kernel.clone_instance(*machine, &name, to.as_deref(), count)?;
+                return Ok(Report::Made(made));
+            }
+            Request::Suspend { name } => {
+                let key = kernel.key_of(&name)?;
+                kernel.suspend(key)?;
+            }
             Request::PowerOff => kernel.ending = Some(Next::PowerOff),
             Request::Reboot => kernel.ending = Some(Next::Reboot),
         }
@@ -109,6 +131,10 @@ impl Control for Operator<'_> {
             .occupied()
             .map(|(_, record)| record.spec.name.clone())
             .collect()
+    }
+
+    fn snapshot_names(&self) -> Vec<String> {
+        self.kernel.snapshots.names().cloned().collect()
     }
 
     fn segment_names(&self) -> Vec<String> {

@@ -28,6 +28,15 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// An instance that ran this long has not failed "in a row".
 const STEADY: Duration = Duration::from_secs(60);
 
+/// Whether an instance that is taken apart tells its peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// Its connections are closed, as far as one round of frames goes.
+    Said,
+    /// Not a frame: its connections go on elsewhere, or later.
+    Silent,
+}
+
 impl Kernel {
     /// The key of the instance of this name.
     ///
@@ -61,6 +70,9 @@ impl Kernel {
             }
             State::Loading(_) => return Err(ControlError::AlreadyRunning(name)),
             State::Live(_) => self.drop_stopped(key),
+            State::Ended(..) if record.suspended.is_some() => {
+                return Err(ControlError::Suspended(name));
+            }
             State::Ended(..) => {}
         }
         self.cancel_autostart(key);
@@ -107,6 +119,7 @@ impl Kernel {
         record.usage.started = now;
         // The log goes on, and with it that lines were dropped.
         record.limits_told = live.execution.guest().reached_limits();
+        record.suspended = None;
         record.state = State::Live(Box::new(live));
         self.run_queue.wake(key, &mut record.account);
         let name = record.spec.name.clone();
@@ -279,6 +292,7 @@ impl Kernel {
             Ended::Unhealthy(_) => EventKind::Unhealthy,
             Ended::Stopped => EventKind::Stopped,
             Ended::Killed => EventKind::Killed,
+            Ended::Suspended => EventKind::Suspended,
             Ended::NeverStarted | Ended::StartFailed(_) => EventKind::StartFailed,
         };
         let record = &mut self.records[key as usize];
@@ -297,7 +311,7 @@ impl Kernel {
             RestartPolicy::Always => !ended.by_operator(),
         };
         let ran = now.since(record.usage.started);
-        self.take_apart(key, ended);
+        self.take_apart(key, ended, Farewell::Said);
         if again {
             self.schedule_restart(key, now, ran);
         }
@@ -394,7 +408,7 @@ impl Kernel {
 
     /// Drops a stopping instance.
     pub(super) fn drop_stopped(&mut self, key: u32) {
-        self.take_apart(key, Ended::Stopped);
+        self.take_apart(key, Ended::Stopped, Farewell::Said);
     }
 
     /// Ends an instance at once.
@@ -409,9 +423,12 @@ impl Kernel {
         let record = &mut self.records[key as usize];
         let name = record.spec.name.clone();
         match record.state {
+            State::Ended(ref mut ended, _) if record.suspended.take().is_some() => {
+                *ended = Ended::Killed;
+            }
             State::Ended(..) => return Err(ControlError::NotRunning(name)),
             State::Loading(_) => self.end_loading(key, Ended::Killed),
-            State::Live(_) => self.take_apart(key, Ended::Killed),
+            State::Live(_) => self.take_apart(key, Ended::Killed, Farewell::Said),
         }
         self.journal
             .event(now, &name, EventKind::Killed, String::new());
@@ -478,7 +495,7 @@ impl Kernel {
     }
 
     /// Frees everything of a live instance but its log and console.
-    fn take_apart(&mut self, key: u32, ended: Ended) {
+    pub(super) fn take_apart(&mut self, key: u32, ended: Ended, farewell: Farewell) {
         let record = &mut self.records[key as usize];
         self.run_queue.remove(key, &mut record.account);
         record.usage.run_nanos = self.clock.now().since(record.usage.started).as_nanos() as u64;
@@ -490,9 +507,11 @@ impl Kernel {
         match state {
             State::Live(live) => {
                 let mut guest = live.execution.into_guest();
-                // Peers get what was written and learn of the end, once: nobody is left to repeat it.
-                guest.stack.shutdown_all();
-                guest.poll_network(&mut self.fabric);
+                if farewell == Farewell::Said {
+                    // Peers get what was written and learn of the end, once: nobody is left to repeat it.
+                    guest.stack.shutdown_all();
+                    guest.poll_network(&mut self.fabric);
+                }
                 for port in &live.ports {
                     self.fabric.detach(*port);
                     self.owners.remove(port);

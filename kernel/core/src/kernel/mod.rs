@@ -10,6 +10,7 @@
 //! - `files`: which of them an instance starts with; - `health`: whether it serves;
 //! - `programs`: sets of modules, translated once; - `loading`: in steps;
 //! - `cut`: an instance at one instant, and one made of it;
+//! - `snapshots`: cuts that are kept, and suspended instances;
 //! - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node;
 //! - `table`: places of records.
 
@@ -27,6 +28,7 @@ mod ping;
 mod programs;
 mod record;
 mod run;
+mod snapshots;
 mod table;
 mod traffic;
 
@@ -49,6 +51,7 @@ use programs::Programs;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore, SeedableRng};
 use record::{Ended, Record, State};
+use snapshots::Snapshots;
 
 /// Version of the kernel, for people.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -121,6 +124,7 @@ pub struct Kernel {
     allowance_due: Time,
     /// The conversation with an operator outside the node.
     session: operator::Session,
+    snapshots: Snapshots,
     ending: Option<Next>,
 }
 
@@ -156,6 +160,7 @@ impl Kernel {
             allowance: Allowance::new(0),
             allowance_due: Time::ZERO,
             session: operator::Session::default(),
+            snapshots: Snapshots::default(),
             ending: None,
         };
         kernel.take_machine_log(machine);

@@ -11,6 +11,7 @@ use crate::instance::engine::{Execution, Trap};
 use crate::machine::Time;
 use crate::net::fabric::PortId;
 use crate::sched::{Account, FuelRate};
+use crate::snapshot::Cut;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -44,6 +45,8 @@ pub(super) struct Record {
     pub timer: Option<Time>,
     /// Where its standard streams lead.
     pub streams_to: StreamsTo,
+    /// What it goes on from, if it is suspended.
+    pub suspended: Option<Box<Cut>>,
     /// Whether the place holds no instance.
     pub vacant: bool,
 }
@@ -138,6 +141,8 @@ pub(super) enum Ended {
     OutOfMemory,
     /// Its health check failed too often; the last reason.
     Unhealthy(String),
+    /// An operator suspended it: it can go on.
+    Suspended,
     /// It could not be made.
     StartFailed(String),
 }
@@ -151,6 +156,7 @@ impl Ended {
             Ended::Trapped(_) | Ended::OutOfMemory => "trapped",
             Ended::Unhealthy(_) => "unhealthy",
             Ended::StartFailed(_) => "failed",
+            Ended::Suspended => "suspended",
         }
     }
 
@@ -159,13 +165,20 @@ impl Ended {
         match self {
             Ended::Exited(code) => *code != 0,
             Ended::Trapped(_) | Ended::OutOfMemory | Ended::Unhealthy(_) => true,
-            Ended::NeverStarted | Ended::Stopped | Ended::Killed | Ended::StartFailed(_) => false,
+            Ended::NeverStarted
+            | Ended::Stopped
+            | Ended::Killed
+            | Ended::StartFailed(_)
+            | Ended::Suspended => false,
         }
     }
 
     /// Whether an operator ended it, so that no policy starts it again.
     pub fn by_operator(&self) -> bool {
-        matches!(self, Ended::NeverStarted | Ended::Stopped | Ended::Killed)
+        matches!(
+            self,
+            Ended::NeverStarted | Ended::Stopped | Ended::Killed | Ended::Suspended
+        )
     }
 }
 
@@ -173,7 +186,7 @@ impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ended::NeverStarted => f.write_str("never started"),
-            Ended::Stopped => Ok(()),
+            Ended::Stopped | Ended::Suspended => Ok(()),
             Ended::Killed => f.write_str("killed"),
             Ended::Exited(code) => write!(f, "status {code}"),
             Ended::Trapped(trap) => {
@@ -218,6 +231,7 @@ impl Record {
             limits_told: LimitSet::default(),
             timer: None,
             streams_to: StreamsTo::Console,
+            suspended: None,
             vacant: false,
         }
     }

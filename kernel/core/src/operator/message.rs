@@ -114,6 +114,52 @@ pub enum ToNode<'a> {
         /// The instance's launch.
         request: u32,
     },
+    /// Asks for the file of a snapshot: [`ToOperator::SnapshotData`], then [`ToOperator::Done`]. One at a
+    /// time.
+    Export {
+        /// The request.
+        request: u32,
+        /// The snapshot.
+        snapshot: &'a str,
+        /// What the file holds besides the instance's state.
+        contents: Contents,
+        /// How it holds pages.
+        packing: Packing,
+    },
+    /// Sends the file of a snapshot, whose bytes follow: [`ToOperator::Done`]. One at a time.
+    Import {
+        /// The request.
+        request: u32,
+        /// What it will be called.
+        snapshot: &'a str,
+        /// Bytes of the file.
+        bytes: u64,
+    },
+    /// The next bytes of a snapshot's file; after a refusal they are dropped.
+    SnapshotData {
+        /// The request.
+        request: u32,
+        /// The bytes.
+        data: Bytes<'a>,
+    },
+}
+
+/// What a snapshot's file holds besides the instance's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Contents {
+    /// Modules and files of the image too: any node can use it.
+    SelfContained,
+    /// Nothing: for nodes that have them already.
+    StateOnly,
+}
+
+/// How a snapshot's file holds pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Packing {
+    /// As they are.
+    Plain,
+    /// Compressed, where that makes them smaller.
+    Compressed,
 }
 
 /// What a node says.
@@ -213,6 +259,13 @@ pub enum ToOperator<'a> {
         request: u32,
         /// How many they are.
         bytes: u64,
+    },
+    /// The next bytes of a snapshot's file.
+    SnapshotData {
+        /// The request.
+        request: u32,
+        /// The bytes.
+        data: Bytes<'a>,
     },
 }
 

@@ -20,5 +20,6 @@ mod tests;
 pub use error::{Refusal, Violation};
 pub use frame::{FrameReader, append_frame, decode, encode};
 pub use message::{
-    Bytes, Change, Ended, Launch, MAGIC, RunEnd, StandardInput, ToNode, ToOperator, Usage, VERSION,
+    Bytes, Change, Contents, Ended, Launch, MAGIC, Packing, RunEnd, StandardInput, ToNode,
+    ToOperator, Usage, VERSION,
 };

@@ -1,7 +1,7 @@
 //! From a typed line to a [`Command`]: words, quotes, flags, and errors that show the usage.
 
 use super::verbs::{self, Verb};
-use crate::control::SegmentState;
+use crate::control::{CutMode, Extent, SegmentState};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -40,6 +40,10 @@ pub(super) enum Action {
     Resume,
     /// `restart`
     Restart,
+    /// `suspend`
+    Suspend,
+    /// `snapshot rm`
+    RemoveSnapshot,
 }
 
 /// The two kinds of segments as the shell names them.
@@ -87,6 +91,26 @@ pub(super) enum Command {
     RemoveSegment(String),
     /// `switch up`, …
     SetSegment(String, SegmentState),
+    /// `snapshot`
+    Snapshot {
+        name: String,
+        to: String,
+        cut: CutMode,
+        extent: Extent,
+    },
+    /// `snapshots`
+    Snapshots(Format),
+    /// `restore`
+    Restore {
+        snapshot: String,
+        to: Option<String>,
+    },
+    /// `clone`
+    Clone {
+        name: String,
+        to: Option<String>,
+        count: u32,
+    },
     /// `ping`
     Ping {
         from: String,
@@ -272,6 +296,18 @@ fn parse_verb(arguments: &mut Arguments) -> Result<Command, CommandError> {
         "pause" => act(arguments, Action::Pause)?,
         "resume" => act(arguments, Action::Resume)?,
         "restart" => act(arguments, Action::Restart)?,
+        "suspend" => act(arguments, Action::Suspend)?,
+        "snapshot" => snapshot(arguments)?,
+        "snapshots" => Command::Snapshots(arguments.take_format()),
+        "restore" => Command::Restore {
+            snapshot: arguments.take_word("a snapshot")?,
+            to: take_name_after(arguments, "as")?,
+        },
+        "clone" => Command::Clone {
+            count: arguments.take_number("--count")?.unwrap_or(1),
+            name: arguments.take_word("an instance")?,
+            to: take_name_after(arguments, "as")?,
+        },
         "console" => Command::Console(arguments.take_word("an instance")?),
         "logs" => {
             let (follow, format) = (arguments.take_follow(), arguments.take_format());
@@ -320,6 +356,41 @@ fn act(arguments: &mut Arguments, action: Action) -> Result<Command, CommandErro
         names.push(arguments.take_word("an instance")?);
     }
     Ok(Command::Act(action, names))
+}
+
+/// `snapshot NAME to SNAPSHOT`, `snapshot rm SNAPSHOT...`
+fn snapshot(arguments: &mut Arguments) -> Result<Command, CommandError> {
+    let cut = match arguments.take_flag("--stop") {
+        true => CutMode::Stopping,
+        false => CutMode::Running,
+    };
+    let extent = match arguments.take_flag("--incremental") {
+        true => Extent::Incremental,
+        false => Extent::Full,
+    };
+    let name = arguments.take_word("an instance")?;
+    match take_name_after(arguments, "to")? {
+        Some(to) => Ok(Command::Snapshot {
+            name,
+            to,
+            cut,
+            extent,
+        }),
+        None if name == "rm" => act(arguments, Action::RemoveSnapshot),
+        None => Err(arguments.wrong("`to SNAPSHOT` is missing".into())),
+    }
+}
+
+/// The word after `keyword`, if that comes next.
+fn take_name_after(
+    arguments: &mut Arguments,
+    keyword: &str,
+) -> Result<Option<String>, CommandError> {
+    if arguments.words.first().is_none_or(|word| word != keyword) {
+        return Ok(None);
+    }
+    arguments.words.remove(0);
+    arguments.take_word("a name").map(Some)
 }
 
 fn segment(arguments: &mut Arguments, kind: Kind) -> Result<Command, CommandError> {
@@ -416,6 +487,55 @@ mod tests {
                 count: 2
             })
         );
+    }
+
+    #[test]
+    fn snapshots_are_taken_and_used() {
+        let taken = |cut, extent| {
+            Ok(Command::Snapshot {
+                name: "web".into(),
+                to: "monday".into(),
+                cut,
+                extent,
+            })
+        };
+        assert_eq!(
+            parse("snapshot web to monday"),
+            taken(CutMode::Running, Extent::Full)
+        );
+        assert_eq!(
+            parse("snapshot --stop web to monday --incremental"),
+            taken(CutMode::Stopping, Extent::Incremental)
+        );
+        assert_eq!(
+            parse("snapshot rm a b"),
+            Ok(Command::Act(
+                Action::RemoveSnapshot,
+                ["a".into(), "b".into()].into()
+            ))
+        );
+        assert!(
+            matches!(parse("snapshot rm to b"), Ok(Command::Snapshot { name, .. }) if name == "rm")
+        );
+        assert_eq!(
+            parse("restore monday as web2"),
+            Ok(Command::Restore {
+                snapshot: "monday".into(),
+                to: Some("web2".into())
+            })
+        );
+        assert_eq!(
+            parse("clone web --count 3"),
+            Ok(Command::Clone {
+                name: "web".into(),
+                to: None,
+                count: 3
+            })
+        );
+        wrong("snapshot web", "`to SNAPSHOT` is missing");
+        wrong("snapshot web to", "a name is missing");
+        wrong("restore monday as", "a name is missing");
+        wrong("clone web --count many", "'many' is not a number");
     }
 
     #[test]

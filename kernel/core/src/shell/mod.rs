@@ -255,6 +255,16 @@ fn candidates(head: &str, word: &str, control: &dyn Control) -> Vec<String> {
                 names.extend(["add", "rm", "up", "down"].map(String::from));
                 names
             }
+            Some(Operand::Snapshot) => control.snapshot_names(),
+            Some(Operand::SnapshotOrInstance) => match head.split_whitespace().nth(1) {
+                None => {
+                    let mut names = control.instance_names();
+                    names.push("rm".into());
+                    names
+                }
+                Some("rm") => control.snapshot_names(),
+                Some(_) => ["to", "--stop", "--incremental"].map(String::from).into(),
+            },
             Some(Operand::Verb) => verb_names(),
             Some(Operand::None) | None => Vec::new(),
         },
@@ -321,6 +331,36 @@ fn run_once(
             },
             Format::Table,
         ),
+        Command::Snapshots(format) => (Request::Snapshots, *format),
+        Command::Snapshot {
+            name,
+            to,
+            cut,
+            extent,
+        } => (
+            Request::Snapshot {
+                name: name.clone(),
+                to: to.clone(),
+                cut: *cut,
+                extent: *extent,
+            },
+            Format::Table,
+        ),
+        Command::Restore { snapshot, to } => (
+            Request::Restore {
+                snapshot: snapshot.clone(),
+                to: to.clone(),
+            },
+            Format::Table,
+        ),
+        Command::Clone { name, to, count } => (
+            Request::Clone {
+                name: name.clone(),
+                to: to.clone(),
+                count: *count,
+            },
+            Format::Table,
+        ),
         Command::PowerOff => (Request::PowerOff, Format::Table),
         Command::Reboot => (Request::Reboot, Format::Table),
         // The lasting ones are handled by `Mode`.
@@ -353,6 +393,8 @@ fn table(report: &Report, text: &mut String) {
         Report::Segments(rows) => text.push_str(&render::segments(rows)),
         Report::Network(details) => text.push_str(&render::network(details)),
         Report::Node(node) => text.push_str(&render::node(node)),
+        Report::Snapshots(rows) => text.push_str(&render::snapshots(rows)),
+        Report::Made(rows) => text.push_str(&render::made(rows)),
         Report::Done
         | Report::Logs(_)
         | Report::Console(_)
@@ -378,6 +420,8 @@ fn act(
             Action::Pause => Request::Pause { name },
             Action::Resume => Request::Resume { name },
             Action::Restart => Request::Restart { name },
+            Action::Suspend => Request::Suspend { name },
+            Action::RemoveSnapshot => Request::RemoveSnapshot { name },
         };
         // One that fails does not keep the others from being done.
         if let Err(error) = control.execute(request) {

@@ -1,7 +1,8 @@
 //! Reports as text for people: aligned columns, units, one line per fact.
 
 use crate::control::{
-    InstanceDetail, InstanceRow, InterfaceRow, NetworkDetail, NodeDetail, SegmentRow, SocketRow,
+    InstanceDetail, InstanceRow, InterfaceRow, MadeRow, NetworkDetail, NodeDetail, SegmentRow,
+    SnapshotRow, SocketRow,
 };
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -466,6 +467,44 @@ pub fn segments(rows: &[SegmentRow]) -> String {
         }
     }
     table.render()
+}
+
+/// `snapshots`.
+pub fn snapshots(rows: &[SnapshotRow]) -> String {
+    if rows.is_empty() {
+        return "none\n".into();
+    }
+    let mut table = Table::new(&[
+        "NAME", "INSTANCE", "TAKEN", "AT", "MEMORY", "OWN", "STATE", "PARENT",
+    ])
+    .right(&[4, 5, 6]);
+    for row in rows {
+        table.row(alloc::vec![
+            row.name.clone(),
+            row.instance.clone(),
+            row.taken.clone(),
+            wall(row.wall_nanos),
+            bytes(row.memory_bytes),
+            bytes(row.own_bytes),
+            bytes(row.state_bytes),
+            or_dash(row.parent.clone()),
+        ]);
+    }
+    table.render()
+}
+
+/// What `restore` and `clone` made.
+pub fn made(rows: &[MadeRow]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        text.push_str(&row.name);
+        if !row.unplugged.is_empty() {
+            let ports = row.unplugged.join(", ");
+            let _ = write!(text, " (unplugged, as its place is taken: {ports})");
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// `uptime`.

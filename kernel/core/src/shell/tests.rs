@@ -70,6 +70,10 @@ impl Control for FakeControl {
     fn segment_names(&self) -> Vec<String> {
         vec!["lan".into()]
     }
+
+    fn snapshot_names(&self) -> Vec<String> {
+        vec!["monday".into()]
+    }
 }
 
 fn row(name: &str) -> InstanceRow {

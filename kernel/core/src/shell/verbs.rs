@@ -9,6 +9,10 @@ pub enum Operand {
     Instance,
     /// Switches or links.
     Segment,
+    /// Snapshots.
+    Snapshot,
+    /// An instance, or a snapshot to be forgotten.
+    SnapshotOrInstance,
     /// Other verbs.
     Verb,
 }
@@ -93,8 +97,45 @@ pub const VERBS: &[Verb] = &[
         "resume",
         "NAME...",
         Operand::Instance,
-        "give the CPU back",
+        "give the CPU back, or go on with what was suspended",
         "",
+    ),
+    verb(
+        "suspend",
+        "NAME...",
+        Operand::Instance,
+        "take instances apart until they are resumed",
+        "Memory and connections stay as they are; peers notice a pause. `resume` goes on.",
+    ),
+    verb(
+        "snapshot",
+        "NAME to SNAPSHOT [--stop] [--incremental] | rm SNAPSHOT...",
+        Operand::SnapshotOrInstance,
+        "keep an instance as it is now, or forget that",
+        "The instance goes on; with --stop it ends without a word to its peers, so that its connections \
+         can go on. The file of an --incremental one holds what changed since the last.",
+    ),
+    verb(
+        "snapshots",
+        "[--json]",
+        Operand::None,
+        "list the snapshots",
+        "OWN is what a snapshot does not share with an earlier one of the instance.",
+    ),
+    verb(
+        "restore",
+        "SNAPSHOT [as NAME]",
+        Operand::Snapshot,
+        "make an instance of a snapshot",
+        "Without a name the original goes on from there, which must not run. Another one gets its own \
+         station addresses and loses the connections.",
+    ),
+    verb(
+        "clone",
+        "NAME [as NAME] [--count N]",
+        Operand::Instance,
+        "make other instances of a running one",
+        "They share its memory until they write, and have station addresses of their own.",
     ),
     verb(
         "restart",

@@ -1,8 +1,12 @@
 //! Snapshots: a running instance as data that this node or another one continues.
 //!
-//! [`Cut`] is the instance in memory; `format` is the file: a container of checked sections, written and read in steps.
+//! [`Cut`] is the instance at one instant, in memory; `format` is the file: a container of checked
+//! sections, written and read in steps; [`About`] and `parts` are what a cut is in it.
 
+mod about;
 mod cut;
 pub mod format;
+pub mod parts;
 
+pub use about::{About, Taken};
 pub use cut::Cut;

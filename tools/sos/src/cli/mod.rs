@@ -1,11 +1,12 @@
 //! The command line: what `sos` (and `cargo sos`) understands.
 //!
-//! One file per verb that is more than a call into the library: `run`, `exec`, `make` (build, image,
+//! One file per verb that is more than a call into the library: `run`, `exec`, `snapshot`, `make` (build, image,
 //! new).
 
 mod exec;
 mod make;
 mod run;
+mod snapshot;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Verb {
     Run(run::Arguments),
     /// Run one program on a node: its streams, status and files as if it ran here
     Exec(exec::Arguments),
+    /// Snapshots of a node's instances, and their files here
+    Snapshot(snapshot::Arguments),
     /// Build the kernel, and the guests of a manifest or all guests
     Build(make::BuildArguments),
     /// Pack a boot image, or say what is in one
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         None => run::run(&run::Arguments::demo()),
         Some(Verb::Run(arguments)) => run::run(&arguments),
         Some(Verb::Exec(arguments)) => Ok(exec::run(&arguments)),
+        Some(Verb::Snapshot(arguments)) => snapshot::run(&arguments),
         Some(Verb::Build(arguments)) => make::build(&arguments).map(done),
         Some(Verb::Image(arguments)) => make::image(&arguments).map(done),
         Some(Verb::New(arguments)) => make::new(&arguments).map(done),

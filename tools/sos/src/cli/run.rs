@@ -11,6 +11,7 @@ use clap::Args;
 use sos_core::image::{AddressSpec, Attachment, ForwardProtocol, ForwardSpec, Manifest};
 
 use super::default_manifest;
+use crate::exec::keep::Place;
 use crate::image::{self, BootImage};
 use crate::lan::{Forward, Lan, LanConfig, Service};
 use crate::manifest::{parse_size, parse_target};
@@ -93,6 +94,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     for options in &arguments.append {
         node = node.append(options);
     }
+    // A node whose channel nobody can find is a node all the same.
+    let place = Place::reserve(&image.manifest.name)
+        .inspect_err(|error| say(format!("note: no channel to the node: {error:#}")))
+        .ok();
+    if let Some(place) = &place {
+        node = node.channel(&place.socket());
+    }
     let lan = if arguments.no_lan {
         None
     } else {
@@ -102,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         node = node.arguments(lan.qemu_netdev_args("net0", NIC_MAC));
     }
     let end = attend(node, &kernel)?;
-    drop(lan);
+    drop((lan, place));
     match end {
         End::Poweroff | End::Killed => {}
         other => say(format!("the node ended: {other}")),

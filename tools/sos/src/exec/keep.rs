@@ -32,6 +32,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 const PROCESS: &str = "process";
 /// File of a node's folder with what its console printed.
 const CONSOLE: &str = "console";
+/// File of a node's folder with the number of the process that runs it, of a node that does not stay.
+const OWNER: &str = "owner";
 /// Longest name, so that the socket's path stays short enough.
 const NAME_BYTES: usize = 32;
 
@@ -95,6 +97,21 @@ impl KeptNode {
             let name = &self.name;
             format!("speak to node {name}; `cargo sos exec --stop={name}` ends it")
         })
+    }
+
+    /// Connects to the node if it runs.
+    ///
+    /// # Errors
+    /// When it does not run or does not answer.
+    pub fn connect_running(&self) -> Result<Client> {
+        let name = &self.name;
+        let stream = UnixStream::connect(self.socket()).with_context(|| {
+            format!("no node {name} runs; `cargo sos exec --list` lists those that do")
+        })?;
+        Client::open(stream, TURN_PATIENCE, TURN_EARLY, || {
+            say(format!("waiting for node {name} (it boots or is busy)"));
+        })
+        .with_context(|| format!("speak to node {name}"))
     }
 
     /// Boots the node, unless somebody else was quicker.
@@ -183,6 +200,12 @@ impl KeptNode {
         Ok(())
     }
 
+    /// Whether a process that lives still holds the folder for a node that it runs.
+    fn is_reserved(&self) -> bool {
+        let owner = fs::read_to_string(self.folder.join(OWNER)).unwrap_or_default();
+        !owner.is_empty() && Path::new("/proc").join(owner.trim()).exists()
+    }
+
     fn is_alive(&self) -> bool {
         UnixStream::connect(self.socket()).is_ok()
     }
@@ -196,6 +219,61 @@ impl KeptNode {
         let file = File::create(self.folder.with_extension("lock"))?;
         file.lock()?;
         Ok(file)
+    }
+}
+
+/// Where the channel of a node that this process runs is found by others, by the node's name; until it is
+/// dropped.
+#[derive(Debug)]
+pub struct Place(KeptNode);
+
+impl Place {
+    /// A place for a node of this name, or of one with a number behind it if such a node runs already.
+    ///
+    /// # Errors
+    /// When the user has no folder of their own for it.
+    pub fn reserve(name: &str) -> Result<Place> {
+        let base: String = name.chars().take(NAME_BYTES - 4).collect();
+        for number in 1..1000 {
+            let name = match number {
+                1 => base.clone(),
+                number => format!("{base}-{number}"),
+            };
+            let node = KeptNode::named(&name)?;
+            let _lock = node
+                .lock()
+                .context("lock a folder for the node's channel")?;
+            if !node.is_alive() && !node.is_reserved() {
+                match fs::remove_dir_all(&node.folder) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(error).context("clear a folder for the node's channel");
+                    }
+                    _ => {}
+                }
+                fs::create_dir(&node.folder).context("make a folder for the node's channel")?;
+                let process = std::process::id().to_string();
+                fs::write(node.folder.join(OWNER), process).context("own the node's folder")?;
+                return Ok(Place(node));
+            }
+        }
+        bail!("a thousand nodes named {base} run")
+    }
+
+    /// Where the channel's socket is to be.
+    pub fn socket(&self) -> PathBuf {
+        self.0.socket()
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What is left is cleared by the next node of this name.
+        let _ = fs::remove_dir_all(&self.0.folder);
     }
 }
 

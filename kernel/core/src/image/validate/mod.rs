@@ -419,13 +419,17 @@ fn is_host(address: IpAddr) -> bool {
     !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast)
 }
 
-fn require_name(name: &str, item: impl FnOnce() -> Item) -> Result<(), ManifestError> {
+/// Whether an instance, a port, a switch or a link can be called so.
+pub fn is_name(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let sound = (1..=limits::NAME_BYTES).contains(&name.len())
+    (1..=limits::NAME_BYTES).contains(&name.len())
         && name.bytes().all(inner)
         && !name.starts_with('-')
-        && !name.ends_with('-');
-    if sound {
+        && !name.ends_with('-')
+}
+
+fn require_name(name: &str, item: impl FnOnce() -> Item) -> Result<(), ManifestError> {
+    if is_name(name) {
         Ok(())
     } else {
         Err(ManifestError::BadName { item: item() })

@@ -6,11 +6,12 @@
 //! while much waits to be written, so a slow operator holds itself up and nobody else.
 //!
 //! - `upload`: blobs that come in pieces; - `runs`: launched instances, their streams and their end;
-//! - `fetch`: what they changed in their files; - `outbox`: frames that wait to be sent.
+//! - `snapshots`: files of snapshots, both ways; - `fetch`: what they changed in their files; - `outbox`: frames that wait to be sent.
 
 mod fetch;
 mod outbox;
 mod runs;
+mod snapshots;
 mod upload;
 
 use super::{Kernel, VERSION, answer};
@@ -23,6 +24,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use outbox::Outbox;
 use runs::Run;
+use snapshots::{Export, Import};
 use upload::Upload;
 
 /// Bytes read from the channel in one turn.
@@ -40,6 +42,8 @@ pub(super) struct Session {
     /// A request of which only parts have come.
     parts: Option<(u32, Vec<u8>)>,
     upload: Option<Upload>,
+    export: Option<Export>,
+    import: Option<Import>,
     /// A report of which only parts were sent.
     report: Option<PendingReport>,
     runs: BTreeMap<u32, Run>,
@@ -128,6 +132,7 @@ impl Kernel {
         }
         let mut session = core::mem::take(&mut self.session);
         session.send_report();
+        session.send_export();
         self.attend_runs(&mut session);
         let was_full = session.out.is_full();
         session.out.flush(machine);
@@ -154,6 +159,8 @@ impl Kernel {
         self.end_runs(session);
         session.parts = None;
         session.upload = None;
+        session.export = None;
+        session.import = None;
         session.report = None;
         session.reader = FrameReader::default();
         session.phase = Phase::Broken;
@@ -260,6 +267,20 @@ impl Kernel {
             ToNode::Kill { request } => self.kill_run(session, request),
             ToNode::Fetch { request, directory } => self.fetch_run(session, request, directory),
             ToNode::Remove { request } => self.remove_run(session, request),
+            ToNode::Export {
+                request,
+                snapshot,
+                contents,
+                packing,
+            } => self.begin_export(session, request, snapshot, contents, packing),
+            ToNode::Import {
+                request,
+                snapshot,
+                bytes,
+            } => self.begin_import(machine, session, request, snapshot, bytes),
+            ToNode::SnapshotData { request, data } => {
+                self.continue_import(machine, session, request, data.0)
+            }
         }
     }
 

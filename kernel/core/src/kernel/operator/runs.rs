@@ -158,7 +158,7 @@ impl Kernel {
     }
 
     /// Says what is wrong with an instance, as for an image that held it and the node's segments.
-    fn judge(&self, spec: &InstanceSpec) -> Result<(), Refusal> {
+    pub(super) fn judge(&self, spec: &InstanceSpec) -> Result<(), Refusal> {
         let segments = spec.ports.iter().filter_map(|port| port.attach.segment());
         let known: BTreeSet<&str> = segments
             .filter(|segment| self.fabric.find(segment).is_some())
@@ -395,7 +395,7 @@ fn run_end(ended: &record::Ended) -> RunEnd {
             reason: bounded(&alloc::format!("unhealthy: {reason}")),
             backtrace: Vec::new(),
         },
-        record::Ended::Killed | record::Ended::Stopped => RunEnd::Killed,
+        record::Ended::Killed | record::Ended::Stopped | record::Ended::Suspended => RunEnd::Killed,
         record::Ended::NeverStarted => RunEnd::NotStarted(String::new()),
         record::Ended::StartFailed(reason) => RunEnd::NotStarted(bounded(reason)),
     }

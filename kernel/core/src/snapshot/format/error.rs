@@ -94,6 +94,8 @@ pub enum Problem {
 pub enum Bound {
     /// Bytes of a section.
     SectionBytes,
+    /// Pages of a section.
+    SectionPages,
     /// Number of sections.
     Sections,
     /// Bytes of an object.
@@ -112,6 +114,7 @@ impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Bound::SectionBytes => "bytes of one section",
+            Bound::SectionPages => "pages in one section",
             Bound::Sections => "sections",
             Bound::ObjectBytes => "bytes of one object",
             Bound::BlobBytes => "bytes of one module or file",

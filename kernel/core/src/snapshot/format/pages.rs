@@ -5,8 +5,10 @@
 //! where it leaves from. A record covers a run of pages of one form.
 
 use super::checksum::{self, PagesChecksum};
-use super::error::Problem;
+use super::decoder::within;
+use super::error::{Bound, Problem};
 use super::layout::{PAGE_BYTES, PAGES_PER_SECTION, Reader, SECTION_HEADER_BYTES};
+use crate::limits;
 use alloc::vec::Vec;
 
 /// Bytes of a record.
@@ -102,6 +104,7 @@ pub struct PagesWriter {
     records: Vec<Record>,
     checksum: PagesChecksum,
     blocks: usize,
+    pages: u64,
 }
 
 impl PagesWriter {
@@ -113,12 +116,15 @@ impl PagesWriter {
             records: Vec::new(),
             checksum: PagesChecksum::default(),
             blocks: 0,
+            pages: 0,
         }
     }
 
     /// Whether the next page belongs into another section.
     pub fn is_full(&self) -> bool {
-        self.blocks >= PAGES_PER_SECTION || self.records.len() >= RECORDS_PER_SECTION
+        self.blocks >= PAGES_PER_SECTION
+            || self.records.len() >= RECORDS_PER_SECTION
+            || self.pages >= limits::SNAPSHOT_SECTION_PAGES
     }
 
     /// Whether nothing is in it.
@@ -156,6 +162,7 @@ impl PagesWriter {
     }
 
     fn push(&mut self, page: u32, form: u8, detail: u64) {
+        self.pages += 1;
         if let Some(last) = self.records.last_mut()
             && (last.form, last.detail) == (form, detail)
             && form != LZ4
@@ -220,8 +227,11 @@ impl<'a> PagesPayload<'a> {
     pub fn verify(&self, checksum: u64) -> Result<(), Problem> {
         let mut sum = PagesChecksum::default();
         let mut data = self.data;
+        let mut pages = 0;
         for record in self.records {
             let (record, bytes) = Record::decode(record)?;
+            pages += u64::from(record.count);
+            within(Bound::SectionPages, pages, limits::SNAPSHOT_SECTION_PAGES)?;
             let (blocks, rest) = data.split_at_checked(bytes).ok_or(Problem::PageRecords)?;
             data = rest;
             let block_bytes = if record.form == RAW {

@@ -294,6 +294,14 @@ fn memories_and_pages_are_held_to_their_bounds() {
             "{record:?}"
         );
     }
+    let file = forged().memory(0, 10_000);
+    let bomb = file.pages(0, &[(0, 2048, 3, 0), (3000, 1, 3, 0)], &[], &[]);
+    let too_many = Problem::TooLarge {
+        what: Bound::SectionPages,
+        size: 2049,
+        most: limits::SNAPSHOT_SECTION_PAGES,
+    };
+    assert_eq!(problem(&bomb.finish()), too_many);
     let lz4 = |block: &[u8]| of(0, &[(0, 1, 2, block.len() as u64)], block, &[block.len()]);
     assert_eq!(lz4(&[0xff; 100]), Problem::Compressed);
     assert_eq!(lz4(&compressed(&[3; 100])), Problem::Compressed);

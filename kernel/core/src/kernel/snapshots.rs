@@ -1,0 +1,422 @@
+//! Snapshots that the node keeps in its memory, and the instances that are made of them.
+//!
+//! A snapshot is kept as the cut that it is: its pages are shared with the instance, with other snapshots
+//! and with the instances made of it, until one of them writes. So taking and restoring one copies nothing.
+//! Its file is made when it leaves the node (`operator::snapshots`). What it may take is counted as if the
+//! instance wrote every page. A store on disk would stand behind [`Snapshots`] as another place of cuts.
+
+use super::Kernel;
+use super::lifecycle::Farewell;
+use super::record::{Ended, State};
+use crate::control::{ControlError, CutMode, Extent, MadeRow, SnapshotRow};
+use crate::host::Revival;
+use crate::image;
+use crate::limits;
+use crate::log::EventKind;
+use crate::machine::{FrozenMemory, Machine};
+use crate::snapshot::format::{PAGE_BYTES, SnapshotId};
+use crate::snapshot::parts::state_bytes;
+use crate::snapshot::{Cut, Taken};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use rand_core::RngCore;
+
+/// The snapshots of a node, by name.
+#[derive(Default)]
+pub(super) struct Snapshots {
+    kept: BTreeMap<String, Snapshot>,
+    /// Counts them, to know which came last.
+    taken: u64,
+}
+
+/// One snapshot.
+pub(super) struct Snapshot {
+    pub id: SnapshotId,
+    /// The one that its file adds to.
+    pub parent: Option<SnapshotId>,
+    pub cut: Cut,
+    pub taken: Taken,
+    pub origin: Origin,
+    state_bytes: u64,
+    /// Bytes of pages that no earlier snapshot of the instance has.
+    own_bytes: u64,
+    number: u64,
+}
+
+/// Where a snapshot came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It was taken here.
+    Taken,
+    /// It came as a file.
+    Imported,
+}
+
+impl Snapshots {
+    /// A snapshot.
+    ///
+    /// # Errors
+    /// [`ControlError::NoSuchSnapshot`].
+    pub fn find(&self, name: &str) -> Result<&Snapshot, ControlError> {
+        let found = self.kept.get(name);
+        found.ok_or_else(|| ControlError::NoSuchSnapshot(name.into()))
+    }
+
+    /// The snapshot of this number, and its name.
+    pub fn by_id(&self, id: SnapshotId) -> Option<(&str, &Snapshot)> {
+        let mut kept = self.kept.iter();
+        let found = kept.find(|(_, snapshot)| snapshot.id == id)?;
+        Some((found.0, found.1))
+    }
+
+    /// Names of all.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.kept.keys()
+    }
+
+    /// Whether a snapshot may get this name.
+    ///
+    /// # Errors
+    /// [`ControlError::BadSnapshotName`], [`ControlError::SnapshotExists`] or
+    /// [`ControlError::TooManySnapshots`].
+    pub fn admit(&self, name: &str) -> Result<(), ControlError> {
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        if !(1..=limits::NAME_BYTES).contains(&name.len()) || !name.bytes().all(sound) {
+            return Err(ControlError::BadSnapshotName(name.into()));
+        }
+        if self.kept.contains_key(name) {
+            return Err(ControlError::SnapshotExists(name.into()));
+        }
+        match self.kept.len() < limits::SNAPSHOTS {
+            true => Ok(()),
+            false => Err(ControlError::TooManySnapshots),
+        }
+    }
+
+    /// What another snapshot may take.
+    pub fn room_bytes(&self, machine: &dyn Machine) -> u64 {
+        let most = machine.memory_stats().total_bytes / limits::SNAPSHOTS_DIVISOR;
+        let kept = self.kept.values();
+        let used: u64 = kept.map(|kept| kept.own_bytes + kept.state_bytes).sum();
+        most.saturating_sub(used)
+    }
+
+    /// The instance's last snapshot before number `before`.
+    fn last_of(&self, instance: &str, before: u64) -> Option<&Snapshot> {
+        let kept = self.kept.values();
+        kept.filter(|kept| kept.cut.spec.name == instance && kept.number < before)
+            .max_by_key(|kept| kept.number)
+    }
+
+    /// Keeps a snapshot if there is room for it.
+    ///
+    /// # Errors
+    /// [`ControlError::SnapshotsFull`], and as for [`Self::admit`].
+    pub fn keep(
+        &mut self,
+        machine: &dyn Machine,
+        name: &str,
+        cut: Cut,
+        facts: Facts,
+    ) -> Result<(), ControlError> {
+        self.admit(name)?;
+        let earlier = self.last_of(&cut.spec.name, u64::MAX);
+        let earlier = earlier.map(|earlier| &earlier.cut.memories[..]);
+        let own_bytes = own_bytes(&cut.memories, earlier.unwrap_or_default());
+        let state_bytes = state_bytes(&cut);
+        let (needed_bytes, room_bytes) = (own_bytes + state_bytes, self.room_bytes(machine));
+        if needed_bytes > room_bytes {
+            return Err(ControlError::SnapshotsFull {
+                needed_bytes,
+                room_bytes,
+            });
+        }
+        self.taken += 1;
+        let snapshot = Snapshot {
+            id: facts.id,
+            parent: facts.parent,
+            cut,
+            taken: facts.taken,
+            origin: facts.origin,
+            state_bytes,
+            own_bytes,
+            number: self.taken,
+        };
+        self.kept.insert(name.into(), snapshot);
+        Ok(())
+    }
+
+    /// Forgets a snapshot; what the next one shared with it is its own now.
+    ///
+    /// # Errors
+    /// [`ControlError::NoSuchSnapshot`].
+    pub fn remove(&mut self, name: &str) -> Result<(), ControlError> {
+        let Some(removed) = self.kept.remove(name) else {
+            return Err(ControlError::NoSuchSnapshot(name.into()));
+        };
+        let instance = &removed.cut.spec.name;
+        let earlier = self.last_of(instance, removed.number);
+        let earlier: Vec<FrozenMemory> =
+            earlier.map_or(Vec::new(), |earlier| earlier.cut.memories.clone());
+        let kept = self.kept.values_mut();
+        let next = kept
+            .filter(|kept| kept.cut.spec.name == *instance && kept.number > removed.number)
+            .min_by_key(|kept| kept.number);
+        if let Some(next) = next {
+            next.own_bytes = own_bytes(&next.cut.memories, &earlier);
+        }
+        Ok(())
+    }
+
+    /// What `snapshots` shows.
+    pub fn rows(&self) -> Vec<SnapshotRow> {
+        let row = |(name, snapshot): (&String, &Snapshot)| SnapshotRow {
+            name: name.clone(),
+            id: snapshot.id.to_string(),
+            instance: snapshot.cut.spec.name.clone(),
+            parent: match snapshot.parent {
+                None => String::new(),
+                Some(parent) => match self.by_id(parent) {
+                    Some((name, _)) => name.into(),
+                    None => parent.to_string(),
+                },
+            },
+            taken: match snapshot.origin {
+                Origin::Taken => snapshot.taken.to_string(),
+                Origin::Imported => "imported".into(),
+            },
+            wall_nanos: snapshot.cut.wall_nanos,
+            memory_bytes: resident_bytes(&snapshot.cut.memories),
+            own_bytes: snapshot.own_bytes,
+            state_bytes: snapshot.state_bytes,
+        };
+        self.kept.iter().map(row).collect()
+    }
+}
+
+/// What is known of a new snapshot besides its cut.
+pub(super) struct Facts {
+    pub id: SnapshotId,
+    pub parent: Option<SnapshotId>,
+    pub taken: Taken,
+    pub origin: Origin,
+}
+
+fn resident_bytes(memories: &[FrozenMemory]) -> u64 {
+    let bytes = memories.iter().map(|memory| memory.resident_bytes() as u64);
+    bytes.sum()
+}
+
+/// Bytes of pages that are not those of `earlier`.
+fn own_bytes(memories: &[FrozenMemory], earlier: &[FrozenMemory]) -> u64 {
+    let own = |(number, memory): (usize, &FrozenMemory)| match earlier.get(number) {
+        None => memory.resident_bytes() as u64,
+        Some(earlier) => {
+            let pages = memory.pages();
+            let own = pages.filter(|page| !memory.same_page(earlier, page.index));
+            (own.count() * PAGE_BYTES) as u64
+        }
+    };
+    memories.iter().enumerate().map(own).sum()
+}
+
+impl Kernel {
+    /// Takes a snapshot of an instance and keeps it.
+    ///
+    /// # Errors
+    /// The instance is as it was: it does not run, cannot be captured, or there is no room.
+    pub(super) fn take_snapshot(
+        &mut self,
+        machine: &mut dyn Machine,
+        name: &str,
+        to: &str,
+        mode: CutMode,
+        extent: Extent,
+    ) -> Result<(), ControlError> {
+        let key = self.key_of(name)?;
+        self.snapshots.admit(to)?;
+        let parent = match extent {
+            Extent::Full => None,
+            Extent::Incremental => {
+                let last = self.snapshots.last_of(name, u64::MAX);
+                let last = last.ok_or_else(|| ControlError::NoParent(name.into()))?;
+                Some(last.id)
+            }
+        };
+        if mode == CutMode::Stopping {
+            // What the guest has just said is on its way before it falls silent.
+            self.poll_network(key);
+        }
+        let cut = self.cut(key)?;
+        let facts = Facts {
+            id: self.draw_snapshot_id(),
+            parent,
+            taken: match mode {
+                CutMode::Running => Taken::Running,
+                CutMode::Stopping => Taken::Stopping,
+            },
+            origin: Origin::Taken,
+        };
+        self.snapshots.keep(machine, to, cut, facts)?;
+        let now = self.clock.now();
+        self.journal
+            .event(now, name, EventKind::Snapshot, to.into());
+        if mode == CutMode::Stopping {
+            self.take_apart(key, Ended::Stopped, Farewell::Silent);
+            self.journal.event(now, name, EventKind::Stopped, to.into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn draw_snapshot_id(&mut self) -> SnapshotId {
+        let mut id = SnapshotId::default();
+        self.random.fill_bytes(&mut id.0);
+        id
+    }
+
+    /// Makes an instance of a snapshot: the original, or another one called `to`.
+    ///
+    /// # Errors
+    /// There is no such snapshot, the original runs, the name is taken, or it cannot be made.
+    pub(super) fn restore_snapshot(
+        &mut self,
+        machine: &mut dyn Machine,
+        snapshot: &str,
+        to: Option<&str>,
+    ) -> Result<Vec<MadeRow>, ControlError> {
+        let found = self.snapshots.find(snapshot)?;
+        let (cut, taken) = (found.cut.clone(), found.taken);
+        let revival = match taken {
+            Taken::Running => Revival::Restored,
+            Taken::Stopping => Revival::Continued,
+        };
+        let now = self.clock.now();
+        if let Some(to) = to {
+            require_instance_name(to)?;
+            let (_, unplugged) = self.clone_cut(machine, cut, to)?;
+            self.journal
+                .event(now, to, EventKind::Cloned, snapshot.into());
+            let name = to.into();
+            return Ok([MadeRow { name, unplugged }].into());
+        }
+        let name = cut.spec.name.clone();
+        if let Ok(key) = self.key_of(&name)
+            && self.records[key as usize].suspended.is_some()
+        {
+            return Err(ControlError::Suspended(name));
+        }
+        self.restore(machine, cut, revival)?;
+        self.journal
+            .event(now, &name, EventKind::Restored, snapshot.into());
+        Ok([MadeRow {
+            name,
+            unplugged: Vec::new(),
+        }]
+        .into())
+    }
+
+    /// Makes `count` instances of a running one.
+    ///
+    /// # Errors
+    /// The first that could not be made; those before it run.
+    pub(super) fn clone_instance(
+        &mut self,
+        machine: &mut dyn Machine,
+        name: &str,
+        to: Option<&str>,
+        count: u32,
+    ) -> Result<Vec<MadeRow>, ControlError> {
+        if count > limits::CLONES {
+            return Err(ControlError::TooManyClones(count));
+        }
+        let key = self.key_of(name)?;
+        if let Some(to) = to {
+            require_instance_name(to)?;
+            if count == 1 && self.key_of(to).is_ok() {
+                return Err(ControlError::NameTaken(to.into()));
+            }
+        }
+        let cut = self.cut(key)?;
+        let now = self.clock.now();
+        let mut made = Vec::new();
+        for _ in 0..count {
+            let new = match (to, count) {
+                (Some(to), 1) => String::from(to),
+                (to, _) => self.numbered_name(to.unwrap_or(name)),
+            };
+            let (_, unplugged) = self.clone_cut(machine, cut.clone(), &new)?;
+            self.journal
+                .event(now, &new, EventKind::Cloned, name.into());
+            made.push(MadeRow {
+                name: new,
+                unplugged,
+            });
+        }
+        Ok(made)
+    }
+
+    /// The name with a number behind it that nobody has.
+    fn numbered_name(&self, base: &str) -> String {
+        let mut number = 1;
+        loop {
+            number += 1;
+            let suffix = format!("-{number}");
+            // Names are ASCII.
+            let kept = base.len().min(limits::NAME_BYTES - suffix.len());
+            let name = format!("{}{suffix}", base.get(..kept).unwrap_or_default());
+            if self.key_of(&name).is_err() {
+                return name;
+            }
+        }
+    }
+
+    /// Takes an instance apart and keeps what it needs to go on.
+    ///
+    /// # Errors
+    /// [`ControlError::NotRunning`], or it cannot be captured: it goes on.
+    pub(super) fn suspend(&mut self, key: u32) -> Result<(), ControlError> {
+        self.poll_network(key);
+        let cut = self.cut(key)?;
+        let record = &mut self.records[key as usize];
+        record.suspended = Some(Box::new(cut));
+        let name = record.spec.name.clone();
+        self.take_apart(key, Ended::Suspended, Farewell::Silent);
+        let now = self.clock.now();
+        self.journal
+            .event(now, &name, EventKind::Suspended, String::new());
+        Ok(())
+    }
+
+    /// Lets an instance that was suspended go on; tells whether there was one.
+    ///
+    /// # Errors
+    /// It cannot be made now; it stays suspended.
+    pub(super) fn resume_suspended(
+        &mut self,
+        machine: &mut dyn Machine,
+        key: u32,
+    ) -> Result<bool, ControlError> {
+        let record = &self.records[key as usize];
+        // It stays until the instance lives, so that one that cannot be made now can be later.
+        let (State::Ended(..), Some(cut)) = (&record.state, &record.suspended) else {
+            return Ok(false);
+        };
+        let (name, cut) = (record.spec.name.clone(), (**cut).clone());
+        self.launch_cut(machine, key, cut, Revival::Continued)?;
+        let now = self.clock.now();
+        self.journal
+            .event(now, &name, EventKind::Resumed, String::new());
+        Ok(true)
+    }
+}
+
+/// Whether an instance can be called so.
+fn require_instance_name(name: &str) -> Result<(), ControlError> {
+    match image::is_name(name) {
+        true => Ok(()),
+        false => Err(ControlError::BadInstanceName(name.into())),
+    }
+}

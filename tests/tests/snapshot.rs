@@ -1,0 +1,386 @@
+//! Snapshots, restores, clones and suspended instances on simulated nodes, at the shell and over the
+//! operator's channel.
+
+use sos_core::machine::Duration;
+use sos_core::operator::{Bytes, Contents, Packing, Refusal, ToNode, ToOperator};
+use sos_core::snapshot::format::Summary;
+use sos_tests::programs::{SPINS, ticks};
+use sos_tests::sim::channel::Outsider;
+use sos_tests::sim::cluster::Cluster;
+use sos_tests::sim::image::{ImageBuilder, switch};
+use sos_tests::sim::peer::PeerSocket;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HALF: Duration = Duration::from_millis(500);
+
+/// Sends back what it gets on port 7, each byte increased by how many messages the connection brought.
+const COUNTING_ECHO: &str = r#"(module
+    (import "sos" "tcp_listen" (func $listen (param i32 i32) (result i32)))
+    (import "sos" "tcp_accept" (func $accept (param i32 i32 i32) (result i32)))
+    (import "sos" "tcp_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "sos" "tcp_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "sos" "close" (func $close (param i32) (result i32)))
+    (memory (export "memory") 1)
+    (global $count (mut i32) (i32.const 0))
+    (data (i32.const 16) "\04\00\07\00")
+    (func (export "_start") (local $listener i32) (local $peer i32) (local $length i32)
+        (local.set $listener (call $listen (i32.const 16) (i32.const 8)))
+        (loop $serve
+            (local.set $peer (call $accept (local.get $listener) (i32.const 0) (i32.const 0)))
+            (global.set $count (i32.const 0))
+            (loop $more
+                (local.set $length
+                    (call $read (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0)))
+                (if (i32.gt_s (local.get $length) (i32.const 0)) (then
+                    (global.set $count (i32.add (global.get $count) (i32.const 1)))
+                    (i32.store8 (i32.const 1024)
+                        (i32.add (i32.load8_u (i32.const 1024)) (global.get $count)))
+                    (drop (call $write (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0)))
+                    (br $more))))
+            (drop (call $close (local.get $peer)))
+            (br $serve))))"#;
+
+fn ticking() -> Cluster {
+    let mut cluster = Cluster::new(1);
+    let image = ImageBuilder::new("ticking").instance("ticks", ticks(SECOND));
+    cluster.boot("node1", image.build());
+    cluster.run_for(Duration::from_millis(2500));
+    assert_eq!(cluster.ticks(0, "ticks"), 2);
+    cluster
+}
+
+/// A node that echoes, and a client's connection to it that has brought one message.
+fn echoing() -> (Cluster, usize, PeerSocket) {
+    let image = ImageBuilder::new("echoing")
+        .switch("lan", Some("nic0"))
+        .instance("echo", COUNTING_ECHO)
+        .port("eth0", switch("lan"), "10.0.0.1/24");
+    let (mut cluster, client) = Cluster::beside_client(image.build());
+    cluster.run_for(HALF);
+    let socket = cluster.connect(client, "10.0.0.1:7").expect("a connection");
+    assert_eq!(exchange(&mut cluster, socket, b'a'), b'b');
+    (cluster, client, socket)
+}
+
+/// Sends a byte and waits for the answer.
+fn exchange(cluster: &mut Cluster, socket: PeerSocket, byte: u8) -> u8 {
+    cluster.write_all(socket, &[byte]).expect("written");
+    let answer = cluster.read(socket).expect("an answer");
+    assert_eq!(answer.len(), 1);
+    answer[0]
+}
+
+/// Runs a verb that must print nothing but the prompt.
+fn done(cluster: &mut Cluster, line: &str) {
+    let text = cluster.shell(0, line);
+    assert!(!text.contains("error"), "{text}");
+}
+
+fn refused(cluster: &mut Cluster, line: &str, why: &str) {
+    let text = cluster.shell(0, line);
+    assert!(text.contains("error: ") && text.contains(why), "{text}");
+}
+
+#[test]
+fn a_client_notices_nothing_of_a_snapshot() {
+    let (mut cluster, _, socket) = echoing();
+    done(&mut cluster, "snapshot echo to first");
+    assert_eq!(exchange(&mut cluster, socket, b'a'), b'c');
+    let rows = cluster.json(0, "snapshots --json");
+    assert_eq!(rows[0]["name"], "first");
+    assert_eq!(rows[0]["instance"], "echo");
+    assert_eq!(rows[0]["taken"], "running");
+    let events = cluster.shell(0, "events");
+    assert!(events.contains("snapshot"), "{events}");
+}
+
+#[test]
+fn a_connection_goes_on_after_a_stopping_snapshot_is_restored() {
+    let (mut cluster, _, socket) = echoing();
+    done(&mut cluster, "snapshot echo to night --stop");
+    assert_eq!(cluster.state(0, "echo").0, "stopped");
+    cluster.write_all(socket, b"a").expect("buffered");
+    cluster.run_for(5 * SECOND);
+    done(&mut cluster, "restore night");
+    assert_eq!(cluster.read(socket).expect("an answer"), b"c");
+    assert_eq!(exchange(&mut cluster, socket, b'a'), b'd');
+    let events = cluster.shell(0, "events");
+    assert!(events.contains("restored"), "{events}");
+}
+
+#[test]
+fn a_connection_goes_on_after_a_suspension() {
+    let (mut cluster, _, socket) = echoing();
+    for round in 0..3 {
+        done(&mut cluster, "suspend echo");
+        assert_eq!(cluster.state(0, "echo").0, "suspended");
+        refused(&mut cluster, "start echo", "`resume echo` continues it");
+        refused(&mut cluster, "suspend echo", "does not run");
+        cluster.run_for(SECOND);
+        done(&mut cluster, "resume echo");
+        assert_eq!(exchange(&mut cluster, socket, b'a'), b'c' + round);
+    }
+    done(&mut cluster, "suspend echo");
+    done(&mut cluster, "kill echo");
+    assert_eq!(cluster.state(0, "echo").0, "stopped");
+    done(&mut cluster, "start echo");
+}
+
+#[test]
+fn a_rollback_resets_what_moved_on() {
+    let (mut cluster, client, socket) = echoing();
+    done(&mut cluster, "snapshot echo to early");
+    assert_eq!(exchange(&mut cluster, socket, b'a'), b'c');
+    refused(&mut cluster, "restore early", "runs already");
+    done(&mut cluster, "kill echo");
+    done(&mut cluster, "restore early");
+    cluster.run_for(SECOND);
+    // The old connection is dead or reset, the instance is not.
+    let fresh = cluster.connect(client, "10.0.0.1:7");
+    let fresh = fresh.expect("a new connection");
+    cluster.write_all(fresh, b"a").expect("written");
+    let _ = cluster.write_all(socket, b"a");
+    let ended = cluster.read(socket);
+    assert!(
+        !matches!(ended, Ok(ref bytes) if !bytes.is_empty()),
+        "{ended:?}"
+    );
+    assert_eq!(cluster.read(fresh).expect("an answer"), b"b");
+}
+
+#[test]
+fn guest_time_goes_on_where_it_was() {
+    let mut cluster = ticking();
+    done(&mut cluster, "snapshot ticks to half --stop");
+    cluster.run_for(10 * SECOND);
+    done(&mut cluster, "restore half");
+    assert_eq!(cluster.ticks(0, "ticks"), 2);
+    cluster.run_for(Duration::from_millis(600));
+    assert_eq!(
+        cluster.ticks(0, "ticks"),
+        3,
+        "the rest of the sleep, not a burst"
+    );
+}
+
+#[test]
+fn clones_go_on_from_where_the_original_is() {
+    let mut cluster = ticking();
+    let text = cluster.shell(0, "clone ticks as copy");
+    assert!(text.contains("\ncopy\n"), "{text}");
+    let text = cluster.shell(0, "clone ticks --count 3");
+    for name in ["ticks-2", "ticks-3", "ticks-4"] {
+        assert!(text.contains(name), "{text}");
+    }
+    cluster.run_for(3 * SECOND);
+    for name in ["ticks", "copy", "ticks-2", "ticks-3", "ticks-4"] {
+        assert_eq!(cluster.ticks(0, name), 5, "{name}");
+    }
+    refused(&mut cluster, "clone ticks as copy", "exists already");
+    refused(&mut cluster, "clone ticks as Copy", "is no name");
+    refused(&mut cluster, "clone ticks --count 100000", "at most");
+    let info = cluster.json(0, "info copy --json");
+    assert_eq!(info["module_instances"], 5, "they share the program");
+}
+
+#[test]
+fn clones_of_a_busy_program_compute_on() {
+    let mut cluster = Cluster::new(1);
+    let image = ImageBuilder::new("busy").instance("spins", SPINS);
+    cluster.boot("node1", image.build());
+    cluster.run_for(HALF);
+    done(&mut cluster, "clone spins --count 5");
+    cluster.run_for(HALF);
+    for number in 2..7 {
+        assert_eq!(cluster.state(0, &format!("spins-{number}")).0, "running");
+    }
+}
+
+#[test]
+fn a_clone_has_its_own_place_in_the_network() {
+    let (mut cluster, client, socket) = echoing();
+    let text = cluster.shell(0, "clone echo as other");
+    assert!(
+        text.contains("other (unplugged, as its place is taken: eth0)"),
+        "{text}"
+    );
+    assert_eq!(exchange(&mut cluster, socket, b'a'), b'c');
+    let mac = |cluster: &mut Cluster, name: &str| {
+        let detail = cluster.json(0, &format!("info {name} --json"));
+        detail["network"]["interfaces"][0]["mac"].to_string()
+    };
+    assert_ne!(mac(&mut cluster, "echo"), mac(&mut cluster, "other"));
+    let second = cluster.connect(client, "10.0.0.1:7").expect("the original");
+    cluster.close(second);
+}
+
+#[test]
+fn names_rooms_and_parents_are_refused_with_what_to_do() {
+    let mut cluster = ticking();
+    refused(
+        &mut cluster,
+        "snapshot ghost to a",
+        "no instance named 'ghost'",
+    );
+    refused(
+        &mut cluster,
+        "snapshot ticks to a/b",
+        "is no name for a snapshot",
+    );
+    refused(
+        &mut cluster,
+        "snapshot ticks to a --incremental",
+        "take one without",
+    );
+    refused(&mut cluster, "restore a", "no snapshot named 'a'");
+    done(&mut cluster, "snapshot ticks to a");
+    refused(&mut cluster, "snapshot ticks to a", "exists already");
+    done(&mut cluster, "snapshot ticks to b --incremental");
+    let rows = cluster.json(0, "snapshots --json");
+    assert_eq!(rows[1]["parent"], "a");
+    assert_eq!(rows[1]["own_bytes"], 0, "nothing was written since");
+    done(&mut cluster, "snapshot rm a");
+    let rows = cluster.json(0, "snapshots --json");
+    assert_eq!(rows[0]["own_bytes"], rows[0]["memory_bytes"]);
+    refused(&mut cluster, "snapshot rm a", "no snapshot named 'a'");
+    assert_eq!(cluster.ticks(0, "ticks"), 2, "it only ticked");
+}
+
+/// The file of a snapshot.
+fn export(cluster: &mut Cluster, outsider: &mut Outsider, snapshot: &str) -> Vec<u8> {
+    let request = 77;
+    outsider.say(
+        cluster,
+        &ToNode::Export {
+            request,
+            snapshot,
+            contents: Contents::SelfContained,
+            packing: Packing::Plain,
+        },
+    );
+    let mut file = Vec::new();
+    let mut complete = false;
+    while !complete {
+        outsider.expect(cluster, |message| match message {
+            ToOperator::SnapshotData { data, .. } => file.extend_from_slice(data.0),
+            ToOperator::Done { .. } => complete = true,
+            other => panic!("{other:?}"),
+        });
+    }
+    file
+}
+
+/// Gives a file to a node; the refusal if there is one.
+fn import(
+    cluster: &mut Cluster,
+    outsider: &mut Outsider,
+    snapshot: &str,
+    file: &[u8],
+) -> Result<(), String> {
+    let request = 78;
+    let bytes = file.len() as u64;
+    outsider.say(
+        cluster,
+        &ToNode::Import {
+            request,
+            snapshot,
+            bytes,
+        },
+    );
+    for piece in file.chunks(50_000) {
+        let data = Bytes(piece);
+        outsider.say(cluster, &ToNode::SnapshotData { request, data });
+    }
+    let mut result = Ok(());
+    outsider.expect(cluster, |message| match message {
+        ToOperator::Done { .. } => {}
+        ToOperator::Refused {
+            refusal: Refusal::Control(text),
+            ..
+        } => result = Err(text.clone()),
+        other => panic!("{other:?}"),
+    });
+    result
+}
+
+/// A node that has nothing but a switch.
+fn empty_node(cluster: &mut Cluster) -> usize {
+    let image = ImageBuilder::new("empty").switch("lan", Some("nic0"));
+    cluster.boot("node2", image.build())
+}
+
+#[test]
+fn a_snapshot_goes_on_at_a_node_that_has_never_seen_its_program() {
+    let mut cluster = ticking();
+    let second = empty_node(&mut cluster);
+    done(&mut cluster, "snapshot ticks to travel --stop");
+    let mut outsider = Outsider::greeted(&mut cluster, 0);
+    let file = export(&mut cluster, &mut outsider, "travel");
+    let summary = Summary::read(&file);
+    assert!(summary.complete, "{:?}", summary.error);
+    assert_eq!(summary.blobs.len(), 1);
+    outsider.leave(&mut cluster);
+
+    let mut outsider = Outsider::greeted(&mut cluster, second);
+    assert_eq!(import(&mut cluster, &mut outsider, "travel", &file), Ok(()));
+    let text = cluster.shell(second, "restore travel");
+    assert!(!text.contains("error"), "{text}");
+    cluster.run_for(3 * SECOND);
+    assert_eq!(cluster.ticks(second, "ticks"), 5);
+    let rows = cluster.json(second, "snapshots --json");
+    assert_eq!(rows[0]["taken"], "imported");
+}
+
+#[test]
+fn a_connection_goes_on_at_another_node() {
+    let (mut cluster, _, socket) = echoing();
+    let second = empty_node(&mut cluster);
+    done(&mut cluster, "snapshot echo to travel --stop");
+    let mut outsider = Outsider::greeted(&mut cluster, 0);
+    let file = export(&mut cluster, &mut outsider, "travel");
+    let mut outsider = Outsider::greeted(&mut cluster, second);
+    assert_eq!(import(&mut cluster, &mut outsider, "travel", &file), Ok(()));
+    cluster.shell(second, "restore travel");
+    assert_eq!(exchange(&mut cluster, socket, b'a'), b'c');
+}
+
+#[test]
+fn an_incremental_file_needs_its_parent_and_little_room() {
+    let (mut cluster, _, socket) = echoing();
+    let second = empty_node(&mut cluster);
+    done(&mut cluster, "snapshot echo to base");
+    assert_eq!(exchange(&mut cluster, socket, b'a'), b'c');
+    done(&mut cluster, "snapshot echo to more --incremental --stop");
+    let mut outsider = Outsider::greeted(&mut cluster, 0);
+    let base = export(&mut cluster, &mut outsider, "base");
+    let more = export(&mut cluster, &mut outsider, "more");
+    let stored = |file: &[u8]| Summary::read(file).memories[0].stored_pages;
+    assert!(stored(&more) <= stored(&base), "{} pages", stored(&more));
+
+    let mut outsider = Outsider::greeted(&mut cluster, second);
+    let alone = import(&mut cluster, &mut outsider, "more", &more);
+    assert!(alone.unwrap_err().contains("import that first"));
+    assert_eq!(import(&mut cluster, &mut outsider, "base", &base), Ok(()));
+    assert_eq!(import(&mut cluster, &mut outsider, "more", &more), Ok(()));
+    cluster.shell(second, "restore more");
+    assert_eq!(exchange(&mut cluster, socket, b'a'), b'd');
+}
+
+#[test]
+fn a_damaged_file_is_refused_and_the_node_goes_on() {
+    let mut cluster = ticking();
+    done(&mut cluster, "snapshot ticks to whole");
+    let mut outsider = Outsider::greeted(&mut cluster, 0);
+    let file = export(&mut cluster, &mut outsider, "whole");
+    for at in (0..file.len()).step_by(file.len() / 40) {
+        let mut damaged = file.clone();
+        damaged[at] ^= 0x10;
+        let result = import(&mut cluster, &mut outsider, "damaged", &damaged);
+        assert!(result.is_err(), "byte {at}");
+        outsider.listen(&mut cluster, |message| panic!("{message:?}"));
+    }
+    assert_eq!(import(&mut cluster, &mut outsider, "sound", &file), Ok(()));
+    let rows = cluster.json(0, "snapshots --json");
+    assert_eq!(rows.as_array().expect("rows").len(), 2);
+    assert_eq!(cluster.state(0, "ticks").0, "waiting");
+}
