@@ -177,8 +177,9 @@ impl Streams {
         }
     }
 
-    /// The streams that `state` claims to be; none when it holds more than streams do.
-    pub fn restore(state: StreamsState) -> Option<Streams> {
+    /// The streams that `state` claims to be, leading to `to`; none when it holds more than streams do.
+    /// Where pipes were and a console is, what nobody took from them is on the console.
+    pub fn restore(state: StreamsState, to: StreamsTo) -> Option<Streams> {
         let StreamsState {
             console_first,
             console,
@@ -197,11 +198,22 @@ impl Streams {
         if input.len() > input_most || !pipes_fit {
             return None;
         }
+        let most = limits::CONSOLE_OUTPUT_BYTES;
+        let mut console = ByteRing::resume(most, console_first, console)?;
+        let pipes = match (to, pipes) {
+            (StreamsTo::Pipes, None) => Some(Default::default()),
+            (StreamsTo::Pipes, Some(pipes)) => Some(pipes.map(|pipe| pipe.0.into())),
+            (StreamsTo::Console, pipes) => {
+                let untaken = pipes.iter().flatten();
+                untaken.for_each(|pipe| console.push(&pipe.0));
+                None
+            }
+        };
         Some(Streams {
-            console: ByteRing::resume(limits::CONSOLE_OUTPUT_BYTES, console_first, console)?,
+            console,
             input: input.into(),
             input_ended,
-            pipes: pipes.map(|pipes| pipes.map(|pipe| pipe.0.into())),
+            pipes,
         })
     }
 }

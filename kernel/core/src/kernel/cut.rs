@@ -187,7 +187,9 @@ impl Kernel {
     ) -> Result<Execution<Guest>, String> {
         let FromCut { cut, revival } = from;
         let stack = self.revive_stack(key, ports, &cut, revival)?;
-        let spec = &self.records[key as usize].spec;
+        let Record {
+            spec, streams_to, ..
+        } = &self.records[key as usize];
         let mut random_seed = [0; 32];
         self.random.fill_bytes(&mut random_seed);
         let identity = Identity {
@@ -205,6 +207,7 @@ impl Kernel {
                 log_bytes: spec.limits.log_bytes,
                 files: file_limits(spec),
                 sockets: spec.limits.sockets,
+                streams: *streams_to,
                 stack,
                 clock: self.clock.clone(),
                 find_blob: &mut |blob| blobs.get(&blob.hash()).ok(),

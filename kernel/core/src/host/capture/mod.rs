@@ -26,7 +26,7 @@ use super::guest::Guest;
 use super::handles::{HandleTable, HandlesState};
 use super::identity::{Identity, Revival, Revivals};
 use super::log::{LogRing, LogState};
-use super::streams::{Streams, StreamsState};
+use super::streams::{Streams, StreamsState, StreamsTo};
 use super::wasi::{Descriptor, Descriptors, ErrorLine, Kind};
 use crate::files::{Blob, FileKind, FileLimits, FileSystem, InodeId};
 use crate::image::BlobBytes;
@@ -87,6 +87,8 @@ pub struct GuestRevival<'a> {
     pub files: FileLimits,
     /// Handles that may be open at once.
     pub sockets: u32,
+    /// Where its standard streams lead.
+    pub streams: StreamsTo,
     /// Its network, restored from the same cut.
     pub stack: Stack,
     /// The node's clock.
@@ -187,7 +189,8 @@ impl Guest {
             None => None,
         };
         Ok(Guest {
-            streams: Streams::restore(state.streams).ok_or(RestoreError::Streams)?,
+            streams: Streams::restore(state.streams, revival.streams)
+                .ok_or(RestoreError::Streams)?,
             log: log.ok_or(RestoreError::Log)?,
             clock: GuestClock::standing(revival.clock, state.guest_time),
             cpu: CpuClock::after(Duration::from_nanos(state.cpu_nanos)),

@@ -24,6 +24,10 @@ fn restore(
     revival: Revival,
 ) -> Result<Guest, RestoreError> {
     let setup = setup(clock, stack);
+    let streams = match state.streams.pipes {
+        None => StreamsTo::Console,
+        Some(_) => StreamsTo::Pipes,
+    };
     let revival = GuestRevival {
         identity: setup.identity,
         revival,
@@ -31,6 +35,7 @@ fn restore(
         log_bytes: setup.log_bytes,
         files: state.files.limits(),
         sockets: setup.sockets,
+        streams,
         stack: setup.stack,
         clock: setup.clock,
         find_blob: &mut |_| None,
@@ -63,7 +68,10 @@ impl World {
         }
         self.instances[who].guest = guest;
         if revival == Revival::Continued {
-            assert_eq!(self.guest(who).capture(), state);
+            assert!(
+                self.guest(who).capture() == state,
+                "another guest came back"
+            );
         }
         if !paused {
             self.guest(who).clock.resume();
@@ -511,15 +519,23 @@ fn texts_streams_and_logs_that_could_not_be_are_refused() {
 }
 
 #[test]
-fn a_pipe_and_its_bytes_come_back() {
+fn a_pipe_and_its_bytes_come_back_or_go_to_the_console() {
     let mut streams = Streams::new(StreamsTo::Pipes);
     streams.write(crate::host::OutputStream::Error, b"to read");
     streams.feed(b"typed");
     streams.end_input();
     let state = streams.capture();
-    let back = Streams::restore(state.clone()).unwrap();
+    let back = Streams::restore(state.clone(), StreamsTo::Pipes).unwrap();
     assert!(!back.is_console());
     assert_eq!(back.capture(), state);
+    // Nobody takes from pipes where there is no operator any more.
+    let mut console = Streams::restore(state, StreamsTo::Console).unwrap();
+    assert!(console.is_console());
+    assert_eq!(console.console.since(0), b"to read");
+    let mut typed = [0; 8];
+    assert_eq!(console.read(&mut typed), crate::host::Input::Bytes(5));
+    let pipes = Streams::restore(console.capture(), StreamsTo::Pipes).unwrap();
+    assert!(!pipes.is_console());
 }
 
 #[test]
