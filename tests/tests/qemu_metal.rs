@@ -125,6 +125,17 @@ fn memory_is_given_on_demand_and_returned() {
 }
 
 #[test]
+fn images_and_clones_share_pages_until_either_is_written() {
+    let printed = survives("images", 256);
+    assert!(printed.contains("images: as the model has it"), "{printed}");
+    let printed = survives("images-exhaust", 64);
+    let ended = "images: out of frames at 40 places, ";
+    let told = printed.split(ended).nth(1).expect("a result");
+    // The shortage was real: some memories were told, and some lost what they wrote.
+    assert!(!told.starts_with('0') && !told.contains(" 0 lost"), "{told}");
+}
+
+#[test]
 fn heap_and_memory_functions_are_right() {
     assert!(survives("heap", 128).contains("heap: "));
     assert!(survives("copy", 128).contains("copy: right at all sizes"));

@@ -255,9 +255,13 @@ impl Machine for BareMachine {
         maximum_bytes: u64,
     ) -> Result<GuestMemory, ReserveError> {
         ReserveError::check_size(frozen, maximum_bytes)?;
-        Err(ReserveError::Exhausted {
+        let range = guest::map_frozen(frozen, maximum_bytes).ok_or(ReserveError::Exhausted {
             wanted_bytes: maximum_bytes,
-        })
+        })?;
+        if let Some(tlb) = &mut self.tlb {
+            tlb.expect_growth();
+        }
+        Ok(GuestMemory::new(Box::new(range)))
     }
 
     fn memory_stats(&self) -> MemoryStats {

@@ -2,6 +2,7 @@
 //! the lines it prints. A kernel without that word never comes here.
 
 mod channel;
+mod images;
 mod spec;
 
 use alloc::boxed::Box;
@@ -26,6 +27,9 @@ pub fn run(command_line: &str, module: Option<&[u8]>) {
         Some("panic") => panic!("as the command line asks"),
         Some("guest") => touch_guest_memory(),
         Some("exhaust") => exhaust_memory(),
+        Some("images") => images::compare_with_model(),
+        Some("images-exhaust") => images::exhaust(),
+        Some("images-speed") => images::measure(),
         Some("heap") => exercise_heap(),
         Some("copy") => check_memory_functions(),
         Some("speed") => measure_speed(),

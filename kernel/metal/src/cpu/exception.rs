@@ -1,4 +1,5 @@
-//! Exceptions: a page fault in a guest memory is served, everything else ends the node.
+//! Exceptions: a page fault in a guest memory is served (a touch of a page that is not there, a write
+//! to one that is shared), everything else ends the node.
 
 use core::fmt;
 
@@ -9,14 +10,18 @@ use super::stacks;
 use crate::mem::guest;
 use crate::panic;
 
-/// In a page fault's error code: the page was there, so the access was against its rights.
+/// In a page fault's error code (Intel SDM volume 3, 4.7): the page was there, so the access was
+/// against its rights.
 const PROTECTION: u64 = 1;
+/// In a page fault's error code: the access was a write.
+const WRITE: u64 = 1 << 1;
 
 /// Called by the entry stub, with interrupts off, on the stack of its kind.
 pub extern "C" fn on_exception(frame: &TrapFrame) {
     if frame.vector == u64::from(PAGE_FAULT) {
         let address = Cr2::read_raw();
-        if frame.error_code & PROTECTION == 0 && guest::resolve_fault(address) {
+        let rights_only = frame.error_code & (PROTECTION | WRITE) == PROTECTION;
+        if !rights_only && guest::resolve_fault(address) {
             return;
         }
     }

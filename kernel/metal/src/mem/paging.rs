@@ -308,6 +308,11 @@ pub fn flush() {
     x86_64::instructions::tlb::flush_all();
 }
 
+/// Forgets this processor's cached translation of `address`, and all cached tables of upper levels.
+pub fn forget(address: u64) {
+    x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address));
+}
+
 /// Whether all of `length` bytes at physical `address` are seen through the direct map.
 pub fn in_direct_map(address: u64, length: usize) -> bool {
     let Some(last) = address.checked_add((length as u64).max(1) - 1) else {

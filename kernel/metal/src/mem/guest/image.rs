@@ -1,0 +1,93 @@
+//! Images of guest memories: trees of pages that nobody changes any more ([`super::tree`]).
+
+use sos_engine::{FrozenImage, FrozenPage};
+
+use super::super::frames::Frame;
+use super::super::paging::WRITABLE;
+use super::tree::{self, ENTRIES, Height, counted, entry_at, read};
+use super::{DIRECTORIES, PAGE_BYTES, reserve};
+
+/// Pages of a directory.
+const DIRECTORY_PAGES: usize = ENTRIES * ENTRIES;
+
+/// What a guest memory held when it was frozen.
+#[derive(Debug)]
+pub struct Image {
+    /// The memory's topmost entries, as they were before the freeze took the right to write from them.
+    pub directories: [u64; DIRECTORIES],
+    /// Pages in them.
+    pub pages: u32,
+    /// Reserved bytes of the memory.
+    pub reserved_bytes: usize,
+}
+
+impl Image {
+    /// The directories that it holds, each with the bytes before it.
+    pub fn directories(&self) -> impl Iterator<Item = (usize, Frame)> + '_ {
+        let entries = self.directories.iter().enumerate();
+        entries.filter_map(|(index, &entry)| Some((index, counted(entry, Height::Directory)?)))
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        for (_, directory) in self.directories() {
+            // SAFETY: the freeze made the image a holder; it has never been in a page table as such.
+            unsafe { tree::release(directory, Height::Directory) };
+        }
+        reserve::refill();
+    }
+}
+
+/// The first entry of `table` at `from` or behind it that names a node.
+fn first_entry(table: Frame, from: usize, height: Height) -> Option<(usize, u64, Frame)> {
+    (from..ENTRIES).find_map(|index| {
+        let value = read(entry_at(table, index));
+        Some((index, value, counted(value, height)?))
+    })
+}
+
+/// The first page of `directory` at `from` or behind it: its place there, its frame, and the rights
+/// that both entries on the way to it give.
+fn first_page(directory: Frame, from: usize) -> Option<(usize, Frame, u64)> {
+    let (mut table_from, mut page_from) = (from / ENTRIES, from % ENTRIES);
+    loop {
+        let (place, upper, table) = first_entry(directory, table_from, Height::Table)?;
+        if place > table_from {
+            page_from = 0;
+        }
+        if let Some((index, lower, page)) = first_entry(table, page_from, Height::Page) {
+            return Some((place * ENTRIES + index, page, upper & lower));
+        }
+        (table_from, page_from) = (place + 1, 0);
+    }
+}
+
+impl FrozenImage for Image {
+    fn reserved_bytes(&self) -> usize {
+        self.reserved_bytes
+    }
+
+    fn page_count(&self) -> usize {
+        self.pages as usize
+    }
+
+    fn find_page(&self, from: usize) -> Option<FrozenPage<'_>> {
+        self.directories().find_map(|(place, directory)| {
+            let first = place * DIRECTORY_PAGES;
+            let inside = from.saturating_sub(first);
+            if inside >= DIRECTORY_PAGES {
+                return None;
+            }
+            let (index, page, rights) = first_page(directory, inside)?;
+            // SAFETY: the image holds the page through its tables, so it is RAM that the direct map
+            // shows and that nobody writes: who writes a page is its only holder (tree, invariant 1).
+            let bytes = unsafe { &*page.pointer().cast::<[u8; PAGE_BYTES]>() };
+            Some(FrozenPage {
+                index: first + index,
+                bytes,
+                written: rights & self.directories[place] & WRITABLE != 0,
+            })
+        })
+    }
+}
