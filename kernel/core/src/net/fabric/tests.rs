@@ -269,3 +269,36 @@ fn an_unplugged_port_loses_what_it_sends() {
     assert_eq!(received(&mut fabric, &[port]), [0]);
     assert_eq!(fabric.counters(port).sent_drops, 1);
 }
+
+#[test]
+fn waiting_frames_can_be_taken_along_to_another_port() {
+    let (mut fabric, ports) = switched(None);
+    fabric.transmit(ports[1], frame(BROADCAST, mac(1)), NOW);
+    fabric.transmit(ports[2], frame(BROADCAST, mac(2)), NOW);
+    let waiting = fabric.waiting_frames(ports[0]);
+    assert_eq!(
+        waiting,
+        [bytes(BROADCAST, mac(1)), bytes(BROADCAST, mac(2))]
+    );
+    assert!(fabric.has_received(ports[0]));
+    fabric.detach(ports[0]);
+    let switch = fabric.find("lan").unwrap();
+    let port = fabric.attach(switch, "again", mac(0)).unwrap();
+    let mut ready = Vec::new();
+    fabric.take_ready_ports(&mut ready);
+    fabric.put_frames(port, &waiting);
+    fabric.take_ready_ports(&mut ready);
+    assert_eq!(ready, [port]);
+    for frame in &waiting {
+        let taken = fabric.take_received(port).unwrap();
+        assert_eq!(taken.bytes(), &frame[..]);
+    }
+    assert!(fabric.waiting_frames(port).is_empty());
+    assert_eq!(fabric.counters(port).received_frames, 0);
+    // Claims are bounded as other frames are.
+    fabric.put_frames(port, &vec![vec![0; 60]; limits::PORT_QUEUE_FRAMES + 3]);
+    fabric.put_frames(port, &[vec![0; limits::FRAME_BYTES + 1]]);
+    assert_eq!(fabric.waiting_frames(port).len(), limits::PORT_QUEUE_FRAMES);
+    assert_eq!(fabric.counters(port).received_drops, 4);
+    fabric.put_frames(PortId(99), &waiting);
+}

@@ -22,6 +22,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest time between two retransmissions (smoltcp's bound). A connection that owes something and
 /// has no earlier timer than this will not retransmit at all.
 const LONGEST_RETRANSMISSION: Duration = Duration::from_secs(60);
+/// Time between two questions to the peer of a restored connection.
+const QUESTION_INTERVAL: Duration = Duration::from_secs(1);
 /// Keep-alive probes that may stay unanswered.
 const KEEPALIVE_PROBES: u32 = 4;
 
@@ -146,9 +148,31 @@ impl Connection {
         let Some(rollback) = &mut self.rollback else {
             return;
         };
-        if rollback.judge(segment, &self.facts, socket, now) == Verdict::Apart {
+        let was_waiting = rollback.is_waiting();
+        let verdict = rollback.judge(segment, &self.facts, socket, now);
+        let is_trusted = was_waiting && !rollback.is_waiting();
+        if verdict == Verdict::Apart {
             self.abort();
+        } else if is_trusted {
+            self.set_keepalive(self.keepalive);
         }
+    }
+
+    /// Asks the peer of a restored connection for a sign of where it stands, and sends nothing new before.
+    pub(super) fn distrust(&mut self) {
+        let Some(rollback) = &mut self.rollback else {
+            return;
+        };
+        rollback.distrust();
+        self.update_timeout();
+        // One is due at once: what it asks is answered, an acknowledgement alone is not.
+        self.socket_mut()
+            .set_keep_alive(Some(QUESTION_INTERVAL.into()));
+    }
+
+    /// Whether what the guest writes must wait for a sign of the peer.
+    pub(super) fn is_waiting_for_peer(&self) -> bool {
+        self.rollback.as_ref().is_some_and(Rollback::is_waiting)
     }
 
     /// Whether an RST waits to be sent: smoltcp keeps the addresses until then. A peer that never
@@ -233,7 +257,7 @@ impl Connection {
         let is_owing = self.owes_fin() || self.socket().send_queue() > 0;
         let timeout = match self.keepalive {
             Some(interval) => Some(interval.saturating_mul(KEEPALIVE_PROBES)),
-            None if is_owing => Some(USER_TIMEOUT),
+            None if is_owing || self.is_waiting_for_peer() => Some(USER_TIMEOUT),
             None => None,
         };
         self.socket_mut()

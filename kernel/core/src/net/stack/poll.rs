@@ -207,6 +207,11 @@ impl Stack {
         };
         let sent = room - wire.room;
         connection.facts.sequence = connection.facts.sequence.or(syn);
+        if sent > 0
+            && let Some(rollback) = &mut connection.rollback
+        {
+            rollback.spoke();
+        }
         connection.observe(Reset::None);
         self.advance(slot);
         self.rest(slot, pause, now);

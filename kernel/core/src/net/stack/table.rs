@@ -201,6 +201,11 @@ impl ConnectionTable {
         }
     }
 
+    /// Visits every connection.
+    pub(super) fn for_each(&mut self, visit: impl FnMut(&mut Connection)) {
+        self.slots.iter_mut().flatten().for_each(visit);
+    }
+
     /// Touches every connection.
     pub(super) fn touch_all(&mut self) {
         for slot in 0..self.slots.len() {

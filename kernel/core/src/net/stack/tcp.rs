@@ -136,11 +136,12 @@ impl Stack {
         if connection.is_handshaking() {
             return Ok(None);
         }
+        let is_waiting = connection.is_waiting_for_peer();
         let socket = connection.socket_mut();
         if !socket.may_send() {
             return Err(NetError::Closed);
         }
-        if !socket.can_send() {
+        if is_waiting || !socket.can_send() {
             return Ok(None);
         }
         let written = connection.write(bytes);
@@ -205,7 +206,11 @@ impl Stack {
         let socket = connection.socket();
         Waiting {
             received: socket.recv_queue(),
-            room: socket.send_capacity() - socket.send_queue(),
+            room: if connection.is_waiting_for_peer() {
+                0
+            } else {
+                socket.send_capacity() - socket.send_queue()
+            },
         }
     }
 
@@ -219,7 +224,9 @@ impl Stack {
         let shut = connection.reading == Reading::Shut;
         Readiness {
             readable: socket.can_recv() || shut || (!handshaking && !socket.may_recv()) || failed,
-            writable: socket.can_send() || (!handshaking && !socket.may_send()) || failed,
+            writable: (socket.can_send() && !connection.is_waiting_for_peer())
+                || (!handshaking && !socket.may_send())
+                || failed,
             closed: matches!(
                 socket.state(),
                 State::Closed | State::TimeWait | State::Closing | State::LastAck

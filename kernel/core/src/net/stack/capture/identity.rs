@@ -126,9 +126,7 @@ fn break_off(connection: &mut ConnectionState) {
     // One that is over for another reason keeps that.
     if !matches!(connection.phase, Phase::Ended { .. }) {
         connection.failure = Some(NetError::ConnectionReset);
-        connection.phase = Phase::Ended {
-            unread: Vec::new().into(),
-        };
+        connection.phase = Phase::Ended { unread: Vec::new() };
     }
     connection.linger_until = None;
     connection.time_wait_since = None;

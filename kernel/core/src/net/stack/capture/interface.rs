@@ -62,7 +62,7 @@ impl Interface {
     }
 
     /// Tells smoltcp of neighbours, as they would themselves.
-    pub(super) fn meet(&mut self, neighbours: &[Neighbour], now: Time) {
+    pub(in super::super) fn meet(&mut self, neighbours: &[Neighbour], now: Time) {
         let mut nowhere = Fabric::new();
         let mut nobody = SocketSet::new(Vec::new());
         for neighbour in neighbours {

@@ -6,7 +6,6 @@
 //! `rollback` watches restored connections for peers that have gone on. Nothing here sends a frame: the first poll
 //! does, and by it the peers learn where things stand.
 
-mod bytes;
 mod check;
 mod error;
 mod identity;
@@ -92,6 +91,14 @@ impl Stack {
     pub fn detach(self) {
         // A stack that is dropped sends nothing; what it had queued in the fabric is on its way.
         drop(self);
+    }
+
+    /// Has a restored stack hear each peer before it sends anything new: for a cut after which the original ran on.
+    /// A peer that knows of that is found out before bytes of the one past take the place of bytes of the other.
+    pub fn distrust_peers(&mut self) {
+        self.connections
+            .for_each(|connection| connection.distrust());
+        self.connections.touch_all();
     }
 
     /// Takes received datagrams to where they can be looked at, as many as one queue has room for.
@@ -205,7 +212,7 @@ impl Stack {
         let is_of_node = Some(connection.interface) == probe;
         let phase = if is_of_node {
             Phase::Ended {
-                unread: connection.unread().into(),
+                unread: connection.unread(),
             }
         } else {
             phase(connection)
@@ -254,19 +261,17 @@ fn phase(connection: &mut Connection) -> Phase {
             accepted_bytes: facts.accepted_bytes,
             read_bytes: facts.read_bytes,
             window_bytes: facts.window_bytes,
-            unread: unread.into(),
-            unacknowledged: connection.unacknowledged().into(),
+            unread,
+            unacknowledged: connection.unacknowledged(),
         }),
-        _ => Phase::Ended {
-            unread: unread.into(),
-        },
+        _ => Phase::Ended { unread },
     }
 }
 
 fn capture_udp(socket: &udp::UdpSocket) -> UdpState {
     let datagrams = socket.held.iter().map(|(bytes, from)| DatagramState {
         from,
-        bytes: bytes.to_vec().into(),
+        bytes: bytes.to_vec(),
     });
     UdpState {
         local: socket.local,

@@ -9,9 +9,9 @@ use super::super::header::Segment;
 use crate::machine::{Duration, Time};
 use smoltcp::socket::tcp::Socket;
 
-/// How long the peer may leave a gap while it sends what follows. One that still has the bytes sends them again
-/// after a second or two, and again.
-const GAP: Duration = Duration::from_secs(30);
+/// How long the peer may leave a gap while it sends what follows. One that still has the bytes sends them again:
+/// after a second or two, and after two minutes at most (RFC 6298 section 2.5 asks for one at least, Linux has two).
+const GAP: Duration = Duration::from_secs(150);
 
 /// What speaks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,14 +21,45 @@ pub(in super::super) enum Verdict {
     Apart,
 }
 
+/// Whether new bytes may be sent. Bytes that take the place of others which the peer has heard would be
+/// acknowledged like those, and be lost unnoticed: so a peer that may know better is heard first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Trust {
+    /// The original said nothing more after the cut.
+    #[default]
+    Given,
+    /// The peer is to be asked.
+    Wanted,
+    /// It was asked; what it says next is an answer.
+    Asked,
+}
+
 /// What a restored connection has noticed.
 #[derive(Debug, Default)]
 pub(in super::super) struct Rollback {
+    trust: Trust,
     /// Since when the peer sends only what lies behind a gap.
     gap_since: Option<Time>,
 }
 
 impl Rollback {
+    /// Nothing is believed of the peer before it was heard.
+    pub(in super::super) fn distrust(&mut self) {
+        self.trust = Trust::Wanted;
+    }
+
+    /// Whether new bytes must wait.
+    pub(in super::super) fn is_waiting(&self) -> bool {
+        self.trust != Trust::Given
+    }
+
+    /// Takes note of a segment to the peer.
+    pub(in super::super) fn spoke(&mut self) {
+        if self.trust == Trust::Wanted {
+            self.trust = Trust::Asked;
+        }
+    }
+
     /// Looks at a segment that the socket has processed.
     pub(in super::super) fn judge(
         &mut self,
@@ -52,6 +83,12 @@ impl Rollback {
             .is_none_or(|expected| !is_after(segment.sequence, expected))
         {
             self.gap_since = None;
+            if self.trust == Trust::Asked {
+                self.trust = Trust::Given;
+            }
+            return Verdict::Together;
+        }
+        if segment.payload_bytes == 0 {
             return Verdict::Together;
         }
         let since = *self.gap_since.get_or_insert(now);

@@ -7,7 +7,6 @@ use super::super::dns::Family;
 use super::super::facts::Opening;
 use super::super::neighbours::Neighbour;
 use super::super::types::{AddressSpec, NetError};
-pub use super::bytes::Bytes;
 use crate::machine::{Duration, Time};
 use crate::net::frame::MacAddress;
 use alloc::string::String;
@@ -178,7 +177,8 @@ pub enum Phase {
     /// It is over; what came before can be read.
     Ended {
         /// Bytes that the guest has not read.
-        unread: Bytes,
+        #[serde(with = "crate::plain")]
+        unread: Vec<u8>,
     },
 }
 
@@ -198,9 +198,11 @@ pub struct OpenState {
     /// The peer's window at its last word, in bytes.
     pub window_bytes: u32,
     /// Bytes that the guest has not read.
-    pub unread: Bytes,
+    #[serde(with = "crate::plain")]
+    pub unread: Vec<u8>,
     /// Bytes that the peer has not acknowledged: the last of those accepted.
-    pub unacknowledged: Bytes,
+    #[serde(with = "crate::plain")]
+    pub unacknowledged: Vec<u8>,
 }
 
 /// A connection's state after its handshake (RFC 9293 section 3.3.2).
@@ -256,7 +258,8 @@ pub struct DatagramState {
     /// Its sender.
     pub from: SocketAddr,
     /// Its payload.
-    pub bytes: Bytes,
+    #[serde(with = "crate::plain")]
+    pub bytes: Vec<u8>,
 }
 
 /// A name that is looked up. What is pending is asked anew.

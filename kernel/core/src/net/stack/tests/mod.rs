@@ -36,6 +36,8 @@ struct Relay {
     random: u64,
     /// Frames that are held back, and the end to which they go.
     held: Vec<(usize, Frame)>,
+    /// The end whose frames are all lost.
+    deaf: Option<usize>,
     /// Every frame that passed.
     seen: Vec<Vec<u8>>,
 }
@@ -52,7 +54,7 @@ impl Relay {
             while let Some(frame) = fabric.take_received(self.ends[end]) {
                 self.seen.push(frame.bytes().to_vec());
                 let to = self.ends[1 - end];
-                if self.percent() < self.faults.lost {
+                if self.percent() < self.faults.lost || self.deaf == Some(end) {
                     continue;
                 }
                 if self.percent() < self.faults.doubled {
@@ -137,6 +139,7 @@ impl World {
             faults,
             random: seed,
             held: Vec::new(),
+            deaf: None,
             seen: Vec::new(),
         });
         world

@@ -105,7 +105,7 @@ fn pings_are_answered_over_both_ip_versions_and_link_local() {
 }
 
 /// Answers one DNS question (RFC 1035 section 4.1) with these addresses, or with "no such name".
-fn dns_answer(question: &[u8], v4: Option<[u8; 4]>, v6: Option<[u8; 16]>) -> Vec<u8> {
+pub(super) fn dns_answer(question: &[u8], v4: Option<[u8; 4]>, v6: Option<[u8; 16]>) -> Vec<u8> {
     let kind = question[question.len() - 3];
     let data: Option<Vec<u8>> = match kind {
         1 => v4.map(|address| address.to_vec()),
@@ -205,7 +205,7 @@ fn literal_addresses_need_no_server_and_names_do() {
 }
 
 /// Reads a DHCP request; checks its checksums when they are computed.
-fn parse_dhcp(frame: &[u8]) -> Option<(DhcpMessageType, u32, Option<String>)> {
+pub(super) fn parse_dhcp(frame: &[u8]) -> Option<(DhcpMessageType, u32, Option<String>)> {
     let checked = ChecksumCapabilities::default();
     let ethernet = EthernetFrame::new_checked(frame).ok()?;
     if ethernet.ethertype() != EthernetProtocol::Ipv4 {
@@ -229,7 +229,7 @@ fn parse_dhcp(frame: &[u8]) -> Option<(DhcpMessageType, u32, Option<String>)> {
 }
 
 /// An OFFER or ACK of 10.0.0.50 from 10.0.0.1, with a router and a name server.
-fn dhcp_reply(message_type: DhcpMessageType, transaction_id: u32) -> Vec<u8> {
+pub(super) fn dhcp_reply(message_type: DhcpMessageType, transaction_id: u32) -> Vec<u8> {
     let checksums = ChecksumCapabilities::default();
     let server = Ipv4Address::new(10, 0, 0, 1);
     let request = DhcpRepr {

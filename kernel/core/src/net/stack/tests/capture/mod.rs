@@ -1,6 +1,11 @@
 //! Cuts: stacks that go on from plain data, and peers that notice nothing.
 
+mod clone;
+mod hostile;
+mod lease;
+mod parts;
 mod property;
+mod rollback;
 
 use super::*;
 use crate::net::stack::{RestoreError, RevivedPort, StackRevival, StackState};

@@ -111,16 +111,21 @@ fn talk(seed: u64) {
         doubled: random.below(6),
         delayed: random.below(10),
     };
-    let sizes = [300, 2048, 20_001, 65_536, 200_000];
-    let mut limits = [StackLimits::default(); 2];
-    for limits in &mut limits {
-        limits.tcp_buffer_bytes = sizes[random.below(sizes.len() as u64) as usize];
-    }
     let checksums = if random.percent(50) {
         Checksums::Omitted
     } else {
         Checksums::Computed
     };
+    // A buffer takes a whole segment of its network: smoltcp 0.14's fast retransmission sends one whatever the
+    // window, and what lies beyond it is not even acknowledged by smoltcp. That takes no cut to go wrong.
+    let sizes: &[usize] = match checksums {
+        Checksums::Computed => &[2048, 20_001, 65_536, 200_000],
+        Checksums::Omitted => &[20_001, 65_536, 200_000],
+    };
+    let mut limits = [StackLimits::default(); 2];
+    for limits in &mut limits {
+        limits.tcp_buffer_bytes = sizes[random.below(sizes.len() as u64) as usize];
+    }
     let mut world = World::relayed(limits[0], faults, seed, checksums);
     let properties = world.stacks[B].interfaces[0].properties;
     let port = world.stacks[B].interfaces[0].port;
@@ -129,12 +134,7 @@ fn talk(seed: u64) {
         .add_interface(config(port, properties, MAC_B[5]), world.now)
         .unwrap();
     let listener = world.stacks[A].tcp_listen(None, 80, 4).unwrap();
-    let longest = if limits.iter().any(|it| it.tcp_buffer_bytes < 1000) {
-        5_000
-    } else {
-        150_000
-    };
-    let mut speakers = [0, 1].map(|side| Speaker::new(side, random.below(longest) as usize));
+    let mut speakers = [0, 1].map(|side| Speaker::new(side, random.below(150_000) as usize));
     let began = world.stacks[B].tcp_connect(address(10, 80), world.now);
     speakers[B].id = Some(began.unwrap());
     let often = 1 + random.below(12);
