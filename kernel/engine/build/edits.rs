@@ -103,6 +103,18 @@ pub const EDITS: &[Edit] = &[
         change: Replace("    pub(crate) memories: StableStoreArena<Memory>,\n"),
     },
     Edit {
+        file: "src/store/inner.rs",
+        why: "our additions sum up what the tables of a store hold",
+        anchor: "    tables: StableStoreArena<Table>,\n",
+        change: Replace("    pub(crate) tables: StableStoreArena<Table>,\n"),
+    },
+    Edit {
+        file: "src/store/inner.rs",
+        why: "our additions count the globals of a store",
+        anchor: "    globals: StableStoreArena<Global>,\n",
+        change: Replace("    pub(crate) globals: StableStoreArena<Global>,\n"),
+    },
+    Edit {
         file: "src/module/mod.rs",
         why: "the kernel must know each defined memory before it supplies the bytes",
         anchor: "    fn internal_memories(&self)",

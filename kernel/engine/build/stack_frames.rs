@@ -15,6 +15,11 @@
         self.frames.instance
     }
 
+    /// How many cells there are.
+    pub(crate) fn cell_count(&self) -> usize {
+        self.values.cells.len()
+    }
+
     /// The cell at `index`.
     pub(crate) fn cell(&self, index: usize) -> Option<u64> {
         self.values.cells.get(index).map(|cell| u64::from(*cell))

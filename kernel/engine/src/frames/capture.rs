@@ -10,6 +10,11 @@ use crate::{Engine, Func, ResumableCallHostTrap, ResumableCallOutOfFuel, Store, 
 use alloc::vec::Vec;
 
 impl ResumableCallOutOfFuel {
+    /// Heap that [`capture`](Self::capture) takes at most.
+    pub fn capture_bytes(&self) -> usize {
+        capture_bytes(self.stack())
+    }
+
     /// What the program is in the midst of.
     ///
     /// # Errors
@@ -29,6 +34,11 @@ impl ResumableCallOutOfFuel {
 }
 
 impl ResumableCallHostTrap {
+    /// Heap that [`capture`](Self::capture) takes at most.
+    pub fn capture_bytes(&self) -> usize {
+        capture_bytes(self.stack())
+    }
+
     /// What the program is in the midst of; the arguments of the host call are the caller's to keep.
     ///
     /// # Errors
@@ -41,6 +51,13 @@ impl ResumableCallHostTrap {
         let capture = Capture::new(store, references, self.stack());
         capture.call_stack(self.root(), Innermost::HostCall(self.host_func()))
     }
+}
+
+/// Each cell may become a value, and each call a frame that is named while it is looked at.
+fn capture_bytes(stack: &Stack) -> usize {
+    let calls = stack.suspended_calls().len();
+    let frame = size_of::<Frame>() + 4 * size_of::<Call>();
+    stack.cell_count() * size_of::<Value>() + calls * frame
 }
 
 /// What the innermost frame is at.

@@ -16,9 +16,24 @@ pub use error::{Item, Problem, StateError};
 pub use references::References;
 
 use crate::store::StoreInner;
-use crate::{Instance, Memory, Module, Table};
+use crate::{Instance, Memory, Module, Store, Table};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+
+impl StoreState {
+    /// Heap that capturing takes at most: what a table's elements become grows as a vector does, so that
+    /// there may be three times as much of it for a moment.
+    pub fn capture_bytes<T>(store: &Store<T>) -> usize {
+        let tables = store.inner.tables.iter();
+        let elements: u64 = tables.map(|(_, table)| table.size()).sum();
+        let run = size_of::<Run<Option<FunctionRef>>>();
+        let elements = usize::try_from(elements).unwrap_or(usize::MAX);
+        let globals = store.inner.globals.iter().count();
+        elements
+            .saturating_mul(3 * run)
+            .saturating_add(globals * 3 * size_of::<Value>())
+    }
+}
 
 /// One module of a set, and its instance if it has one yet.
 #[derive(Debug, Clone, Copy)]

@@ -122,6 +122,21 @@ impl<G: HostState + Send + 'static> Execution<G> {
         Err(CaptureError::NoSafepoint)
     }
 
+    /// Heap that [`capture`](Self::capture) takes at most, for what it is now.
+    pub fn capture_bytes(&self) -> u64 {
+        let calls = match &self.progress {
+            Progress::OutOfFuel(_, suspended) => suspended.capture_bytes(),
+            Progress::InHostCall(_, Suspension::Called(_, suspended), _) => {
+                suspended.capture_bytes()
+            }
+            Progress::Begin(..)
+            | Progress::InHostCall(..)
+            | Progress::Ended(_)
+            | Progress::Running => 0,
+        };
+        (calls + StoreState::capture_bytes(&self.store)) as u64
+    }
+
     fn capture_here(&self) -> Result<ExecutionState, CaptureError> {
         if let Progress::Ended(stop) = &self.progress {
             return Ok(self.state(ProgressState::Ended(stop.clone()), Vec::new()));

@@ -4,6 +4,7 @@
 use super::sets::{EXIT, set};
 use super::*;
 use sos_engine::ExternType;
+use sos_engine::state::{TableState, Value};
 
 /// A set, by names and texts.
 type Set<'a> = &'a [(&'a str, &'a str)];
@@ -71,9 +72,29 @@ fn restore(
     Execution::restore(program, &mut supply, guest, &limits(), state)
 }
 
+/// Heap that the calls and tables of a state take.
+fn heap_bytes(state: &ExecutionState) -> u64 {
+    let calls = match &state.progress {
+        ProgressState::OutOfFuel { calls, .. } | ProgressState::HostCall { calls, .. } => {
+            calls.frames.as_slice()
+        }
+        _ => &[],
+    };
+    let values = calls.iter().map(|it| it.locals.len() + it.operands.len());
+    let modules = state.store.modules.iter().flatten();
+    let runs = modules
+        .flat_map(|module| &module.tables)
+        .map(|table| match table {
+            TableState::Functions(runs) => size_of_val(runs.as_slice()),
+            TableState::Externals(runs) => size_of_val(runs.as_slice()),
+        });
+    (size_of_val(calls) + values.sum::<usize>() * size_of::<Value>() + runs.sum::<usize>()) as u64
+}
+
 /// The same execution in a new engine, by way of bytes.
 fn moved(modules: Set<'_>, mut execution: Execution<Script>) -> Execution<Script> {
     let state = execution.capture().unwrap();
+    assert!(execution.capture_bytes() >= heap_bytes(&state));
     let stored = postcard::to_allocvec(&state).unwrap();
     let told: ExecutionState = postcard::from_bytes(&stored).unwrap();
     assert_eq!(told, state);
