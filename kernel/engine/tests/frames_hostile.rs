@@ -12,7 +12,7 @@ use cycles::{Captures, Program, World};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sos_engine::frames::{At, CallStack, Frame, FrameFault, RestoreError, Restored};
 use sos_engine::state::{FunctionRef, Value};
-use sos_engine::{ResumableCall, Segments, StackLimits, Val, ValType};
+use sos_engine::{Module, ResumableCall, Segments, StackLimits, Val, ValType};
 
 /// Mutated call stacks that plain `cargo test` tries.
 const MUTATIONS: u64 = 6000;
@@ -486,4 +486,39 @@ fn frames_beyond_the_limits_are_refused() {
         frame < 20 && fault == FrameFault::TooDeep,
         "{frame} {fault}"
     );
+}
+
+#[test]
+fn a_frame_map_does_not_outgrow_the_code() {
+    // Each `local.set` changes one operand below hundreds of others, and a call follows.
+    const LOCALS: usize = 1500;
+    let gets: String = (0..LOCALS).map(|i| format!("(local.get {i})")).collect();
+    let calls: String = (0..LOCALS)
+        .map(|i| format!("(local.set {i} (i32.const 1)) (call $nothing)"))
+        .collect();
+    let drops = "(drop)".repeat(LOCALS);
+    let locals = "i32 ".repeat(LOCALS);
+    let text = format!(
+        "(module (func $nothing) (func (export \"run\") (local {locals}) {gets} {calls} {drops}))"
+    );
+    let module = Module::new(&common::engine(), wat::parse_str(&text).unwrap()).unwrap();
+    let maps = module.frame_map_bytes();
+    let code = module.translated_bytes() - maps;
+    // As much as the code, and a KiB for each function.
+    assert!(
+        maps <= code + 2 * 1024,
+        "{maps} bytes of maps for {code} bytes of code"
+    );
+    // What it has of safepoints is right.
+    let program = Program::new(&[&text]);
+    let mut world = program.world(Segments::Applied);
+    let function = world.export("run");
+    world.store.set_fuel(1).unwrap();
+    let call = function.call_resumable(&mut world.store, &[], &mut []);
+    let Ok(ResumableCall::OutOfFuel(call)) = call else {
+        panic!("{call:?}")
+    };
+    let stack = call.capture(&world.store, &world.references()).unwrap();
+    assert_eq!(stack.frames[0].locals.len(), LOCALS);
+    assert!(restore(&mut world, &stack).is_ok());
 }
