@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn an_image_keeps_what_the_range_held_and_says_what_was_written() {
         let pool = Pool::new(1 << 30);
-        let mut range = Range::new(1 << 30, pool.clone()).unwrap();
+        let range = Range::new(1 << 30, pool.clone()).unwrap();
         for offset in [0, 5 * PAGE_BYTES, 700 << 20] {
             touch(&range, offset);
         }
