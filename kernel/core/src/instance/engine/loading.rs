@@ -108,7 +108,7 @@ impl Loading {
             if let Some(error) = part.too_large(&upcoming) {
                 return Progress::Failed(error);
             }
-            let needed_bytes = part.worst_case(&upcoming);
+            let needed_bytes = part.worst_case(&upcoming, free_bytes);
             if needed_bytes > free_bytes {
                 // What was begun before is counted at its worst: the next step knows better.
                 return match worked {
@@ -184,8 +184,9 @@ impl Part {
         self.source.refused(load::refusal(error, function))
     }
 
-    /// The heap that the next part may take at its peak.
-    fn worst_case(&self, upcoming: &Upcoming) -> u64 {
+    /// The heap that the next part may take at its peak; looked at closely only where less than
+    /// `free_bytes` may not be enough.
+    fn worst_case(&self, upcoming: &Upcoming, free_bytes: u64) -> u64 {
         let base = match self.translation.position() {
             0 => BASE_BYTES,
             _ => 0,
@@ -200,11 +201,16 @@ impl Part {
             Upcoming::Types(range) | Upcoming::Section(range) => {
                 range.len() as u64 * TRANSLATION_BYTES
             }
-            Upcoming::Function(_, range) => self.worst_case_of_code(range),
+            Upcoming::Function(_, range) => self.worst_case_of_code(range, free_bytes),
         }
     }
 
-    fn worst_case_of_code(&self, range: &Range<usize>) -> u64 {
+    fn worst_case_of_code(&self, range: &Range<usize>, free_bytes: u64) -> u64 {
+        // As if each byte began a block: mostly there is room for that, too, and no need to count.
+        let most = range.len() as u64 * (TRANSLATION_BYTES + BLOCK_BYTES);
+        if most <= free_bytes {
+            return most;
+        }
         let code = self.source.bytes.get(range.clone()).unwrap_or_default();
         let blocks = code.iter().filter(|byte| BLOCK_OPCODES.contains(byte));
         code.len() as u64 * TRANSLATION_BYTES + blocks.count() as u64 * BLOCK_BYTES
