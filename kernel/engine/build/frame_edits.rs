@@ -280,15 +280,21 @@ impl CompiledFuncEntry {
         change: InsertBefore(
             "    /// The function whose code `address` lies in.
     pub(crate) fn function_at(&self, address: usize) -> Option<&FuncEntry> {
+        let count = self.funcs.len_funcs.load(Ordering::Acquire);
         let all = || {
-            let count = self.funcs.len_funcs.load(Ordering::Acquire) as u32;
-            (0..count).filter_map(|function| {
+            (0..count as u32).filter_map(|function| {
                 let entry = self.entry(EngineFunc::from(function))?;
                 Some((function, entry.translated()?.code))
             })
         };
-        let function = self.frame_index.find(address, all)?;
+        let function = self.frame_index.find(address, count, all)?;
         self.entry(EngineFunc::from(function))
+    }
+
+    /// Heap that finding a function takes at most.
+    pub(crate) fn find_bytes(&self) -> usize {
+        let count = self.funcs.len_funcs.load(Ordering::Acquire);
+        self.frame_index.find_bytes(count)
     }
 
 ",
@@ -328,6 +334,10 @@ impl CompiledFuncEntry {
         self.inner.code_map.function_at(address)
     }
 
+    pub(crate) fn find_bytes(&self) -> usize {
+        self.inner.code_map.find_bytes()
+    }
+
 ",
         ),
     },
@@ -344,6 +354,10 @@ impl CompiledFuncEntry {
         change: InsertAfter(
             "    pub(crate) fn root(&self) -> Func {
         self.common.func
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.common.engine
     }
 
     pub(crate) fn restored(
@@ -367,6 +381,10 @@ impl CompiledFuncEntry {
         change: InsertAfter(
             "    pub(crate) fn root(&self) -> Func {
         self.common.func
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.common.engine
     }
 
     pub(crate) fn restored(engine: Engine, stack: Stack, root: Func) -> Self {

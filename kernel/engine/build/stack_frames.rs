@@ -5,7 +5,7 @@
     /// return to when its caller runs in another.
     pub(crate) fn suspended_calls(
         &self,
-    ) -> impl ExactSizeIterator<Item = (usize, usize, Option<Inst>)> + '_ {
+    ) -> impl ExactSizeIterator<Item = (usize, usize, Option<Inst>)> + Clone + '_ {
         let calls = self.frames.frames.iter();
         calls.map(|frame| (frame.ip.value.addr(), frame.start.0, frame.instance))
     }

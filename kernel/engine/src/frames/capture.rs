@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 impl ResumableCallOutOfFuel {
     /// Heap that [`capture`](Self::capture) takes at most.
     pub fn capture_bytes(&self) -> usize {
-        capture_bytes(self.stack())
+        capture_bytes(self.engine(), self.stack())
     }
 
     /// What the program is in the midst of.
@@ -36,7 +36,7 @@ impl ResumableCallOutOfFuel {
 impl ResumableCallHostTrap {
     /// Heap that [`capture`](Self::capture) takes at most.
     pub fn capture_bytes(&self) -> usize {
-        capture_bytes(self.stack())
+        capture_bytes(self.engine(), self.stack())
     }
 
     /// What the program is in the midst of; the arguments of the host call are the caller's to keep.
@@ -53,11 +53,22 @@ impl ResumableCallHostTrap {
     }
 }
 
-/// Each cell may become a value, and each call a frame that is named while it is looked at.
-fn capture_bytes(stack: &Stack) -> usize {
+/// Each cell may become a value, and each call a frame that is named while it is looked at. The
+/// safepoint of one frame at a time is read from its map, which may take the operands twice. The
+/// first capture makes the index of the engine's functions.
+fn capture_bytes(engine: &Engine, stack: &Stack) -> usize {
     let calls = stack.suspended_calls().len();
     let frame = size_of::<Frame>() + 4 * size_of::<Call>();
-    stack.cell_count() * size_of::<Value>() + calls * frame
+    let starts = stack.suspended_calls().map(|(_, start, _)| start);
+    let ends = starts.clone().skip(1).chain([stack.cell_count()]);
+    let cells = starts
+        .zip(ends)
+        .map(|(start, end)| end.saturating_sub(start));
+    let safepoint = 2 * size_of::<Operand>() + size_of::<(ValType, u32)>();
+    stack.cell_count() * size_of::<Value>()
+        + calls * frame
+        + cells.max().unwrap_or(0) * safepoint
+        + engine.find_bytes()
 }
 
 /// What the innermost frame is at.

@@ -20,23 +20,32 @@ struct Code {
 }
 
 impl FrameIndex {
-    /// The number of the function that `address` lies in; `all` gives every function's code.
+    /// Heap that the next [`find`](Self::find) takes at most, among `count` functions.
+    pub(crate) fn find_bytes(&self, count: usize) -> usize {
+        match self.codes.read().len() == count {
+            true => 0,
+            false => count * size_of::<Code>(),
+        }
+    }
+
+    /// The number of the function that `address` lies in; `all` gives the code of every function, of
+    /// which there are at most `count`.
     pub(crate) fn find<'a, All: Iterator<Item = (u32, &'a [u8])>>(
         &self,
         address: usize,
+        count: usize,
         all: impl FnOnce() -> All,
     ) -> Option<u32> {
         let found = search(&self.codes.read(), address);
         if found.is_some() {
             return found;
         }
-        let mut codes: Vec<Code> = all()
-            .map(|(function, code)| Code {
-                start: code.as_ptr().addr(),
-                end: code.as_ptr().addr() + code.len(),
-                function,
-            })
-            .collect();
+        let mut codes = Vec::with_capacity(count);
+        codes.extend(all().map(|(function, code)| Code {
+            start: code.as_ptr().addr(),
+            end: code.as_ptr().addr() + code.len(),
+            function,
+        }));
         codes.sort_unstable_by_key(|code| code.start);
         let found = search(&codes, address);
         *self.codes.write() = codes;

@@ -107,7 +107,7 @@ impl FrameMap {
         let function = reader.number()?;
         let flags = reader.byte()?;
         let runs = reader.number()?;
-        let mut locals = Vec::new();
+        let mut locals = Vec::with_capacity(runs as usize);
         for _ in 0..runs {
             let value_type = reader.value_type()?;
             locals.push((value_type, reader.number()?));
@@ -293,6 +293,7 @@ fn read_record(reader: &mut Reader<'_>, safepoint: &mut Safepoint) -> Option<()>
     }
     safepoint.operands.truncate(reader.number()? as usize);
     let mut left = reader.number()?;
+    safepoint.operands.reserve_exact(left as usize);
     while left > 0 {
         let (operand, count) = reader.operands()?;
         left = left.checked_sub(count)?;
