@@ -164,7 +164,11 @@ impl Mirror {
     /// The last `queued` bytes.
     pub(super) fn bytes(&self, queued: usize) -> Vec<u8> {
         let from = self.0.len().saturating_sub(queued);
-        self.0.range(from..).copied().collect()
+        let (front, back) = self.0.as_slices();
+        let mut bytes = Vec::with_capacity(self.0.len() - from);
+        bytes.extend_from_slice(&front[from.min(front.len())..]);
+        bytes.extend_from_slice(&back[from.saturating_sub(front.len())..]);
+        bytes
     }
 }
 
