@@ -3,8 +3,9 @@
 //! `sos bench` packs one of two programs as `/init` of a small initramfs beside a distribution's
 //! kernel. `sos-peer` loads the NIC's modules, sets the address, and serves the same bytes as SOS's
 //! guests with one thread and epoll: the peer has to be a good program, or the ratios would say
-//! nothing. `sos-peer-compute` runs modules in the same wasmi as SOS; it is a program of its own so
-//! that the server carries no engine. What they do is chosen on the kernel's command line
+//! nothing. `sos-peer-compute` runs modules in the same wasmi as SOS, and other programs, of which
+//! `sos-peer-spec` runs the specification's suite in the kernel's own runner; they are programs of their
+//! own so that the server carries no engine. What they do is chosen on the kernel's command line
 //! ([`options`]).
 //!
 //! Neighbours: `tools/sos/src/bench/linux.rs` builds the initramfs and starts the machine;
