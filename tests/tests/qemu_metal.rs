@@ -132,7 +132,10 @@ fn images_and_clones_share_pages_until_either_is_written() {
     let ended = "images: out of frames at 40 places, ";
     let told = printed.split(ended).nth(1).expect("a result");
     // The shortage was real: some memories were told, and some lost what they wrote.
-    assert!(!told.starts_with('0') && !told.contains(" 0 lost"), "{told}");
+    assert!(
+        !told.starts_with('0') && !told.contains(" 0 lost"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -38,6 +38,7 @@ enum Undertaking {
     Translation,
     Instance,
     Blob,
+    Cut,
 }
 
 impl fmt::Display for Refusal {
@@ -46,6 +47,7 @@ impl fmt::Display for Refusal {
             Undertaking::Translation => "translating its module",
             Undertaking::Instance => "its stack and tables",
             Undertaking::Blob => "a file that is sent",
+            Undertaking::Cut => "a copy of its state",
         };
         write!(
             f,
@@ -108,6 +110,11 @@ pub(super) fn instance(machine: &dyn Machine, spec: &InstanceSpec) -> Result<(),
 /// Whether a blob that an operator sends may be kept.
 pub(super) fn blob(machine: &dyn Machine, bytes: u64) -> Result<(), Refusal> {
     admit(machine, Undertaking::Blob, bytes)
+}
+
+/// Whether a copy of an instance's state may be made.
+pub(super) fn cut(machine: &dyn Machine, bytes: u64) -> Result<(), Refusal> {
+    admit(machine, Undertaking::Cut, bytes)
 }
 
 impl Kernel {

@@ -118,7 +118,7 @@ impl Control for Operator<'_> {
             }
             Request::Suspend { name } => {
                 let key = kernel.key_of(&name)?;
-                kernel.suspend(key)?;
+                kernel.suspend(*machine, key)?;
             }
             Request::PowerOff => kernel.ending = Some(Next::PowerOff),
             Request::Reboot => kernel.ending = Some(Next::Reboot),

@@ -5,10 +5,10 @@
 //! made of one goes the way of every start (it may have to wait for its program's translation), only
 //! that it is restored where another is instantiated.
 
-use super::Kernel;
 use super::files::file_limits;
 use super::lifecycle::stack_address;
 use super::record::{Activity, Record, State};
+use super::{Kernel, admission};
 use crate::control::ControlError;
 use crate::host::{Guest, GuestRevival, Identity, Revival};
 use crate::image::{AddressSpec, Attachment};
@@ -31,6 +31,33 @@ pub(super) struct FromCut {
 }
 
 impl Kernel {
+    /// Whether there is memory for a cut of an instance, whose parts are allocated without a way to fail.
+    ///
+    /// # Errors
+    /// [`ControlError::NotCut`] with what is missing; nothing for one that does not run.
+    pub(super) fn admit_cut(
+        &mut self,
+        machine: &dyn Machine,
+        key: u32,
+    ) -> Result<(), ControlError> {
+        let record = &mut self.records[key as usize];
+        let name = record.spec.name.clone();
+        let Some(live) = record.live() else {
+            return Ok(());
+        };
+        let guest = live.execution.guest();
+        let bytes = [
+            live.execution.capture_bytes(),
+            guest.capture_bytes(),
+            guest.stack.capture_bytes() as u64,
+        ];
+        let admitted = admission::cut(machine, bytes.into_iter().fold(0, u64::saturating_add));
+        admitted.map_err(|refusal| ControlError::NotCut {
+            name,
+            reason: refusal.to_string(),
+        })
+    }
+
     /// Takes a cut of an instance, which goes on.
     ///
     /// # Errors
@@ -283,6 +310,10 @@ impl Kernel {
             },
         );
         let mut stack = restored.map_err(|error| error.to_string())?;
+        if revival == Revival::Restored {
+            // The original ran on: its peers may be further than this past.
+            stack.distrust_peers();
+        }
         if let Some(&port) = ports.get(spec.ports.len()) {
             let added = stack.add_probe(port, state.now);
             added.map_err(|error| format!("health check: {error}"))?;

@@ -246,6 +246,7 @@ impl Kernel {
                 Some(last.id)
             }
         };
+        self.admit_cut(machine, key)?;
         if mode == CutMode::Stopping {
             // What the guest has just said is on its way before it falls silent.
             self.poll_network(key);
@@ -339,10 +340,15 @@ impl Kernel {
                 return Err(ControlError::NameTaken(to.into()));
             }
         }
+        self.admit_cut(machine, key)?;
         let cut = self.cut(key)?;
         let now = self.clock.now();
         let mut made = Vec::new();
-        for _ in 0..count {
+        for number in 0..count {
+            if number > 0 {
+                // The cut is copied for each.
+                self.admit_cut(machine, key)?;
+            }
             let new = match (to, count) {
                 (Some(to), 1) => String::from(to),
                 (to, _) => self.numbered_name(to.unwrap_or(name)),
@@ -377,7 +383,12 @@ impl Kernel {
     ///
     /// # Errors
     /// [`ControlError::NotRunning`], or it cannot be captured: it goes on.
-    pub(super) fn suspend(&mut self, key: u32) -> Result<(), ControlError> {
+    pub(super) fn suspend(
+        &mut self,
+        machine: &mut dyn Machine,
+        key: u32,
+    ) -> Result<(), ControlError> {
+        self.admit_cut(machine, key)?;
         self.poll_network(key);
         let cut = self.cut(key)?;
         let record = &mut self.records[key as usize];
