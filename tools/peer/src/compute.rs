@@ -50,10 +50,16 @@ impl Display for Outcome {
     }
 }
 
+/// Tells the bench that what it times begins, so that it can watch the machine from then on.
+fn announce() {
+    println!("peer: begins");
+}
+
 /// Runs the work in this process and times it.
 pub fn run(work: &Work) -> io::Result<Outcome> {
     let bytes = fs::read(&work.module)?;
     let mut instance = Loaded::new(&bytes).map_err(io::Error::other)?;
+    announce();
     let began_ns = monotonic_ns();
     let checksum = instance
         .run(work.iterations, work.slice_fuel)
@@ -67,7 +73,12 @@ pub fn run(work: &Work) -> io::Result<Outcome> {
 /// Starts a process per run that instantiates the module; times from the request to the first
 /// instruction. The kernel's page cache is warm after the first run, which is left out.
 pub fn time_starts(module: &str, runs: usize) -> io::Result<Vec<u64>> {
-    (0..runs + 1).map(|_| time_start(module)).skip(1).collect()
+    time_start(module)?;
+    let timed = |_| {
+        announce();
+        time_start(module)
+    };
+    (0..runs).map(timed).collect()
 }
 
 fn time_start(module: &str) -> io::Result<u64> {
@@ -113,6 +124,7 @@ pub struct Ended {
 /// Runs a program with [`WORK_FOLDER`] there, as a shell would.
 pub fn execute(program: &str, arguments: &[String]) -> io::Result<Ended> {
     fs::create_dir_all(WORK_FOLDER)?;
+    announce();
     let began_ns = monotonic_ns();
     let output = Command::new(program)
         .args(arguments)

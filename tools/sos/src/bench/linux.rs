@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::linux_kit::{Kit, Program};
 use super::services::Machine;
 use super::system::{self, Services};
+use super::withheld::Withheld;
 use crate::lan::Lan;
 use crate::qemu::{Node, NodeBuilder};
 
@@ -61,24 +62,52 @@ impl Linux {
         words: &str,
         timeout: Duration,
     ) -> Result<Vec<String>> {
-        let initramfs = kit.initramfs(Program::Compute, files)?;
-        let node = builder(kit, &initramfs, words).watchdog(timeout).spawn()?;
-        let end = node.wait(timeout)?;
-        let transcript = node.console().transcript();
-        let said: Vec<String> = transcript
-            .lines()
-            .filter_map(|line| Some(line.split_once("peer: ")?.1.trim().to_owned()))
-            .collect();
-        if let Some(reason) = said.iter().find(|line| line.starts_with("failed")) {
-            bail!("the Linux peer {reason}");
-        }
-        ensure!(
-            end.is_poweroff(),
-            "the Linux peer ended: {end}\n{}",
-            node.console().tail()
-        );
-        Ok(said)
+        let node = Linux::worker(kit, files, words, timeout)?;
+        said_by(&node, timeout)
     }
+
+    /// As [`Linux::work`], and how long the host withheld the processor from each piece of the work:
+    /// from where the peer says that it begins to where the console shows the piece's last word.
+    pub fn watched_work(
+        kit: &Kit,
+        files: &[(&str, &Path)],
+        words: &str,
+        last_words: &[&str],
+    ) -> Result<(Vec<String>, Vec<Duration>)> {
+        let node = Linux::worker(kit, files, words, WORK_TIMEOUT)?;
+        let mut withheld = Vec::new();
+        for last in last_words {
+            node.console().expect("peer: begins", WORK_TIMEOUT)?;
+            let watch = Withheld::from_now(node.process_id());
+            node.console().expect(last, WORK_TIMEOUT)?;
+            withheld.push(watch.until_now());
+        }
+        Ok((said_by(&node, WORK_TIMEOUT)?, withheld))
+    }
+
+    fn worker(kit: &Kit, files: &[(&str, &Path)], words: &str, limit: Duration) -> Result<Node> {
+        let initramfs = kit.initramfs(Program::Compute, files)?;
+        builder(kit, &initramfs, words).watchdog(limit).spawn()
+    }
+}
+
+/// The lines that the peer has said, once its machine has ended.
+fn said_by(node: &Node, timeout: Duration) -> Result<Vec<String>> {
+    let end = node.wait(timeout)?;
+    let transcript = node.console().transcript();
+    let said: Vec<String> = transcript
+        .lines()
+        .filter_map(|line| Some(line.split_once("peer: ")?.1.trim().to_owned()))
+        .collect();
+    if let Some(reason) = said.iter().find(|line| line.starts_with("failed")) {
+        bail!("the Linux peer {reason}");
+    }
+    ensure!(
+        end.is_poweroff(),
+        "the Linux peer ended: {end}\n{}",
+        node.console().tail()
+    );
+    Ok(said)
 }
 
 fn builder(kit: &Kit, initramfs: &Path, words: &str) -> NodeBuilder {

@@ -22,6 +22,7 @@ mod stream_load;
 mod suite;
 mod system;
 mod vmlinux;
+mod withheld;
 
 use std::time::Instant;
 

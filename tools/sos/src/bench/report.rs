@@ -88,7 +88,9 @@ pub fn table(rows: &[&Row], figures: &Figures) -> String {
     }
     align(&lines)
         + "\nratio: times by which SOS is ahead (above 1 = better than the peer); \
-                     path: the ceiling of the LAN and gateway alone\n"
+                     path: the ceiling of the LAN and gateway alone\n\
+                     coremark, float_kernel, sqlite, module_load_20mb: without the time that this host \
+                     withheld from QEMU\n"
 }
 
 /// Three or more significant digits, a dash for what was not measured.

@@ -12,6 +12,7 @@ use super::sqlite;
 use super::statistics::median;
 use super::suite;
 use super::system::{self, Services};
+use super::withheld::Withheld;
 use crate::lan::Lan;
 use crate::qemu::Node;
 use crate::{build, image, paths};
@@ -161,17 +162,21 @@ pub fn compute(kit: &Kit, kernel: Kernel) -> Result<Outcome> {
     );
     let image = kit.image(guest, &manifest)?;
     let node = system::machine(&kit.kernel, &image).name("SOS").spawn()?;
+    // The instance has begun a moment before.
     node.console().expect(PROMPT, ANSWER_TIMEOUT)?;
+    let watch = Withheld::from_now(node.process_id());
     node.console().send_line(&format!("logs {guest} -f"))?;
     node.console().expect("iterations in ", COMPUTE_TIMEOUT)?;
+    let withheld = watch.until_now();
     let rest = node.console().expect("\n", ANSWER_TIMEOUT)?;
     let line = format!("iterations in {rest}");
-    Outcome::read(&line).with_context(|| format!("read `{}`", line.trim()))
+    let outcome = Outcome::read(&line).with_context(|| format!("read `{}`", line.trim()))?;
+    Ok(outcome.without(withheld))
 }
 
 /// A run of SQLite.
 pub struct SqliteRun {
-    /// From `start` to its end.
+    /// From `start` to its end, without what the host withheld.
     pub elapsed: Duration,
     /// What it found out.
     pub findings: Vec<String>,
@@ -190,11 +195,12 @@ pub fn sqlite(kit: &Kit) -> Result<SqliteRun> {
     let node = system::machine(&kit.kernel, &image).name("SOS").spawn()?;
     node.console().expect(PROMPT, ANSWER_TIMEOUT)?;
     let began = Instant::now();
+    let watch = Withheld::from_now(node.process_id());
     node.console().send_line("start sqlite")?;
     // Silent until the program has ended, so that the shell takes nothing from it meanwhile.
     node.console().send_line("events -f")?;
     node.console().expect("exited", sqlite::TIMEOUT)?;
-    let elapsed = began.elapsed();
+    let elapsed = began.elapsed().saturating_sub(watch.until_now());
     node.console().send(INTERRUPT)?;
     node.console().expect(PROMPT, ANSWER_TIMEOUT)?;
     node.console().send_line("console sqlite")?;

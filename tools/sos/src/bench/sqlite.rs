@@ -50,14 +50,15 @@ pub fn on_linux(kit: &Kit, samples: &mut Samples) -> Result<Vec<String>> {
     let files = [("wasmi", wasmi_command_line()?), ("sqlite.wasm", module()?)];
     let files = files.each_ref().map(|(name, path)| (*name, path.as_path()));
     let words = format!("peer.execute=/wasmi,run,--dir,/data,/sqlite.wasm,/data/a.db,{ORDERS}");
-    let lines = Linux::work(kit, &files, &words)?;
+    let (lines, withheld) = Linux::watched_work(kit, &files, &words, &["executed in "])?;
     let text = lines.join("\n");
     ensure!(
         text.contains("exit status: 0"),
         "the Linux peer printed {lines:?}"
     );
     let elapsed_ns = number_after(&text, "executed in ").context("the peer names no time")?;
-    samples.add(ROW, elapsed_ns as f64 / 1e6);
+    let elapsed = Duration::from_nanos(elapsed_ns).saturating_sub(withheld.iter().sum());
+    samples.add(ROW, elapsed.as_secs_f64() * 1e3);
     Ok(findings(&text).into_iter().map(str::to_owned).collect())
 }
 

@@ -89,6 +89,11 @@ impl FreshNode {
         })
     }
 
+    /// The number of the emulator's process, for measurements.
+    pub fn process_id(&self) -> u32 {
+        self.node.process_id()
+    }
+
     /// How the machine ended, if it did.
     pub fn ended(&self) -> Option<String> {
         match self.node.end() {
