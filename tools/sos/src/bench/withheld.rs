@@ -5,7 +5,7 @@
 //! scheduler has counted is taken off the figures of rows that are all computing.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Watches the threads of a QEMU process from some moment on.
@@ -61,7 +61,7 @@ impl Withheld {
     }
 }
 
-fn threads(tasks: &PathBuf) -> BTreeMap<PathBuf, Scheduled> {
+fn threads(tasks: &Path) -> BTreeMap<PathBuf, Scheduled> {
     let entries = std::fs::read_dir(tasks).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| {
