@@ -40,6 +40,25 @@ const COUNTING_ECHO: &str = r#"(module
             (drop (call $close (local.get $peer)))
             (br $serve))))"#;
 
+/// Logs eight random letters each second.
+const DRAWS: &str = r#"(module
+    (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
+    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
+    (import "sos" "random" (func $random (param i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start") (local $at i32)
+        (loop $again
+            (drop (call $sleep (i64.const 1000000000)))
+            (drop (call $random (i32.const 16) (i32.const 8)))
+            (local.set $at (i32.const 16))
+            (loop $letters
+                (i32.store8 (local.get $at) (i32.add (i32.const 97)
+                    (i32.and (i32.load8_u (local.get $at)) (i32.const 15))))
+                (local.set $at (i32.add (local.get $at) (i32.const 1)))
+                (br_if $letters (i32.lt_u (local.get $at) (i32.const 24))))
+            (drop (call $log (i32.const 2) (i32.const 16) (i32.const 8)))
+            (br $again))))"#;
+
 fn ticking() -> Cluster {
     let mut cluster = Cluster::new(1);
     let image = ImageBuilder::new("ticking").instance("ticks", ticks(SECOND));
@@ -146,6 +165,28 @@ fn a_rollback_resets_what_moved_on() {
         "{ended:?}"
     );
     assert_eq!(cluster.read(fresh).expect("an answer"), b"b");
+}
+
+#[test]
+fn a_stopping_snapshot_that_is_restored_again_draws_other_random_numbers() {
+    let mut cluster = Cluster::new(1);
+    cluster.boot(
+        "node1",
+        ImageBuilder::new("draws").instance("draws", DRAWS).build(),
+    );
+    cluster.run_for(HALF);
+    done(&mut cluster, "snapshot draws to once --stop");
+    let mut drawn = Vec::new();
+    for _ in 0..3 {
+        done(&mut cluster, "restore once");
+        cluster.run_for(SECOND);
+        let log = cluster.json(0, "logs draws --json");
+        let entries = log["entries"].as_array().expect("entries");
+        let last = entries.last().expect("a line")["text"].to_string();
+        assert!(!drawn.contains(&last), "{last} again: {drawn:?}");
+        drawn.push(last);
+        done(&mut cluster, "kill draws");
+    }
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(super) struct Snapshot {
     pub cut: Cut,
     pub taken: Taken,
     pub origin: Origin,
+    /// Whether its instance has gone on from it: another time would repeat its random numbers.
+    is_spent: bool,
     state_bytes: u64,
     /// Bytes of pages that no earlier snapshot of the instance has.
     own_bytes: u64,
@@ -141,6 +143,7 @@ impl Snapshots {
             cut,
             taken: facts.taken,
             origin: facts.origin,
+            is_spent: false,
             state_bytes,
             own_bytes,
             number: self.taken,
@@ -289,10 +292,11 @@ impl Kernel {
         to: Option<&str>,
     ) -> Result<Vec<MadeRow>, ControlError> {
         let found = self.snapshots.find(snapshot)?;
-        let (cut, taken) = (found.cut.clone(), found.taken);
-        let revival = match taken {
-            Taken::Running => Revival::Restored,
-            Taken::Stopping => Revival::Continued,
+        let cut = found.cut.clone();
+        // A file may have been restored elsewhere, so only what never left the node simply goes on.
+        let revival = match (found.taken, found.origin, found.is_spent) {
+            (Taken::Stopping, Origin::Taken, false) => Revival::Continued,
+            _ => Revival::Restored,
         };
         let now = self.clock.now();
         if let Some(to) = to {
@@ -310,6 +314,9 @@ impl Kernel {
             return Err(ControlError::Suspended(name));
         }
         self.restore(machine, cut, revival)?;
+        if let Some(snapshot) = self.snapshots.kept.get_mut(snapshot) {
+            snapshot.is_spent = true;
+        }
         self.journal
             .event(now, &name, EventKind::Restored, snapshot.into());
         Ok([MadeRow {
