@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Ran, Running, instantiate};
-use sos_engine::{ResumableCall, TrapCode, Val};
+use sos_engine::{TrapCode, Val};
 
 /// Fuel of the largest piece: 64 KiB, 64 bytes for each.
 const PIECE_FUEL: u64 = 1024;
@@ -57,38 +57,9 @@ fn text() -> String {
 /// is at most that of a piece.
 fn run(running: &mut Running<()>, name: &str, parameters: [i32; 3], slice: u64) -> Ran {
     let function = running.instance.get_func(&running.store, name).unwrap();
-    let parameters = parameters.map(Val::I32);
-    let mut outputs = vec![Val::I32(0); 3];
-    let mut ran = Ran {
-        result: Ok(Vec::new()),
-        slices: 1,
-        fuel: 0,
-    };
-    running.store.set_fuel(slice).unwrap();
-    let mut granted = slice;
-    let mut call = function.call_resumable(&mut running.store, &parameters, &mut outputs);
-    loop {
-        let left = running.store.get_fuel().unwrap();
-        match call {
-            Ok(ResumableCall::Finished) => {
-                ran.fuel = granted - left;
-                ran.result = Ok(outputs);
-                return ran;
-            }
-            Ok(ResumableCall::OutOfFuel(suspended)) => {
-                assert!(suspended.required_fuel() <= PIECE_FUEL);
-                let wanted = (left + slice).max(suspended.required_fuel());
-                granted += wanted - left;
-                ran.slices += 1;
-                running.store.set_fuel(wanted).unwrap();
-                call = suspended.resume(&mut running.store, &mut outputs);
-            }
-            other => {
-                ran.result = other.map(|_| Vec::new());
-                return ran;
-            }
-        }
-    }
+    let ran = running.run_with(function, &parameters.map(Val::I32), 3, slice);
+    assert!(ran.most_required <= PIECE_FUEL);
+    ran
 }
 
 fn bytes(running: &Running<()>, memory: &str) -> Vec<u8> {

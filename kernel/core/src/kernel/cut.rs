@@ -6,7 +6,6 @@
 //! that it is restored where another is instantiated.
 
 use super::files::file_limits;
-use super::lifecycle::stack_address;
 use super::record::{Activity, Record, State};
 use super::{Kernel, admission};
 use crate::control::ControlError;
@@ -15,7 +14,7 @@ use crate::image::{AddressSpec, Attachment};
 use crate::instance::engine::{EngineLimits, Execution, MemoryRequest, Program};
 use crate::machine::Machine;
 use crate::net::fabric::PortId;
-use crate::net::stack::{InterfaceConfig, RevivedPort, Stack, StackLimits, StackRevival};
+use crate::net::stack::{RevivedPort, Stack, StackLimits, StackRevival};
 use crate::snapshot::Cut;
 use alloc::boxed::Box;
 use alloc::format;
@@ -262,26 +261,13 @@ impl Kernel {
         revival: Revival,
     ) -> Result<Stack, String> {
         let spec = &self.records[key as usize].spec;
-        let macs = &self.records[key as usize].macs;
         let guest_ports = &ports[..spec.ports.len()];
         for (&port, frames) in guest_ports.iter().zip(&cut.frames) {
             self.fabric.put_frames(port, frames);
         }
         let state = match revival {
             Revival::Cloned => {
-                let configs = spec.ports.iter().zip(guest_ports).zip(macs);
-                let configs: Vec<_> = configs
-                    .map(|((port, &id), &mac)| InterfaceConfig {
-                        name: port.name.clone(),
-                        port: id,
-                        mac,
-                        properties: self.fabric.properties(id),
-                        addresses: port.addresses.iter().map(stack_address).collect(),
-                        gateway: port.gateways.clone(),
-                        dns: port.dns.clone(),
-                        hostname: spec.name.clone(),
-                    })
-                    .collect();
+                let configs = self.interface_configs(key, guest_ports);
                 &cut.stack
                     .clone()
                     .into_clone(&configs)

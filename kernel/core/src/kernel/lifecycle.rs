@@ -2,7 +2,7 @@
 
 use super::files::{image_files, open_preopens};
 use super::health::Health;
-use super::record::{Activity, Ended, Held, Live, LoadingInstance, Remains, State};
+use super::record::{Activity, Ended, Held, Live, LoadingInstance, Record, Remains, State};
 use super::{Kernel, admission};
 use crate::control::ControlError;
 use crate::host::{Guest, GuestSetup, Identity, LogLevel, LogLine, LogRing, StreamsTo};
@@ -246,17 +246,7 @@ impl Kernel {
             streams: record.streams_to,
             clock: self.clock.clone(),
         });
-        for ((port, &id), &mac) in spec.ports.iter().zip(ports).zip(&record.macs) {
-            let config = InterfaceConfig {
-                name: port.name.clone(),
-                port: id,
-                mac,
-                properties: self.fabric.properties(id),
-                addresses: port.addresses.iter().map(stack_address).collect(),
-                gateway: port.gateways.clone(),
-                dns: port.dns.clone(),
-                hostname: spec.name.clone(),
-            };
+        for (port, config) in spec.ports.iter().zip(self.interface_configs(key, ports)) {
             guest
                 .stack
                 .add_interface(config, Time::ZERO)
@@ -280,6 +270,24 @@ impl Kernel {
             machine.reserve_memory(request.maximum_bytes)
         };
         Execution::instantiate(program, reserve, guest, &limits).map_err(|error| error.to_string())
+    }
+
+    /// The interfaces of an instance, as the manifest has them, at its ports.
+    pub(super) fn interface_configs(&self, key: u32, ports: &[PortId]) -> Vec<InterfaceConfig> {
+        let Record { spec, macs, .. } = &self.records[key as usize];
+        let places = spec.ports.iter().zip(ports).zip(macs);
+        places
+            .map(|((port, &id), &mac)| InterfaceConfig {
+                name: port.name.clone(),
+                port: id,
+                mac,
+                properties: self.fabric.properties(id),
+                addresses: port.addresses.iter().map(stack_address).collect(),
+                gateway: port.gateways.clone(),
+                dns: port.dns.clone(),
+                hostname: spec.name.clone(),
+            })
+            .collect()
     }
 
     /// An instance ended by itself.
@@ -557,7 +565,7 @@ fn log_trap(log: &mut LogRing, time: Time, trap: &Trap) {
     }
 }
 
-pub(super) fn stack_address(spec: &AddressSpec) -> stack::AddressSpec {
+fn stack_address(spec: &AddressSpec) -> stack::AddressSpec {
     match *spec {
         AddressSpec::Dhcp => stack::AddressSpec::Dhcp,
         AddressSpec::Static {

@@ -68,20 +68,34 @@ pub struct Ran {
     pub result: Result<Vec<Val>, sos_engine::Error>,
     pub slices: u64,
     pub fuel: u64,
+    /// The most fuel that an operation asked for at once.
+    pub most_required: u64,
 }
 
 impl<T: 'static> Running<T> {
     /// Runs `function` in slices of `slice` fuel. When an operation asks for more, it gets that.
     pub fn run(&mut self, function: Func, results: usize, slice: u64) -> Ran {
+        self.run_with(function, &[], results, slice)
+    }
+
+    /// The same, with parameters.
+    pub fn run_with(
+        &mut self,
+        function: Func,
+        parameters: &[Val],
+        results: usize,
+        slice: u64,
+    ) -> Ran {
         let mut outputs = vec![Val::I32(0); results];
         let mut ran = Ran {
             result: Ok(Vec::new()),
             slices: 1,
             fuel: 0,
+            most_required: 0,
         };
         self.store.set_fuel(slice).unwrap();
         let mut granted = slice;
-        let mut call = function.call_resumable(&mut self.store, &[], &mut outputs);
+        let mut call = function.call_resumable(&mut self.store, parameters, &mut outputs);
         loop {
             let left = self.store.get_fuel().unwrap();
             match call {
@@ -91,7 +105,9 @@ impl<T: 'static> Running<T> {
                     return ran;
                 }
                 Ok(ResumableCall::OutOfFuel(suspended)) => {
-                    let wanted = (left + slice).max(suspended.required_fuel());
+                    let required = suspended.required_fuel();
+                    ran.most_required = ran.most_required.max(required);
+                    let wanted = (left + slice).max(required);
                     granted += wanted - left;
                     ran.slices += 1;
                     self.store.set_fuel(wanted).unwrap();

@@ -53,12 +53,20 @@ impl EmulatedTlb {
 
     /// The processor worked for so long.
     pub fn worked(&mut self, nanos: u64) {
-        self.worked_ns += nanos;
-        if self.worked_ns >= self.interval_ns {
-            self.worked_ns = 0;
-            self.interval_ns = (self.interval_ns * 2).min(LONGEST_NS);
+        if self.is_due(nanos) {
             paging::flush();
         }
+    }
+
+    /// Counts work: whether the next flush is due with it.
+    fn is_due(&mut self, nanos: u64) -> bool {
+        self.worked_ns += nanos;
+        let is_due = self.worked_ns >= self.interval_ns;
+        if is_due {
+            self.worked_ns = 0;
+            self.interval_ns = (self.interval_ns * 2).min(LONGEST_NS);
+        }
+        is_due
     }
 }
 
@@ -66,21 +74,21 @@ impl EmulatedTlb {
 mod tests {
     use super::*;
 
-    /// Grants work up to just before each flush, which only a kernel may execute.
     #[test]
     fn flushes_are_first_frequent_then_rare() {
         let mut tlb = EmulatedTlb {
-            interval_ns: LONGEST_NS,
+            interval_ns: SHORTEST_NS,
             worked_ns: 0,
         };
-        tlb.worked(LONGEST_NS - 1);
-        assert_eq!(tlb.worked_ns, LONGEST_NS - 1);
-        tlb.worked_ns = 0;
+        let mut interval_ns = SHORTEST_NS;
+        while interval_ns <= LONGEST_NS {
+            assert!(!tlb.is_due(interval_ns - 1));
+            assert!(tlb.is_due(1));
+            interval_ns *= 2;
+        }
+        assert!(!tlb.is_due(LONGEST_NS - 1), "no rarer than that");
+        assert!(tlb.is_due(1));
         tlb.expect_growth();
-        tlb.worked(SHORTEST_NS - 1);
-        assert_eq!(
-            (tlb.worked_ns, tlb.interval_ns),
-            (SHORTEST_NS - 1, SHORTEST_NS)
-        );
+        assert!(tlb.is_due(SHORTEST_NS));
     }
 }
