@@ -228,6 +228,12 @@ pub trait Machine {
     /// interrupt handlers.
     fn has_events(&self) -> bool;
 
+    /// When the first event came that no turn has begun with, forgotten by asking. None where nothing
+    /// came, or where the machine does not know: then it came when the turn began.
+    fn take_arrival(&mut self) -> Option<Time> {
+        None
+    }
+
     /// Reserves the bytes of one guest memory: zero, and backed page by page on first touch.
     ///
     /// # Errors

@@ -239,6 +239,10 @@ impl Machine for BareMachine {
             || devices.channel.iter().any(|channel| channel.has_pending())
     }
 
+    fn take_arrival(&mut self) -> Option<Time> {
+        irq::take_first_arrival().map(|ticks| Time::from_nanos(clock::nanos_at(ticks)))
+    }
+
     fn reserve_memory(&mut self, maximum_bytes: u64) -> Result<GuestMemory, ReserveError> {
         let range = guest::reserve(maximum_bytes).ok_or(ReserveError::Exhausted {
             wanted_bytes: maximum_bytes,

@@ -105,6 +105,8 @@ pub struct InstanceDetail {
     pub module_instances: usize,
     /// Nanoseconds from `start` to the first instruction, the last time.
     pub start_nanos: u64,
+    /// Nanoseconds from an operator's request to the cut that it asked for, the last time.
+    pub freeze_nanos: u64,
     /// Restart policy.
     pub restart: String,
     /// Nanoseconds until the policy starts it again, if it is going to.

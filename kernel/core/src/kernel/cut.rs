@@ -81,7 +81,7 @@ impl Kernel {
         let guest = live.execution.guest_mut();
         let stack = guest.stack.capture();
         let ports = live.ports.iter().take(spec.ports.len());
-        Ok(Cut {
+        let cut = Cut {
             macs,
             wall_nanos: self.clock.wall_nanos(),
             execution,
@@ -92,7 +92,10 @@ impl Kernel {
                 .collect(),
             memories,
             spec,
-        })
+        };
+        let frozen = self.clock.now();
+        record.usage.freeze_nanos = frozen.since(self.arrival).as_nanos() as u64;
+        Ok(cut)
     }
 
     /// Makes an instance of a cut under its own name and addresses: a rollback, if the original went on.

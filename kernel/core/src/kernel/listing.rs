@@ -107,6 +107,7 @@ impl Kernel {
             translated_bytes: self.programs.translated_bytes(&record.spec),
             module_instances: self.instances_of(&record.spec),
             start_nanos: record.usage.start_nanos,
+            freeze_nanos: record.usage.freeze_nanos,
             restart: record.spec.restart.to_string(),
             next_restart_nanos: record
                 .restart_due

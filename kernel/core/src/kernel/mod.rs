@@ -122,6 +122,8 @@ pub struct Kernel {
     allowance: Allowance,
     /// When that figure is renewed.
     allowance_due: Time,
+    /// When the first came of what this turn serves.
+    arrival: Time,
     /// The conversation with an operator outside the node.
     session: operator::Session,
     snapshots: Snapshots,
@@ -159,6 +161,7 @@ impl Kernel {
             next_ping: 0,
             allowance: Allowance::new(0),
             allowance_due: Time::ZERO,
+            arrival: Time::ZERO,
             session: operator::Session::default(),
             snapshots: Snapshots::default(),
             ending: None,
@@ -181,6 +184,7 @@ impl Kernel {
     /// Does a bounded amount of work.
     pub fn turn(&mut self, machine: &mut dyn Machine) -> Next {
         let now = self.clock.now();
+        self.arrival = machine.take_arrival().unwrap_or(now);
         if self.has_work(machine) {
             self.last_work = now;
         }

@@ -59,6 +59,8 @@ pub(super) struct Usage {
     pub slices: u64,
     /// From the request to the first instruction.
     pub start_nanos: u64,
+    /// From the arrival of an operator's request to the cut that it asked for, the last time.
+    pub freeze_nanos: u64,
     /// From its start to its end, once it ended.
     pub run_nanos: u64,
 }

@@ -286,6 +286,15 @@ pub fn instance(detail: &InstanceDetail) -> String {
             span(detail.start_nanos)
         ),
     );
+    if detail.freeze_nanos > 0 {
+        fact(
+            "frozen",
+            format!(
+                "in {} from the request, the last time",
+                span(detail.freeze_nanos)
+            ),
+        );
+    }
     fact("uptime", span(row.uptime_nanos));
     fact(
         "restart",

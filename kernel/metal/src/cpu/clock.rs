@@ -322,7 +322,12 @@ impl Rate {
 
 /// Nanoseconds since boot.
 pub fn now_ns() -> u64 {
-    RATE.nanos_at(ticks())
+    nanos_at(ticks())
+}
+
+/// Nanoseconds from boot to when the TSC read `ticks`, which is not long ago.
+pub fn nanos_at(ticks: u64) -> u64 {
+    RATE.nanos_at(ticks)
 }
 
 /// Corrects the TSC's rate over the time since the last correction, if that is long enough. Time

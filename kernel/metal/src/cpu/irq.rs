@@ -7,7 +7,7 @@
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::entry::{FIRST_INTERRUPT, INTERRUPTS, TrapFrame};
-use super::{ioapic, lapic};
+use super::{clock, ioapic, lapic};
 
 /// An interrupt vector that something was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,9 @@ static PENDING: AtomicU64 = AtomicU64::new(0);
 static LEVEL: AtomicU64 = AtomicU64::new(0);
 /// How many vectors are taken.
 static TAKEN: AtomicU8 = AtomicU8::new(FIRST_FREE);
+/// What the TSC read when the first device's interrupt came since [`take_first_arrival`]; zero when
+/// none did.
+static FIRST_ARRIVAL: AtomicU64 = AtomicU64::new(0);
 
 impl Vector {
     /// The number that the processor sees.
@@ -78,6 +81,11 @@ pub fn drop_pending() {
     PENDING.store(0, Ordering::Release);
 }
 
+/// What the TSC read when the first interrupt came, the timer's apart, since this was last asked.
+pub fn take_first_arrival() -> Option<u64> {
+    Some(FIRST_ARRIVAL.swap(0, Ordering::Relaxed)).filter(|&ticks| ticks != 0)
+}
+
 /// Connects the interrupt line `gsi` (ACPI's numbering) to `vector` on this CPU.
 ///
 /// # Errors
@@ -107,6 +115,10 @@ pub extern "C" fn on_interrupt(frame: &TrapFrame) {
     }
     if LEVEL.load(Ordering::Relaxed) & vector.bit() != 0 {
         ioapic::set_mask(vector.0, ioapic::Mask::Closed);
+    }
+    if vector != TIMER && FIRST_ARRIVAL.load(Ordering::Relaxed) == 0 {
+        // Ticks, as the clock's rate may be in the midst of a correction.
+        FIRST_ARRIVAL.store(clock::ticks(), Ordering::Relaxed);
     }
     PENDING.fetch_or(vector.bit(), Ordering::Release);
     lapic::end_of_interrupt();
