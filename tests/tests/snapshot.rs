@@ -242,7 +242,7 @@ fn a_clone_has_its_own_place_in_the_network() {
     let (mut cluster, client, socket) = echoing();
     let text = cluster.shell(0, "clone echo as other");
     assert!(
-        text.contains("other (unplugged, as its place is taken: eth0)"),
+        text.contains("other (without an address, as the original has it"),
         "{text}"
     );
     assert_eq!(exchange(&mut cluster, socket, b'a'), b'c');
@@ -251,6 +251,12 @@ fn a_clone_has_its_own_place_in_the_network() {
         detail["network"]["interfaces"][0]["mac"].to_string()
     };
     assert_ne!(mac(&mut cluster, "echo"), mac(&mut cluster, "other"));
+    done(
+        &mut cluster,
+        "clone echo as third --address eth0=10.0.0.9/24",
+    );
+    let third = cluster.connect(client, "10.0.0.9:7").expect("the clone");
+    assert_eq!(exchange(&mut cluster, third, b'a'), b'b');
     let second = cluster.connect(client, "10.0.0.1:7").expect("the original");
     cluster.close(second);
 }
@@ -280,9 +286,11 @@ fn names_rooms_and_parents_are_refused_with_what_to_do() {
     let rows = cluster.json(0, "snapshots --json");
     assert_eq!(rows[1]["parent"], "a");
     assert_eq!(rows[1]["own_bytes"], 0, "nothing was written since");
-    done(&mut cluster, "snapshot rm a");
+    let text = cluster.shell(0, "snapshot rm a");
+    assert!(text.contains("b holds all pages now"), "{text}");
     let rows = cluster.json(0, "snapshots --json");
     assert_eq!(rows[0]["own_bytes"], rows[0]["memory_bytes"]);
+    assert_eq!(rows[0]["parent"], "");
     refused(&mut cluster, "snapshot rm a", "no snapshot named 'a'");
     assert_eq!(cluster.ticks(0, "ticks"), 2, "it only ticked");
 }

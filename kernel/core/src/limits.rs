@@ -220,6 +220,8 @@ pub const BLOBS_BYTES: u64 = 256 * 1024 * 1024;
 pub const SNAPSHOTS: usize = 256;
 /// What the node's memory is divided by for the most that snapshots may take of it.
 pub const SNAPSHOTS_DIVISOR: u64 = 2;
+/// Instances of one group that is cut at one instant.
+pub const GROUP_MEMBERS: usize = 64;
 /// Clones made at once.
 pub const CLONES: u32 = 512;
 /// Bytes of one section of a snapshot, its table excepted.

@@ -8,6 +8,7 @@ mod report;
 
 pub use report::*;
 
+use crate::image::AddressSpec;
 use crate::limits;
 use crate::net::fabric::FabricError;
 use alloc::string::String;
@@ -168,10 +169,13 @@ pub enum Request {
     },
     /// Makes an instance of a snapshot: [`Report::Made`].
     Restore {
-        /// The snapshot.
+        /// The snapshot, or the group of which all members are made.
         snapshot: String,
-        /// Name of another instance that is made of it; none: the original goes on.
+        /// Name of another instance that is made of it, in front of the names of a group's; none: the
+        /// original goes on.
         to: Option<String>,
+        /// Addresses of another instance.
+        addresses: Vec<PortAddress>,
     },
     /// Makes other instances of a running one: [`Report::Made`].
     Clone {
@@ -181,12 +185,47 @@ pub enum Request {
         to: Option<String>,
         /// How many.
         count: u32,
+        /// Addresses of the first, counted up for the others.
+        addresses: Vec<PortAddress>,
     },
     /// Takes an instance apart until it is resumed: it keeps its data and its connections.
     Suspend {
         /// Its name.
         name: String,
     },
+    /// Takes snapshots of several instances at one instant and keeps them.
+    SnapshotGroup {
+        /// The instances.
+        names: Vec<String>,
+        /// The group's name; its snapshots have the instances' behind it.
+        to: String,
+        /// Whether the instances go on.
+        cut: CutMode,
+        /// What the files hold of the memories.
+        extent: Extent,
+    },
+    /// Makes others of several instances at one instant, joined as they are: [`Report::Made`].
+    CloneGroup {
+        /// The instances.
+        names: Vec<String>,
+        /// What stands in front of their names; without it a number stands behind.
+        to: Option<String>,
+        /// How many times.
+        count: u32,
+        /// Addresses of the first ones, counted up for the others.
+        addresses: Vec<PortAddress>,
+    },
+}
+
+/// An address that a port of a clone gets, instead of those of the original's port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortAddress {
+    /// The original, where there are several.
+    pub instance: Option<String>,
+    /// The port.
+    pub port: String,
+    /// The address.
+    pub address: AddressSpec,
 }
 
 /// Whether an instance goes on when a snapshot was taken of it.
@@ -245,6 +284,41 @@ pub enum ControlError {
         /// Why.
         reason: String,
     },
+    /// A group was not cut, restored or cloned; the text names the member and says why.
+    GroupFailed(String),
+    /// Snapshots of a group that are not here, by their instances.
+    GroupIncomplete {
+        /// The group.
+        group: String,
+        /// The instances.
+        missing: Vec<String>,
+    },
+    /// A snapshot that says otherwise of its group than those that are here.
+    GroupDiffers(String),
+    /// An instance is named twice.
+    NamedTwice(String),
+    /// More instances than a group has.
+    TooManyMembers(usize),
+    /// An address is another instance's.
+    AddressTaken {
+        /// The address.
+        address: IpAddr,
+        /// Who has it.
+        instance: String,
+    },
+    /// Counting up the addresses of clones leaves their network.
+    AddressesEnd {
+        /// The first address.
+        address: IpAddr,
+        /// Bits of the network's prefix.
+        prefix_length: u8,
+        /// Clones that there are addresses for.
+        room: u32,
+    },
+    /// An address for a port that no clone has, or that keeps its own.
+    NoPortFor(String),
+    /// An address for an instance that goes on as itself.
+    KeepsAddresses,
     /// An instance has this name already.
     NameTaken(String),
     /// No snapshot has that name.
@@ -307,6 +381,48 @@ impl fmt::Display for ControlError {
             ControlError::NotCut { name, reason } => {
                 write!(f, "'{name}' could not be captured: {reason}; it goes on")
             }
+            ControlError::GroupFailed(reason) => {
+                write!(f, "{reason}; nothing was done to the others either")
+            }
+            ControlError::GroupIncomplete { group, missing } => {
+                write!(f, "the group '{group}' lacks the snapshots of ")?;
+                for (number, instance) in missing.iter().enumerate() {
+                    let comma = if number == 0 { "" } else { ", " };
+                    write!(f, "{comma}'{instance}'")?;
+                }
+                f.write_str("; import them, or restore those that are here one by one")
+            }
+            ControlError::GroupDiffers(name) => write!(
+                f,
+                "the snapshot says otherwise of its group '{name}' than those that are here; it is \
+                 not of that group"
+            ),
+            ControlError::NamedTwice(name) => write!(f, "'{name}' is named twice; name it once"),
+            ControlError::TooManyMembers(count) => write!(
+                f,
+                "{count} instances in one group; at most {} are",
+                limits::GROUP_MEMBERS
+            ),
+            ControlError::AddressTaken { address, instance } => write!(
+                f,
+                "{address} is the address of '{instance}'; choose another one"
+            ),
+            ControlError::AddressesEnd {
+                address,
+                prefix_length,
+                room,
+            } => write!(
+                f,
+                "from {address}/{prefix_length} on there are addresses for {room} clones; begin lower, \
+                 make fewer, or let DHCP give them with =dhcp"
+            ),
+            ControlError::NoPortFor(port) => write!(
+                f,
+                "no clone has a port '{port}' that wants an address; `net` lists ports"
+            ),
+            ControlError::KeepsAddresses => f.write_str(
+                "an instance that goes on keeps its addresses; `as NAME` makes another one of them",
+            ),
             ControlError::NameTaken(name) => write!(
                 f,
                 "an instance named '{name}' exists already; choose another name"

@@ -43,6 +43,8 @@ pub enum Report {
     Snapshots(Vec<SnapshotRow>),
     /// Instances that were made of a snapshot or of another instance.
     Made(Vec<MadeRow>),
+    /// Snapshots that were forgotten.
+    Removed(RemovedReport),
 }
 
 /// Entries with the number to ask for next.
@@ -289,6 +291,8 @@ pub struct SnapshotRow {
     pub id: String,
     /// The instance.
     pub instance: String,
+    /// The group that was taken at the same instant, or empty.
+    pub group: String,
     /// Name of the snapshot that its file adds to, its number if that is gone, or empty.
     pub parent: String,
     /// `running`, `stopping` or `imported`.
@@ -310,4 +314,35 @@ pub struct MadeRow {
     pub name: String,
     /// Its ports that are plugged into nothing, as their place cannot be had twice.
     pub unplugged: Vec<String>,
+    /// Its ports without an address, as the original's cannot be had twice.
+    pub unaddressed: Vec<String>,
+}
+
+impl MadeRow {
+    /// An instance whose ports all have their place.
+    pub fn of(name: String) -> MadeRow {
+        MadeRow {
+            name,
+            unplugged: Vec::new(),
+            unaddressed: Vec::new(),
+        }
+    }
+}
+
+/// What `snapshot rm` did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RemovedReport {
+    /// The snapshots that are forgotten.
+    pub removed: Vec<String>,
+    /// Incremental ones that added to one of them.
+    pub moved: Vec<MovedRow>,
+}
+
+/// An incremental snapshot whose parent was forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MovedRow {
+    /// Its name.
+    pub name: String,
+    /// Name of the snapshot that its file adds to now; empty: it stands alone.
+    pub parent: String,
 }

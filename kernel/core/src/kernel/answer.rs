@@ -107,13 +107,42 @@ impl Control for Operator<'_> {
                 extent,
             } => kernel.take_snapshot(*machine, &name, &to, cut, extent)?,
             Request::Snapshots => return Ok(Report::Snapshots(kernel.snapshots.rows())),
-            Request::RemoveSnapshot { name } => kernel.snapshots.remove(&name)?,
-            Request::Restore { snapshot, to } => {
-                let made = kernel.restore_snapshot(*machine, &snapshot, to.as_deref())?;
+            Request::RemoveSnapshot { name } => {
+                return Ok(Report::Removed(kernel.snapshots.forget(&name)?));
+            }
+            Request::SnapshotGroup {
+                names,
+                to,
+                cut,
+                extent,
+            } => kernel.take_group(*machine, &names, &to, cut, extent)?,
+            Request::Restore {
+                snapshot,
+                to,
+                addresses,
+            } => {
+                let to = to.as_deref();
+                let made = kernel.restore_snapshot(*machine, &snapshot, to, &addresses)?;
                 return Ok(Report::Made(made));
             }
-            Request::Clone { name, to, count } => {
-                let made = kernel.clone_instance(*machine, &name, to.as_deref(), count)?;
+            Request::Clone {
+                name,
+                to,
+                count,
+                addresses,
+            } => {
+                let to = to.as_deref();
+                let made = kernel.clone_instance(*machine, &name, to, count, &addresses)?;
+                return Ok(Report::Made(made));
+            }
+            Request::CloneGroup {
+                names,
+                to,
+                count,
+                addresses,
+            } => {
+                let to = to.as_deref();
+                let made = kernel.clone_group(*machine, &names, to, count, &addresses)?;
                 return Ok(Report::Made(made));
             }
             Request::Suspend { name } => {

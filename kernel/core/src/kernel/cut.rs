@@ -8,25 +8,55 @@
 use super::files::file_limits;
 use super::record::{Activity, Record, State};
 use super::{Kernel, admission};
-use crate::control::ControlError;
+use crate::control::{ControlError, MadeRow};
 use crate::host::{Guest, GuestRevival, Identity, Revival};
-use crate::image::{AddressSpec, Attachment};
+use crate::image::AddressSpec;
 use crate::instance::engine::{EngineLimits, Execution, MemoryRequest, Program};
 use crate::machine::Machine;
 use crate::net::fabric::PortId;
-use crate::net::stack::{RevivedPort, Stack, StackLimits, StackRevival};
+use crate::net::frame::MacAddress;
+use crate::net::stack::{
+    CloneNetwork, RevivedPort, Stack, StackLimits, StackRevival, Surroundings,
+};
 use crate::snapshot::Cut;
 use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use rand_core::RngCore;
 
 /// A cut that is to become an instance.
 pub(super) struct FromCut {
     pub cut: Cut,
     pub revival: Revival,
+    /// What becomes of the network behind each port.
+    pub surroundings: Vec<Surroundings>,
+    /// Who goes on from the same instant.
+    pub company: Arc<Company>,
+}
+
+/// What instances that go on together know of each other.
+#[derive(Default)]
+pub(super) struct Company {
+    /// Both addresses of each connection of each of them.
+    pub connections: BTreeSet<(SocketAddr, SocketAddr)>,
+    /// Station addresses of clones, by those of the originals.
+    pub stations: BTreeMap<MacAddress, MacAddress>,
+}
+
+impl FromCut {
+    /// A cut that becomes an instance by itself.
+    pub fn alone(cut: Cut, revival: Revival) -> FromCut {
+        FromCut {
+            cut,
+            revival,
+            surroundings: Vec::new(),
+            company: Arc::default(),
+        }
+    }
 }
 
 impl Kernel {
@@ -129,25 +159,28 @@ impl Kernel {
         Ok(key)
     }
 
-    /// Makes another instance of a cut, called `name`: with station addresses of its own, without the
-    /// original's connections, and unplugged where the original's place cannot be had twice. Answers
-    /// with its key and the names of its unplugged ports.
+    /// Makes another instance of a cut, called `name`: with station addresses of its own, the addresses that
+    /// were given for its ports, and without the original's connections. Answers with its key.
     ///
     /// # Errors
-    /// [`ControlError::NameTaken`], and as for a start.
+    /// As for `make_anew` and a start.
     pub(super) fn clone_cut(
         &mut self,
         machine: &mut dyn Machine,
         mut cut: Cut,
         name: &str,
-    ) -> Result<(u32, Vec<String>), ControlError> {
-        if self.key_of(name).is_ok() {
-            return Err(ControlError::NameTaken(name.into()));
-        }
-        let unplugged = self.make_anew(&mut cut, name)?;
+        given: &[(String, AddressSpec)],
+    ) -> Result<(u32, MadeRow), ControlError> {
+        let place = self.make_anew(&mut cut, name, given, &BTreeMap::new())?;
+        cut.frames.clear();
+        let row = MadeRow {
+            name: name.into(),
+            unplugged: place.unplugged,
+            unaddressed: place.unaddressed,
+        };
         let key = self.insert_cut(&cut)?;
         match self.launch_cut(machine, key, cut, Revival::Cloned) {
-            Ok(()) => Ok((key, unplugged)),
+            Ok(()) => Ok((key, row)),
             Err(error) => {
                 self.remove_record(key);
                 Err(error)
@@ -155,28 +188,8 @@ impl Kernel {
         }
     }
 
-    /// Gives a cut an identity of its own (D6).
-    fn make_anew(&mut self, cut: &mut Cut, name: &str) -> Result<Vec<String>, ControlError> {
-        cut.spec.name = name.into();
-        cut.macs = cut.spec.ports.iter().map(|_| self.draw_mac()).collect();
-        cut.frames.clear();
-        let mut unplugged = Vec::new();
-        for port in &mut cut.spec.ports {
-            port.mac = None;
-            let fixed = |address: &AddressSpec| matches!(address, AddressSpec::Static { .. });
-            if port.attach != Attachment::Unplugged
-                && (matches!(port.attach, Attachment::Link(_)) || port.addresses.iter().any(fixed))
-            {
-                port.attach = Attachment::Unplugged;
-                unplugged.push(port.name.clone());
-            }
-            port.addresses.retain(|address| !fixed(address));
-        }
-        Ok(unplugged)
-    }
-
     /// A record for a cut.
-    fn insert_cut(&mut self, cut: &Cut) -> Result<u32, ControlError> {
+    pub(super) fn insert_cut(&mut self, cut: &Cut) -> Result<u32, ControlError> {
         let name = &cut.spec.name;
         let failed = |reason: String| ControlError::StartFailed {
             name: name.clone(),
@@ -200,7 +213,7 @@ impl Kernel {
         revival: Revival,
     ) -> Result<(), ControlError> {
         let name = cut.spec.name.clone();
-        let from = Some(Box::new(FromCut { cut, revival }));
+        let from = Some(Box::new(FromCut::alone(cut, revival)));
         self.launch_as(machine, key, from)
             .map_err(|reason| ControlError::StartFailed { name, reason })
     }
@@ -214,8 +227,8 @@ impl Kernel {
         ports: &[PortId],
         from: FromCut,
     ) -> Result<Execution<Guest>, String> {
-        let FromCut { cut, revival } = from;
-        let stack = self.revive_stack(key, ports, &cut, revival)?;
+        let stack = self.revive_stack(key, ports, &from)?;
+        let FromCut { cut, revival, .. } = from;
         let Record {
             spec, streams_to, ..
         } = &self.records[key as usize];
@@ -260,23 +273,25 @@ impl Kernel {
         &mut self,
         key: u32,
         ports: &[PortId],
-        cut: &Cut,
-        revival: Revival,
+        from: &FromCut,
     ) -> Result<Stack, String> {
+        let (cut, company) = (&from.cut, &from.company);
         let spec = &self.records[key as usize].spec;
         let guest_ports = &ports[..spec.ports.len()];
         for (&port, frames) in guest_ports.iter().zip(&cut.frames) {
             self.fabric.put_frames(port, frames);
         }
-        let state = match revival {
+        let state = match from.revival {
             Revival::Cloned => {
-                let configs = self.interface_configs(key, guest_ports);
-                &cut.stack
-                    .clone()
-                    .into_clone(&configs)
-                    .map_err(|error| error.to_string())?
+                let network = CloneNetwork {
+                    interfaces: &self.interface_configs(key, guest_ports),
+                    surroundings: &from.surroundings,
+                    stations: &company.stations,
+                };
+                let state = cut.stack.clone().into_clone(network);
+                &state.map_err(|error| error.to_string())?
             }
-            _ => &cut.stack,
+            Revival::Continued | Revival::Restored => &cut.stack,
         };
         let revived: Vec<_> = guest_ports
             .iter()
@@ -299,9 +314,9 @@ impl Kernel {
             },
         );
         let mut stack = restored.map_err(|error| error.to_string())?;
-        if revival == Revival::Restored {
-            // The original ran on: its peers may be further than this past.
-            stack.distrust_peers();
+        if from.revival == Revival::Restored {
+            // The original ran on: its peers may be further than this past, but for those that go back with it.
+            stack.distrust_peers(&company.connections);
         }
         if let Some(&port) = ports.get(spec.ports.len()) {
             let added = stack.add_probe(port, state.now);

@@ -97,7 +97,6 @@ impl Kernel {
         key: u32,
         program: &Arc<Program>,
     ) -> Result<(), String> {
-        let now = self.clock.now();
         let is_revived = matches!(&self.records[key as usize].state,
             State::Loading(loading) if loading.from.is_some());
         let mut live = match self.build(machine, key, program) {
@@ -115,6 +114,14 @@ impl Kernel {
             guest.log = remains.log;
             guest.streams.console = remains.streams.console;
         }
+        self.bring_to_life(key, live);
+        self.poll_network(key);
+        Ok(())
+    }
+
+    /// Lets an instance run that was made; its network waits to be polled.
+    pub(super) fn bring_to_life(&mut self, key: u32, live: Live) {
+        let now = self.clock.now();
         let record = &mut self.records[key as usize];
         record.usage.started = now;
         // The log goes on, and with it that lines were dropped.
@@ -125,8 +132,6 @@ impl Kernel {
         let name = record.spec.name.clone();
         self.journal
             .event(now, &name, EventKind::Started, String::new());
-        self.poll_network(key);
-        Ok(())
     }
 
     /// Records that an instance did not start.
@@ -142,7 +147,11 @@ impl Kernel {
         );
     }
 
-    fn build(
+    /// Makes the running part of an instance that is loading; nothing of it runs or sends before it is polled.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn build(
         &mut self,
         machine: &mut dyn Machine,
         key: u32,
@@ -175,9 +184,17 @@ impl Kernel {
                 })
             }
             Err(reason) => {
-                ports.iter().for_each(|&port| self.fabric.detach(port));
+                self.unplug(&ports);
                 Err(reason)
             }
+        }
+    }
+
+    /// Unplugs ports: what waits in them is dropped.
+    pub(super) fn unplug(&mut self, ports: &[PortId]) {
+        for port in ports {
+            self.fabric.detach(*port);
+            self.owners.remove(port);
         }
     }
 
@@ -358,7 +375,10 @@ impl Kernel {
         if let State::Loading(_) = record.state {
             self.journal
                 .event(now, &name, EventKind::Stopped, String::new());
-            self.end_loading(key, Ended::Stopped);
+            match self.joint_of(key) {
+                Some(_) => self.abandon(key, &format!("'{name}' was stopped")),
+                None => self.end_loading(key, Ended::Stopped),
+            }
             return Ok(());
         }
         let State::Live(live) = &mut record.state else {
@@ -428,6 +448,7 @@ impl Kernel {
         if self.cancel_start(key) {
             return Ok(());
         }
+        let waits_for_others = self.joint_of(key).is_some();
         let record = &mut self.records[key as usize];
         let name = record.spec.name.clone();
         match record.state {
@@ -435,6 +456,9 @@ impl Kernel {
                 *ended = Ended::Killed;
             }
             State::Ended(..) => return Err(ControlError::NotRunning(name)),
+            State::Loading(_) if waits_for_others => {
+                self.abandon(key, &format!("'{name}' was killed"));
+            }
             State::Loading(_) => self.end_loading(key, Ended::Killed),
             State::Live(_) => self.take_apart(key, Ended::Killed, Farewell::Said),
         }

@@ -50,6 +50,12 @@ impl Kernel {
         key: u32,
         from: Option<Box<FromCut>>,
     ) -> Result<(), String> {
+        self.begin_loading(key, from);
+        self.load_slice(machine, key)
+    }
+
+    /// Makes an instance one that is loading.
+    pub(super) fn begin_loading(&mut self, key: u32, from: Option<Box<FromCut>>) {
         let now = self.clock.now();
         let remains = self.take_remains(key);
         let record = &mut self.records[key as usize];
@@ -64,7 +70,6 @@ impl Kernel {
             from,
         });
         self.set_timer(key);
-        self.load_slice(machine, key)
     }
 
     /// Spends a slice of an instance on its program's translation, and makes the instance when that
@@ -90,7 +95,10 @@ impl Kernel {
                 self.run_queue.wake(key, &mut record.account);
                 Ok(())
             }
-            Slice::Ready(program) => self.enliven(machine, key, &program),
+            Slice::Ready(program) => match self.joint_of(key) {
+                Some(joint) => self.join(machine, joint, key, program),
+                None => self.enliven(machine, key, &program),
+            },
             Slice::Failed(reason) => {
                 self.fail_loading(&set, &reason);
                 Err(reason)
@@ -150,7 +158,14 @@ impl Kernel {
     fn fail_loading(&mut self, set: &SetKey, reason: &str) {
         let waiting: Vec<u32> = self.waiting_for(set).collect();
         for key in waiting {
-            self.fail_start(key, reason.into());
+            match self.joint_of(key) {
+                Some(_) => self.abandon(key, reason),
+                // It may have been given up with the one before.
+                None if matches!(self.records[key as usize].state, State::Loading(_)) => {
+                    self.fail_start(key, reason.into());
+                }
+                None => {}
+            }
         }
     }
 

@@ -10,16 +10,21 @@
 //! - `files`: which of them an instance starts with; - `health`: whether it serves;
 //! - `programs`: sets of modules, translated once; - `loading`: in steps;
 //! - `cut`: an instance at one instant, and one made of it;
-//! - `snapshots`: cuts that are kept, and suspended instances;
+//! - `anew`: what makes a clone another instance;
+//! - `snapshots`: cuts that are kept, and suspended instances; - `group`: of several at one instant;
+//! - `joint`: instances that come to life together;
 //! - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node;
 //! - `table`: places of records.
 
 mod admission;
+mod anew;
 mod answer;
 mod blobs;
 mod cut;
 mod files;
+mod group;
 mod health;
+mod joint;
 mod lifecycle;
 mod listing;
 mod loading;
@@ -127,6 +132,8 @@ pub struct Kernel {
     /// The conversation with an operator outside the node.
     session: operator::Session,
     snapshots: Snapshots,
+    /// Instances that wait for each other.
+    joints: Vec<joint::Joint>,
     ending: Option<Next>,
 }
 
@@ -164,6 +171,7 @@ impl Kernel {
             arrival: Time::ZERO,
             session: operator::Session::default(),
             snapshots: Snapshots::default(),
+            joints: Vec::new(),
             ending: None,
         };
         kernel.take_machine_log(machine);

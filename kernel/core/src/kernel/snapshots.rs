@@ -6,9 +6,12 @@
 //! instance wrote every page. A store on disk would stand behind [`Snapshots`] as another place of cuts.
 
 use super::Kernel;
+use super::anew::{addresses_of, check_addresses};
 use super::lifecycle::Farewell;
 use super::record::{Ended, State};
-use crate::control::{ControlError, CutMode, Extent, MadeRow, SnapshotRow};
+use crate::control::{
+    ControlError, CutMode, Extent, MadeRow, MovedRow, PortAddress, RemovedReport, SnapshotRow,
+};
 use crate::host::Revival;
 use crate::image;
 use crate::limits;
@@ -16,11 +19,12 @@ use crate::log::EventKind;
 use crate::machine::{FrozenMemory, Machine};
 use crate::snapshot::format::{PAGE_BYTES, SnapshotId};
 use crate::snapshot::parts::state_bytes;
-use crate::snapshot::{Cut, Taken};
+use crate::snapshot::{Cut, Group, Taken, is_snapshot_name};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use rand_core::RngCore;
 
@@ -42,6 +46,8 @@ pub(super) struct Snapshot {
     pub origin: Origin,
     /// Whether its instance has gone on from it: another time would repeat its random numbers.
     is_spent: bool,
+    /// The group that it was taken with.
+    pub group: Option<Arc<Group>>,
     state_bytes: u64,
     /// Bytes of pages that no earlier snapshot of the instance has.
     own_bytes: u64,
@@ -55,6 +61,17 @@ pub(super) enum Origin {
     Taken,
     /// It came as a file.
     Imported,
+}
+
+impl Snapshot {
+    /// How an instance goes on from it.
+    pub fn revival(&self) -> Revival {
+        // A file may have been restored elsewhere, so only what never left the node simply goes on.
+        match (self.taken, self.origin, self.is_spent) {
+            (Taken::Stopping, Origin::Taken, false) => Revival::Continued,
+            _ => Revival::Restored,
+        }
+    }
 }
 
 impl Snapshots {
@@ -74,9 +91,104 @@ impl Snapshots {
         Some((found.0, found.1))
     }
 
-    /// Names of all.
+    /// Names of all, those of groups among them.
     pub fn names(&self) -> impl Iterator<Item = &String> {
-        self.kept.keys()
+        let groups: BTreeSet<&String> = self.groups().map(|group| &group.name).collect();
+        self.kept.keys().chain(groups)
+    }
+
+    /// The group of each snapshot that has one.
+    fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.kept.values().filter_map(|kept| kept.group.as_ref())
+    }
+
+    /// The group of this name, unless that is a snapshot's.
+    pub fn group(&self, name: &str) -> Option<Arc<Group>> {
+        let mut groups = self.groups();
+        match self.kept.contains_key(name) {
+            true => None,
+            false => groups.find(|group| group.name == name).cloned(),
+        }
+    }
+
+    /// Names of the snapshots of a group that are here.
+    fn present<'a>(&'a self, group: &'a Group) -> impl Iterator<Item = &'a String> {
+        let kept = self.kept.iter();
+        let its = kept.filter(|(_, kept)| kept.group.as_ref().is_some_and(|it| it.id == group.id));
+        its.map(|(name, _)| name)
+    }
+
+    /// Names of all snapshots of a group, in its order.
+    ///
+    /// # Errors
+    /// [`ControlError::GroupIncomplete`].
+    pub fn members(&self, group: &Group) -> Result<Vec<String>, ControlError> {
+        let (mut names, mut missing) = (Vec::new(), Vec::new());
+        for member in &group.members {
+            let mut present = self.present(group);
+            let found = present.find(|name| self.kept[*name].id == member.snapshot);
+            match found {
+                Some(name) => names.push(name.clone()),
+                None => missing.push(member.instance.clone()),
+            }
+        }
+        match missing.is_empty() {
+            true => Ok(names),
+            false => Err(ControlError::GroupIncomplete {
+                group: group.name.clone(),
+                missing,
+            }),
+        }
+    }
+
+    /// Takes note that instances have gone on from these.
+    pub fn spend(&mut self, names: &[String]) {
+        for name in names {
+            if let Some(snapshot) = self.kept.get_mut(name) {
+                snapshot.is_spent = true;
+            }
+        }
+    }
+
+    /// The snapshot that the file of a new one of an instance adds to.
+    ///
+    /// # Errors
+    /// [`ControlError::NoParent`].
+    pub fn parent_for(
+        &self,
+        instance: &str,
+        extent: Extent,
+    ) -> Result<Option<SnapshotId>, ControlError> {
+        match extent {
+            Extent::Full => Ok(None),
+            Extent::Incremental => {
+                let last = self.last_of(instance, u64::MAX);
+                let last = last.ok_or_else(|| ControlError::NoParent(instance.into()))?;
+                Ok(Some(last.id))
+            }
+        }
+    }
+
+    /// Whether a snapshot may come that says this of its group: the others of the group say the same, and no other
+    /// group has the name.
+    ///
+    /// # Errors
+    /// [`ControlError::SnapshotExists`] with the group's name, or [`ControlError::GroupDiffers`].
+    pub fn admit_group(&self, group: &Group) -> Result<(), ControlError> {
+        let exists = || Err(ControlError::SnapshotExists(group.name.clone()));
+        if self.kept.contains_key(&group.name) {
+            return exists();
+        }
+        for other in self.groups() {
+            match (other.id == group.id, other.name == group.name) {
+                (true, _) if **other != *group => {
+                    return Err(ControlError::GroupDiffers(group.name.clone()));
+                }
+                (false, true) => return exists(),
+                (true, _) | (false, false) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Whether a snapshot may get this name.
@@ -85,11 +197,10 @@ impl Snapshots {
     /// [`ControlError::BadSnapshotName`], [`ControlError::SnapshotExists`] or
     /// [`ControlError::TooManySnapshots`].
     pub fn admit(&self, name: &str) -> Result<(), ControlError> {
-        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-        if !(1..=limits::NAME_BYTES).contains(&name.len()) || !name.bytes().all(sound) {
+        if !is_snapshot_name(name) {
             return Err(ControlError::BadSnapshotName(name.into()));
         }
-        if self.kept.contains_key(name) {
+        if self.kept.contains_key(name) || self.group(name).is_some() {
             return Err(ControlError::SnapshotExists(name.into()));
         }
         match self.kept.len() < limits::SNAPSHOTS {
@@ -144,6 +255,7 @@ impl Snapshots {
             taken: facts.taken,
             origin: facts.origin,
             is_spent: false,
+            group: facts.group,
             state_bytes,
             own_bytes,
             number: self.taken,
@@ -152,11 +264,37 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Forgets a snapshot; what the next one shared with it is its own now.
+    /// Forgets a snapshot, or all of a group. What added to it adds to what it added to, or stands alone.
     ///
     /// # Errors
     /// [`ControlError::NoSuchSnapshot`].
-    pub fn remove(&mut self, name: &str) -> Result<(), ControlError> {
+    pub fn forget(&mut self, name: &str) -> Result<RemovedReport, ControlError> {
+        let removed = match self.group(name) {
+            Some(group) => self.present(&group).cloned().collect(),
+            None => Vec::from([String::from(name)]),
+        };
+        let mut moved = BTreeSet::new();
+        for name in &removed {
+            moved.extend(self.remove(name)?);
+        }
+        let moved = moved.iter().filter_map(|id| {
+            let (name, snapshot) = self.by_id(*id)?;
+            let parent = snapshot.parent.and_then(|id| self.by_id(id));
+            Some(MovedRow {
+                name: name.into(),
+                parent: parent.map_or(String::new(), |(name, _)| name.into()),
+            })
+        });
+        let moved = moved.collect();
+        Ok(RemovedReport { removed, moved })
+    }
+
+    /// Forgets a snapshot; what the next one shared with it is its own now, and what added to it adds to its
+    /// parent. Answers with the latter.
+    ///
+    /// # Errors
+    /// [`ControlError::NoSuchSnapshot`].
+    pub fn remove(&mut self, name: &str) -> Result<Vec<SnapshotId>, ControlError> {
         let Some(removed) = self.kept.remove(name) else {
             return Err(ControlError::NoSuchSnapshot(name.into()));
         };
@@ -171,7 +309,14 @@ impl Snapshots {
         if let Some(next) = next {
             next.own_bytes = own_bytes(&next.cut.memories, &earlier);
         }
-        Ok(())
+        let mut moved = Vec::new();
+        for kept in self.kept.values_mut() {
+            if kept.parent == Some(removed.id) {
+                kept.parent = removed.parent;
+                moved.push(kept.id);
+            }
+        }
+        Ok(moved)
     }
 
     /// What `snapshots` shows.
@@ -180,6 +325,10 @@ impl Snapshots {
             name: name.clone(),
             id: snapshot.id.to_string(),
             instance: snapshot.cut.spec.name.clone(),
+            group: match &snapshot.group {
+                Some(group) => group.name.clone(),
+                None => String::new(),
+            },
             parent: match snapshot.parent {
                 None => String::new(),
                 Some(parent) => match self.by_id(parent) {
@@ -206,6 +355,7 @@ pub(super) struct Facts {
     pub parent: Option<SnapshotId>,
     pub taken: Taken,
     pub origin: Origin,
+    pub group: Option<Arc<Group>>,
 }
 
 fn resident_bytes(memories: &[FrozenMemory]) -> u64 {
@@ -241,14 +391,7 @@ impl Kernel {
     ) -> Result<(), ControlError> {
         let key = self.key_of(name)?;
         self.snapshots.admit(to)?;
-        let parent = match extent {
-            Extent::Full => None,
-            Extent::Incremental => {
-                let last = self.snapshots.last_of(name, u64::MAX);
-                let last = last.ok_or_else(|| ControlError::NoParent(name.into()))?;
-                Some(last.id)
-            }
-        };
+        let parent = self.snapshots.parent_for(name, extent)?;
         self.admit_cut(machine, key)?;
         if mode == CutMode::Stopping {
             // What the guest has just said is on its way before it falls silent.
@@ -263,6 +406,7 @@ impl Kernel {
                 CutMode::Stopping => Taken::Stopping,
             },
             origin: Origin::Taken,
+            group: None,
         };
         self.snapshots.keep(machine, to, cut, facts)?;
         let now = self.clock.now();
@@ -281,7 +425,7 @@ impl Kernel {
         id
     }
 
-    /// Makes an instance of a snapshot: the original, or another one called `to`.
+    /// Makes an instance of a snapshot, or of all of a group: the original, or another one called `to`.
     ///
     /// # Errors
     /// There is no such snapshot, the original runs, the name is taken, or it cannot be made.
@@ -290,22 +434,26 @@ impl Kernel {
         machine: &mut dyn Machine,
         snapshot: &str,
         to: Option<&str>,
+        addresses: &[PortAddress],
     ) -> Result<Vec<MadeRow>, ControlError> {
+        if to.is_none() && !addresses.is_empty() {
+            return Err(ControlError::KeepsAddresses);
+        }
+        if let Some(group) = self.snapshots.group(snapshot) {
+            return self.restore_group(machine, &group, to, addresses);
+        }
         let found = self.snapshots.find(snapshot)?;
         let cut = found.cut.clone();
-        // A file may have been restored elsewhere, so only what never left the node simply goes on.
-        let revival = match (found.taken, found.origin, found.is_spent) {
-            (Taken::Stopping, Origin::Taken, false) => Revival::Continued,
-            _ => Revival::Restored,
-        };
+        let revival = found.revival();
         let now = self.clock.now();
         if let Some(to) = to {
             require_instance_name(to)?;
-            let (_, unplugged) = self.clone_cut(machine, cut, to)?;
+            check_addresses(addresses, &[&cut.spec], 1)?;
+            let given = addresses_of(addresses, &cut.spec.name, 0);
+            let (_, row) = self.clone_cut(machine, cut, to, &given)?;
             self.journal
                 .event(now, to, EventKind::Cloned, snapshot.into());
-            let name = to.into();
-            return Ok([MadeRow { name, unplugged }].into());
+            return Ok([row].into());
         }
         let name = cut.spec.name.clone();
         if let Ok(key) = self.key_of(&name)
@@ -314,28 +462,23 @@ impl Kernel {
             return Err(ControlError::Suspended(name));
         }
         self.restore(machine, cut, revival)?;
-        if let Some(snapshot) = self.snapshots.kept.get_mut(snapshot) {
-            snapshot.is_spent = true;
-        }
+        self.snapshots.spend(&[snapshot.into()]);
         self.journal
             .event(now, &name, EventKind::Restored, snapshot.into());
-        Ok([MadeRow {
-            name,
-            unplugged: Vec::new(),
-        }]
-        .into())
+        Ok([MadeRow::of(name)].into())
     }
 
     /// Makes `count` instances of a running one.
     ///
     /// # Errors
-    /// The first that could not be made; those before it run.
+    /// One could not be made: those before it are taken back.
     pub(super) fn clone_instance(
         &mut self,
         machine: &mut dyn Machine,
         name: &str,
         to: Option<&str>,
         count: u32,
+        addresses: &[PortAddress],
     ) -> Result<Vec<MadeRow>, ControlError> {
         if count > limits::CLONES {
             return Err(ControlError::TooManyClones(count));
@@ -347,26 +490,33 @@ impl Kernel {
                 return Err(ControlError::NameTaken(to.into()));
             }
         }
+        check_addresses(addresses, &[&self.records[key as usize].spec], count)?;
         self.admit_cut(machine, key)?;
         let cut = self.cut(key)?;
         let now = self.clock.now();
-        let mut made = Vec::new();
+        let (mut keys, mut made) = (Vec::new(), Vec::new());
         for number in 0..count {
-            if number > 0 {
-                // The cut is copied for each.
-                self.admit_cut(machine, key)?;
-            }
             let new = match (to, count) {
                 (Some(to), 1) => String::from(to),
                 (to, _) => self.numbered_name(to.unwrap_or(name)),
             };
-            let (_, unplugged) = self.clone_cut(machine, cut.clone(), &new)?;
+            let given = addresses_of(addresses, name, number);
+            // The cut is copied for each.
+            let admitted = self.admit_cut(machine, key);
+            match admitted.and_then(|()| self.clone_cut(machine, cut.clone(), &new, &given)) {
+                Ok((key, row)) => {
+                    keys.push(key);
+                    made.push(row);
+                }
+                Err(error) => {
+                    self.take_back(&keys);
+                    return Err(error);
+                }
+            }
+        }
+        for row in &made {
             self.journal
-                .event(now, &new, EventKind::Cloned, name.into());
-            made.push(MadeRow {
-                name: new,
-                unplugged,
-            });
+                .event(now, &row.name, EventKind::Cloned, name.into());
         }
         Ok(made)
     }
@@ -432,7 +582,7 @@ impl Kernel {
 }
 
 /// Whether an instance can be called so.
-fn require_instance_name(name: &str) -> Result<(), ControlError> {
+pub(super) fn require_instance_name(name: &str) -> Result<(), ControlError> {
     match image::is_name(name) {
         true => Ok(()),
         false => Err(ControlError::BadInstanceName(name.into())),

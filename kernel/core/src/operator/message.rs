@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// First bytes of both greetings.
 pub const MAGIC: [u8; 4] = *b"SOSc";
 /// Version of the protocol. Two ends of different versions do not talk.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Raw bytes, which postcard copies in one go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

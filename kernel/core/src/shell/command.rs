@@ -1,7 +1,8 @@
 //! From a typed line to a [`Command`]: words, quotes, flags, and errors that show the usage.
 
 use super::verbs::{self, Verb};
-use crate::control::{CutMode, Extent, SegmentState};
+use crate::control::{CutMode, Extent, PortAddress, Request, SegmentState};
+use crate::image::AddressSpec;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -65,7 +66,9 @@ pub(super) enum Command {
     /// `info`
     Info(String, Format),
     /// `start`, `stop`, …
-    Act(Action, Vec<String>),
+    Act(Action, Vec<String>, Format),
+    /// What is asked of the node once: `snapshot`, `clone`, `switch add`, …
+    Do(Request, Format),
     /// `console`
     Console(String),
     /// `logs`
@@ -81,36 +84,8 @@ pub(super) enum Command {
     Net(Option<String>, Format),
     /// `switch`, `link`
     Segments(Kind, Format),
-    /// `switch add`, `link add`
-    AddSegment {
-        kind: Kind,
-        name: String,
-        uplink: Option<usize>,
-    },
-    /// `switch rm`, `link rm`
-    RemoveSegment(String),
-    /// `switch up`, …
-    SetSegment(String, SegmentState),
-    /// `snapshot`
-    Snapshot {
-        name: String,
-        to: String,
-        cut: CutMode,
-        extent: Extent,
-    },
     /// `snapshots`
     Snapshots(Format),
-    /// `restore`
-    Restore {
-        snapshot: String,
-        to: Option<String>,
-    },
-    /// `clone`
-    Clone {
-        name: String,
-        to: Option<String>,
-        count: u32,
-    },
     /// `ping`
     Ping {
         from: String,
@@ -127,10 +102,6 @@ pub(super) enum Command {
     Help(Option<&'static Verb>),
     /// `clear`
     Clear,
-    /// `poweroff`
-    PowerOff,
-    /// `reboot`
-    Reboot,
 }
 
 /// Why a line is not a command.
@@ -241,6 +212,20 @@ impl Arguments {
         }
     }
 
+    /// Every `--address [INSTANCE.]PORT=ADDRESS`.
+    fn take_addresses(&mut self) -> Result<Vec<PortAddress>, CommandError> {
+        let mut addresses = Vec::new();
+        while let Some(text) = self.take_option("--address")? {
+            let Some(address) = port_address(&text) else {
+                return Err(self.wrong(alloc::format!(
+                    "'{text}' is not like eth0=10.0.0.9/24, eth0=dhcp or web.eth0=10.0.0.9/24"
+                )));
+            };
+            addresses.push(address);
+        }
+        Ok(addresses)
+    }
+
     fn take_follow(&mut self) -> Follow {
         match self.take_flag("-f") {
             true => Follow::Follow,
@@ -264,6 +249,33 @@ impl Arguments {
             Some(word) => Err(self.wrong(alloc::format!("'{word}' is not expected"))),
         }
     }
+}
+
+/// What stands behind `--address`.
+fn port_address(text: &str) -> Option<PortAddress> {
+    let (port, address) = text.split_once('=')?;
+    let (instance, port) = match port.rsplit_once('.') {
+        Some((instance, port)) => (Some(instance.into()), port),
+        None => (None, port),
+    };
+    let address = match address {
+        "dhcp" => AddressSpec::Dhcp,
+        _ => {
+            let (address, length) = address.split_once('/')?;
+            let address: IpAddr = address.parse().ok()?;
+            let most = if address.is_ipv4() { 32 } else { 128 };
+            AddressSpec::Static {
+                address,
+                prefix_length: length.parse().ok().filter(|length| *length <= most)?,
+            }
+        }
+    };
+    let port = port.into();
+    Some(PortAddress {
+        instance,
+        port,
+        address,
+    })
 }
 
 /// Parses one line.
@@ -299,15 +311,16 @@ fn parse_verb(arguments: &mut Arguments) -> Result<Command, CommandError> {
         "suspend" => act(arguments, Action::Suspend)?,
         "snapshot" => snapshot(arguments)?,
         "snapshots" => Command::Snapshots(arguments.take_format()),
-        "restore" => Command::Restore {
-            snapshot: arguments.take_word("a snapshot")?,
-            to: take_name_after(arguments, "as")?,
-        },
-        "clone" => Command::Clone {
-            count: arguments.take_number("--count")?.unwrap_or(1),
-            name: arguments.take_word("an instance")?,
-            to: take_name_after(arguments, "as")?,
-        },
+        "restore" => {
+            let (format, addresses) = (arguments.take_format(), arguments.take_addresses()?);
+            let request = Request::Restore {
+                snapshot: arguments.take_word("a snapshot")?,
+                to: take_name_after(arguments, "as")?,
+                addresses,
+            };
+            Command::Do(request, format)
+        }
+        "clone" => clone(arguments)?,
         "console" => Command::Console(arguments.take_word("an instance")?),
         "logs" => {
             let (follow, format) = (arguments.take_follow(), arguments.take_format());
@@ -343,22 +356,29 @@ fn parse_verb(arguments: &mut Arguments) -> Result<Command, CommandError> {
         "uptime" => Command::Uptime(arguments.take_format()),
         "help" => help(arguments)?,
         "clear" => Command::Clear,
-        "poweroff" => Command::PowerOff,
-        "reboot" => Command::Reboot,
+        "poweroff" => Command::Do(Request::PowerOff, arguments.take_format()),
+        "reboot" => Command::Do(Request::Reboot, arguments.take_format()),
         other => return Err(CommandError::UnknownVerb(other.into())),
     })
 }
 
 fn act(arguments: &mut Arguments, action: Action) -> Result<Command, CommandError> {
-    let mut names = Vec::new();
-    names.push(arguments.take_word("an instance")?);
-    while !arguments.words.is_empty() {
-        names.push(arguments.take_word("an instance")?);
-    }
-    Ok(Command::Act(action, names))
+    let format = arguments.take_format();
+    let names = take_names(arguments, "")?;
+    Ok(Command::Act(action, names, format))
 }
 
-/// `snapshot NAME to SNAPSHOT`, `snapshot rm SNAPSHOT...`
+/// The names of instances up to `keyword` or the end, one at least.
+fn take_names(arguments: &mut Arguments, keyword: &str) -> Result<Vec<String>, CommandError> {
+    let mut names = Vec::new();
+    names.push(arguments.take_word("an instance")?);
+    while arguments.words.first().is_some_and(|word| word != keyword) {
+        names.push(arguments.take_word("an instance")?);
+    }
+    Ok(names)
+}
+
+/// `snapshot NAME to SNAPSHOT`, `snapshot --group NAME... to GROUP`, `snapshot rm SNAPSHOT...`
 fn snapshot(arguments: &mut Arguments) -> Result<Command, CommandError> {
     let cut = match arguments.take_flag("--stop") {
         true => CutMode::Stopping,
@@ -368,17 +388,66 @@ fn snapshot(arguments: &mut Arguments) -> Result<Command, CommandError> {
         true => Extent::Incremental,
         false => Extent::Full,
     };
-    let name = arguments.take_word("an instance")?;
-    match take_name_after(arguments, "to")? {
-        Some(to) => Ok(Command::Snapshot {
-            name,
+    let is_group = arguments.take_flag("--group");
+    let format = arguments.take_format();
+    let is_removal = !is_group
+        && arguments.words.first().is_some_and(|word| word == "rm")
+        && arguments.words.get(1).is_none_or(|word| word != "to");
+    if is_removal {
+        arguments.words.remove(0);
+        let names = take_names(arguments, "")?;
+        return Ok(Command::Act(Action::RemoveSnapshot, names, format));
+    }
+    let mut names = take_names(arguments, "to")?;
+    let Some(to) = take_name_after(arguments, "to")? else {
+        return Err(arguments.wrong("`to SNAPSHOT` is missing".into()));
+    };
+    let request = match (is_group, names.len()) {
+        (true, _) => Request::SnapshotGroup {
+            names,
             to,
             cut,
             extent,
-        }),
-        None if name == "rm" => act(arguments, Action::RemoveSnapshot),
-        None => Err(arguments.wrong("`to SNAPSHOT` is missing".into())),
-    }
+        },
+        (false, 1) => Request::Snapshot {
+            name: names.remove(0),
+            to,
+            cut,
+            extent,
+        },
+        (false, _) => {
+            return Err(arguments.wrong("several instances at one instant want --group".into()));
+        }
+    };
+    Ok(Command::Do(request, format))
+}
+
+/// `clone NAME [as NAME]`, `clone --group NAME... [as NAME]`
+fn clone(arguments: &mut Arguments) -> Result<Command, CommandError> {
+    let count = arguments.take_number("--count")?.unwrap_or(1);
+    let is_group = arguments.take_flag("--group");
+    let format = arguments.take_format();
+    let addresses = arguments.take_addresses()?;
+    let mut names = take_names(arguments, "as")?;
+    let to = take_name_after(arguments, "as")?;
+    let request = match (is_group, names.len()) {
+        (true, _) => Request::CloneGroup {
+            names,
+            to,
+            count,
+            addresses,
+        },
+        (false, 1) => Request::Clone {
+            name: names.remove(0),
+            to,
+            count,
+            addresses,
+        },
+        (false, _) => {
+            return Err(arguments.wrong("several instances at one instant want --group".into()));
+        }
+    };
+    Ok(Command::Do(request, format))
 }
 
 /// The word after `keyword`, if that comes next.
@@ -416,13 +485,18 @@ fn segment(arguments: &mut Arguments, kind: Kind) -> Result<Command, CommandErro
     };
     let what = arguments.take_word("add, rm, up or down")?;
     let name = arguments.take_word("a name")?;
-    match what.as_str() {
-        "add" => Ok(Command::AddSegment { kind, name, uplink }),
-        "rm" => Ok(Command::RemoveSegment(name)),
-        "up" => Ok(Command::SetSegment(name, SegmentState::Up)),
-        "down" => Ok(Command::SetSegment(name, SegmentState::Down)),
-        other => Err(arguments.wrong(alloc::format!("'{other}' is not add, rm, up or down"))),
-    }
+    let set = |name, state| Request::SetSegment { name, state };
+    let request = match (what.as_str(), kind) {
+        ("add", Kind::Switch) => Request::AddSwitch { name, uplink },
+        ("add", Kind::Link) => Request::AddLink { name },
+        ("rm", _) => Request::RemoveSegment { name },
+        ("up", _) => set(name, SegmentState::Up),
+        ("down", _) => set(name, SegmentState::Down),
+        (other, _) => {
+            return Err(arguments.wrong(alloc::format!("'{other}' is not add, rm, up or down")));
+        }
+    };
+    Ok(Command::Do(request, format))
 }
 
 fn ping(arguments: &mut Arguments) -> Result<Command, CommandError> {
@@ -445,111 +519,4 @@ fn help(arguments: &mut Arguments) -> Result<Command, CommandError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::vec;
-
-    fn wrong(line: &str, part: &str) {
-        let text = parse(line).expect_err(line).to_string();
-        assert!(text.contains(part), "{line}: {text}");
-    }
-
-    #[test]
-    fn lines_become_commands() {
-        assert_eq!(parse("  "), Ok(Command::Nothing));
-        assert_eq!(parse("ls --json"), Ok(Command::List(Format::Json)));
-        assert_eq!(
-            parse("stop web 'a b'"),
-            Ok(Command::Act(Action::Stop, vec!["web".into(), "a b".into()]))
-        );
-        assert_eq!(
-            parse("logs -f web -n 5"),
-            Ok(Command::Logs {
-                name: "web".into(),
-                follow: Follow::Follow,
-                last: Some(5),
-                format: Format::Table
-            })
-        );
-        assert_eq!(
-            parse("switch add lan2 --uplink nic1"),
-            Ok(Command::AddSegment {
-                kind: Kind::Switch,
-                name: "lan2".into(),
-                uplink: Some(1)
-            })
-        );
-        assert_eq!(
-            parse("ping web fd00::1 -c 2"),
-            Ok(Command::Ping {
-                from: "web".into(),
-                to: "fd00::1".parse().unwrap(),
-                count: 2
-            })
-        );
-    }
-
-    #[test]
-    fn snapshots_are_taken_and_used() {
-        let taken = |cut, extent| {
-            Ok(Command::Snapshot {
-                name: "web".into(),
-                to: "monday".into(),
-                cut,
-                extent,
-            })
-        };
-        assert_eq!(
-            parse("snapshot web to monday"),
-            taken(CutMode::Running, Extent::Full)
-        );
-        assert_eq!(
-            parse("snapshot --stop web to monday --incremental"),
-            taken(CutMode::Stopping, Extent::Incremental)
-        );
-        assert_eq!(
-            parse("snapshot rm a b"),
-            Ok(Command::Act(
-                Action::RemoveSnapshot,
-                ["a".into(), "b".into()].into()
-            ))
-        );
-        assert!(
-            matches!(parse("snapshot rm to b"), Ok(Command::Snapshot { name, .. }) if name == "rm")
-        );
-        assert_eq!(
-            parse("restore monday as web2"),
-            Ok(Command::Restore {
-                snapshot: "monday".into(),
-                to: Some("web2".into())
-            })
-        );
-        assert_eq!(
-            parse("clone web --count 3"),
-            Ok(Command::Clone {
-                name: "web".into(),
-                to: None,
-                count: 3
-            })
-        );
-        wrong("snapshot web", "`to SNAPSHOT` is missing");
-        wrong("snapshot web to", "a name is missing");
-        wrong("restore monday as", "a name is missing");
-        wrong("clone web --count many", "'many' is not a number");
-    }
-
-    #[test]
-    fn every_verb_is_parsed_and_wrong_lines_name_the_word() {
-        for verb in verbs::VERBS {
-            let error = parse(&alloc::format!("{} a b --nonsense", verb.name));
-            let text = error.expect_err(verb.name).to_string();
-            assert!(text.contains(verb.name), "{text}");
-        }
-        wrong("nonsense", "unknown verb 'nonsense'");
-        wrong("info", "an instance is missing");
-        wrong("logs web -n many", "'many' is not a number");
-        wrong("ping web here", "'here' is not an IPv4 or IPv6 address");
-        wrong("switch add x --uplink eth0", "not a NIC such as nic0");
-        wrong("ls 'web", "quote is not closed");
-    }
-}
+mod tests;

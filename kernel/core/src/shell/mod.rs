@@ -4,6 +4,7 @@
 //! ([`follow::Mode`]: following a log, a console, `top`, a ping), which [`Shell::tick`] drives.
 
 mod command;
+mod completion;
 mod editor;
 mod follow;
 mod render;
@@ -18,12 +19,14 @@ use crate::limits;
 use crate::machine::Time;
 use alloc::collections::VecDeque;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use command::{Action, Command, Format, Kind, parse};
+use completion::candidates;
+use core::fmt;
 use editor::{Edit, Editor};
 use follow::{Mode, Progress};
-use verbs::Operand;
+use serde::Serialize;
 
 /// One console's shell.
 #[derive(Debug)]
@@ -151,9 +154,13 @@ impl Shell {
     }
 
     fn run_line(&mut self, line: &str, now: Time, control: &mut dyn Control) {
+        let format = match line.split_whitespace().any(|word| word == "--json") {
+            true => Format::Json,
+            false => Format::Table,
+        };
         let command = match parse(line) {
             Ok(command) => command,
-            Err(error) => return self.print(&format!("error: {error}\n")),
+            Err(error) => return self.print(&error_text(&error, format)),
         };
         let mut text = String::new();
         let result = match Mode::of(&command, now) {
@@ -168,7 +175,7 @@ impl Shell {
             None => run_once(&command, control, &mut text),
         };
         if let Err(error) = result {
-            text.push_str(&format!("error: {error}\n"));
+            text.push_str(&error_text(&error, format));
         }
         self.print(&text);
         if !matches!(self.mode, Mode::Prompt) {
@@ -243,39 +250,8 @@ fn common_prefix<'a>(left: &'a str, right: &str) -> &'a str {
     &left[..same.map(|(character, _)| character.len_utf8()).sum()]
 }
 
-/// What `word` after `head` may become, in order.
-fn candidates(head: &str, word: &str, control: &dyn Control) -> Vec<String> {
-    let verb_names = || VERBS.iter().map(|verb| verb.name.into()).collect();
-    let mut all: Vec<String> = match head.split_whitespace().next() {
-        None => verb_names(),
-        Some(verb) => match verbs::find(verb).map(|verb| verb.operand) {
-            Some(Operand::Instance) => control.instance_names(),
-            Some(Operand::Segment) => {
-                let mut names = control.segment_names();
-                names.extend(["add", "rm", "up", "down"].map(String::from));
-                names
-            }
-            Some(Operand::Snapshot) => control.snapshot_names(),
-            Some(Operand::SnapshotOrInstance) => match head.split_whitespace().nth(1) {
-                None => {
-                    let mut names = control.instance_names();
-                    names.push("rm".into());
-                    names
-                }
-                Some("rm") => control.snapshot_names(),
-                Some(_) => ["to", "--stop", "--incremental"].map(String::from).into(),
-            },
-            Some(Operand::Verb) => verb_names(),
-            Some(Operand::None) | None => Vec::new(),
-        },
-    };
-    all.retain(|candidate| candidate.starts_with(word));
-    all.sort();
-    all
-}
-
 /// `report` as one line of JSON.
-fn json(report: &Report, text: &mut String) {
+fn json(report: &impl Serialize, text: &mut String) {
     // Reports are plain data with string keys, which serde_json always renders.
     if let Ok(line) = serde_json::to_string(report) {
         text.push_str(&line);
@@ -299,70 +275,16 @@ fn run_once(
             help(*verb, text);
             return Ok(());
         }
-        Command::Act(action, names) => return act(*action, names, control, text),
+        Command::Act(action, names, format) => {
+            return act(*action, names, *format, control, text);
+        }
+        Command::Do(request, format) => (request.clone(), *format),
         Command::List(format) => (Request::Instances, *format),
         Command::Info(name, format) => (Request::Inspect { name: name.clone() }, *format),
         Command::Net(name, format) => (Request::Network { name: name.clone() }, *format),
         Command::Segments(_, format) => (Request::Segments, *format),
         Command::Uptime(format) => (Request::Node, *format),
-        Command::AddSegment {
-            kind: Kind::Switch,
-            name,
-            uplink,
-        } => (
-            Request::AddSwitch {
-                name: name.clone(),
-                uplink: *uplink,
-            },
-            Format::Table,
-        ),
-        Command::AddSegment {
-            kind: Kind::Link,
-            name,
-            ..
-        } => (Request::AddLink { name: name.clone() }, Format::Table),
-        Command::RemoveSegment(name) => {
-            (Request::RemoveSegment { name: name.clone() }, Format::Table)
-        }
-        Command::SetSegment(name, state) => (
-            Request::SetSegment {
-                name: name.clone(),
-                state: *state,
-            },
-            Format::Table,
-        ),
         Command::Snapshots(format) => (Request::Snapshots, *format),
-        Command::Snapshot {
-            name,
-            to,
-            cut,
-            extent,
-        } => (
-            Request::Snapshot {
-                name: name.clone(),
-                to: to.clone(),
-                cut: *cut,
-                extent: *extent,
-            },
-            Format::Table,
-        ),
-        Command::Restore { snapshot, to } => (
-            Request::Restore {
-                snapshot: snapshot.clone(),
-                to: to.clone(),
-            },
-            Format::Table,
-        ),
-        Command::Clone { name, to, count } => (
-            Request::Clone {
-                name: name.clone(),
-                to: to.clone(),
-                count: *count,
-            },
-            Format::Table,
-        ),
-        Command::PowerOff => (Request::PowerOff, Format::Table),
-        Command::Reboot => (Request::Reboot, Format::Table),
         // The lasting ones are handled by `Mode`.
         Command::Console(_)
         | Command::Logs { .. }
@@ -395,6 +317,7 @@ fn table(report: &Report, text: &mut String) {
         Report::Node(node) => text.push_str(&render::node(node)),
         Report::Snapshots(rows) => text.push_str(&render::snapshots(rows)),
         Report::Made(rows) => text.push_str(&render::made(rows)),
+        Report::Removed(removed) => text.push_str(&render::removed(removed)),
         Report::Done
         | Report::Logs(_)
         | Report::Console(_)
@@ -405,14 +328,27 @@ fn table(report: &Report, text: &mut String) {
     }
 }
 
+/// What became of one of the names behind a verb.
+#[derive(Serialize)]
+struct Acted<'a> {
+    name: &'a str,
+    /// What was done, if there is more to say than that it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<Report>,
+    /// Why it was not done.
+    error: Option<String>,
+}
+
 fn act(
     action: Action,
     names: &[String],
+    format: Format,
     control: &mut dyn Control,
     text: &mut String,
 ) -> Result<(), ControlError> {
+    let mut acted = Vec::new();
     for name in names {
-        let name = name.clone();
+        let (asked, name) = (name, name.clone());
         let request = match action {
             Action::Start => Request::Start { name },
             Action::Stop => Request::Stop { name },
@@ -424,11 +360,40 @@ fn act(
             Action::RemoveSnapshot => Request::RemoveSnapshot { name },
         };
         // One that fails does not keep the others from being done.
-        if let Err(error) = control.execute(request) {
-            text.push_str(&format!("error: {error}\n"));
+        let result = control.execute(request);
+        match (format, result) {
+            (Format::Json, result) => acted.push(Acted {
+                name: asked,
+                error: result.as_ref().err().map(ToString::to_string),
+                report: result.ok().filter(|report| *report != Report::Done),
+            }),
+            (Format::Table, Ok(report)) => table(&report, text),
+            (Format::Table, Err(error)) => text.push_str(&error_text(&error, format)),
         }
     }
+    if format == Format::Json {
+        json(&acted, text);
+    }
     Ok(())
+}
+
+/// An error as it is printed: with `--json` as an object.
+fn error_text(error: &dyn fmt::Display, format: Format) -> String {
+    #[derive(Serialize)]
+    struct Failed {
+        error: String,
+    }
+    let mut text = String::new();
+    match format {
+        Format::Table => text = format!("error: {error}\n"),
+        Format::Json => json(
+            &Failed {
+                error: error.to_string(),
+            },
+            &mut text,
+        ),
+    }
+    text
 }
 
 fn help(verb: Option<&'static Verb>, text: &mut String) {

@@ -1,8 +1,8 @@
 //! Reports as text for people: aligned columns, units, one line per fact.
 
 use crate::control::{
-    InstanceDetail, InstanceRow, InterfaceRow, MadeRow, NetworkDetail, NodeDetail, SegmentRow,
-    SnapshotRow, SocketRow,
+    InstanceDetail, InstanceRow, InterfaceRow, MadeRow, NetworkDetail, NodeDetail, RemovedReport,
+    SegmentRow, SnapshotRow, SocketRow,
 };
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -484,7 +484,7 @@ pub fn snapshots(rows: &[SnapshotRow]) -> String {
         return "none\n".into();
     }
     let mut table = Table::new(&[
-        "NAME", "INSTANCE", "TAKEN", "AT", "MEMORY", "OWN", "STATE", "PARENT",
+        "NAME", "INSTANCE", "TAKEN", "AT", "MEMORY", "OWN", "STATE", "PARENT", "GROUP",
     ])
     .right(&[4, 5, 6]);
     for row in rows {
@@ -497,6 +497,7 @@ pub fn snapshots(rows: &[SnapshotRow]) -> String {
             bytes(row.own_bytes),
             bytes(row.state_bytes),
             or_dash(row.parent.clone()),
+            or_dash(row.group.clone()),
         ]);
     }
     table.render()
@@ -509,9 +510,28 @@ pub fn made(rows: &[MadeRow]) -> String {
         text.push_str(&row.name);
         if !row.unplugged.is_empty() {
             let ports = row.unplugged.join(", ");
-            let _ = write!(text, " (unplugged, as its place is taken: {ports})");
+            let _ = write!(text, " (unplugged, as its link has no free end: {ports})");
+        }
+        if !row.unaddressed.is_empty() {
+            let ports = row.unaddressed.join(", ");
+            let _ = write!(
+                text,
+                " (without an address, as the original has it; give one with --address PORT=ADDRESS/LENGTH: {ports})"
+            );
         }
         text.push('\n');
+    }
+    text
+}
+
+/// What `snapshot rm` did besides what it was asked.
+pub fn removed(report: &RemovedReport) -> String {
+    let mut text = String::new();
+    for row in &report.moved {
+        let _ = match row.parent.as_str() {
+            "" => writeln!(text, "{} holds all pages now: it stands alone", row.name),
+            parent => writeln!(text, "{} adds to {parent} now", row.name),
+        };
     }
     text
 }

@@ -11,8 +11,10 @@ pub enum Operand {
     Segment,
     /// Snapshots.
     Snapshot,
-    /// An instance, or a snapshot to be forgotten.
+    /// Instances of which a snapshot is taken, or snapshots to be forgotten.
     SnapshotOrInstance,
+    /// Instances of which others are made.
+    Original,
     /// Other verbs.
     Verb,
 }
@@ -66,7 +68,7 @@ pub const VERBS: &[Verb] = &[
     ),
     verb(
         "start",
-        "NAME...",
+        "NAME... [--json]",
         Operand::Instance,
         "start instances",
         "The module is translated at the first start, while others run (`loading`), and shared by all \
@@ -74,72 +76,80 @@ pub const VERBS: &[Verb] = &[
     ),
     verb(
         "stop",
-        "NAME...",
+        "NAME... [--json]",
         Operand::Instance,
         "end instances, closing their connections",
         "",
     ),
     verb(
         "kill",
-        "NAME...",
+        "NAME... [--json]",
         Operand::Instance,
         "end instances at once",
         "Peers see no FIN; their connections time out or are reset.",
     ),
     verb(
         "pause",
-        "NAME...",
+        "NAME... [--json]",
         Operand::Instance,
         "take the CPU away; guest time stops",
         "",
     ),
     verb(
         "resume",
-        "NAME...",
+        "NAME... [--json]",
         Operand::Instance,
         "give the CPU back, or go on with what was suspended",
         "",
     ),
     verb(
         "suspend",
-        "NAME...",
+        "NAME... [--json]",
         Operand::Instance,
         "take instances apart until they are resumed",
         "Memory and connections stay as they are; peers notice a pause. `resume` goes on.",
     ),
     verb(
         "snapshot",
-        "NAME to SNAPSHOT [--stop] [--incremental] | rm SNAPSHOT...",
+        "NAME to SNAPSHOT [--stop] [--incremental] [--json] | --group NAME... to GROUP [...] | rm SNAPSHOT...",
         Operand::SnapshotOrInstance,
         "keep an instance as it is now, or forget that",
         "The instance goes on; with --stop it ends without a word to its peers, so that its connections \
-         can go on. The file of an --incremental one holds what changed since the last.",
+         can go on. The file of an --incremental one holds what changed since the last. --group takes \
+         several at one instant, as GROUP.NAME each, with what is on its way between them. What added to \
+         a snapshot that is removed adds to the one before.",
     ),
     verb(
         "snapshots",
         "[--json]",
         Operand::None,
         "list the snapshots",
-        "OWN is what a snapshot does not share with an earlier one of the instance.",
+        "OWN is what a snapshot does not share with an earlier one of the instance; PARENT is the one that \
+         its file adds to.",
     ),
     verb(
         "restore",
-        "SNAPSHOT [as NAME]",
+        "SNAPSHOT|GROUP [as NAME] [--address [INSTANCE.]PORT=ADDRESS/LENGTH]... [--json]",
         Operand::Snapshot,
-        "make an instance of a snapshot",
+        "make an instance of a snapshot, or all of a group",
         "Without a name the original goes on from there, which must not run. Another one gets its own \
-         station addresses and loses the connections.",
+         station addresses and loses the connections. A group's members go on together or not at all; \
+         others of them are called NAME-INSTANCE and are joined by networks of their own, where their \
+         connections go on.",
     ),
     verb(
         "clone",
-        "NAME [as NAME] [--count N]",
-        Operand::Instance,
+        "NAME [as NAME] [--count N] [--address PORT=ADDRESS/LENGTH]... [--json] | --group NAME... [as NAME] [...]",
+        Operand::Original,
         "make other instances of a running one",
-        "They share its memory until they write, and have station addresses of their own.",
+        "They share its memory until they write, and are plugged in where it is, with station addresses of \
+         their own. DHCP gives each its address; a static one is given with --address, which counts up \
+         for --count, or takes =dhcp. If one cannot be made, none is. --group clones several at one \
+         instant with the networks that only they are on; addresses are INSTANCE.PORT=ADDRESS/LENGTH then.",
     ),
     verb(
         "restart",
-        "NAME...",
+        "NAME... [--json]",
         Operand::Instance,
         "stop and start",
         "",
@@ -174,14 +184,14 @@ pub const VERBS: &[Verb] = &[
     ),
     verb(
         "switch",
-        "[--json] | add NAME [--uplink NIC] | rm NAME | up NAME | down NAME",
+        "[add NAME [--uplink NIC] | rm NAME | up NAME | down NAME] [--json]",
         Operand::Segment,
         "list or change switches",
         "A switch that is down drops every frame, as with its power cut.",
     ),
     verb(
         "link",
-        "[--json] | add NAME | rm NAME | up NAME | down NAME",
+        "[add NAME | rm NAME | up NAME | down NAME] [--json]",
         Operand::Segment,
         "list or change point-to-point links",
         "A link that is down drops every frame, as with its cable cut.",
@@ -224,14 +234,14 @@ pub const VERBS: &[Verb] = &[
     verb("clear", "", Operand::None, "clear the screen", ""),
     verb(
         "poweroff",
-        "",
+        "[--json]",
         Operand::None,
         "switch the node off",
         "Instances end without notice.",
     ),
     verb(
         "reboot",
-        "",
+        "[--json]",
         Operand::None,
         "restart the node",
         "Instances end without notice.",

@@ -4,7 +4,7 @@
 //! each part checks its own when an instance is made of it.
 
 use super::format::{MemoryHead, Object, PAGE_BYTES, PageSource, SectionKind};
-use super::{About, Cut};
+use super::{About, Cut, Group};
 use crate::image::{BlobBytes, BlobHash};
 use crate::machine::FrozenMemory;
 use crate::plain::Bytes;
@@ -21,17 +21,18 @@ const PAGES_PASSED: usize = 4096;
 struct Waiting(Vec<Vec<Bytes>>);
 
 /// The states of a cut as objects, in the order of a file, without its modules and files.
-pub fn objects(about: &About, cut: &Cut) -> Vec<Object> {
+pub fn objects(about: &About, cut: &Cut, group: Option<&Group>) -> Vec<Object> {
     let frames = cut.frames.iter();
     let waiting = frames.map(|port| port.iter().cloned().map(Bytes).collect());
-    [
+    let mut objects = Vec::from([
         object(SectionKind::About, about),
         object(SectionKind::Execution, &cut.execution),
         object(SectionKind::Guest, &cut.guest),
         object(SectionKind::Network, &cut.stack),
         object(SectionKind::Waiting, &Waiting(waiting.collect())),
-    ]
-    .into()
+    ]);
+    objects.extend(group.map(|group| object(SectionKind::Group, group)));
+    objects
 }
 
 /// A module or a file.
@@ -82,6 +83,7 @@ pub struct Parts {
     guest: Option<Vec<u8>>,
     network: Option<Vec<u8>>,
     waiting: Option<Vec<u8>>,
+    group: Option<Vec<u8>>,
 }
 
 /// An object whose bytes are no state.
@@ -107,6 +109,7 @@ impl Parts {
             SectionKind::Guest => &mut self.guest,
             SectionKind::Network => &mut self.network,
             SectionKind::Waiting => &mut self.waiting,
+            SectionKind::Group => &mut self.group,
             SectionKind::Blob | SectionKind::Memory | SectionKind::Pages | SectionKind::Table => {
                 return;
             }
@@ -120,6 +123,17 @@ impl Parts {
     /// [`Undecodable`].
     pub fn about(&self) -> Result<About, Undecodable> {
         decode(SectionKind::About, self.about.as_deref())
+    }
+
+    /// The group that the file names, if it does.
+    ///
+    /// # Errors
+    /// [`Undecodable`].
+    pub fn group(&self) -> Result<Option<Group>, Undecodable> {
+        let bytes = self.group.as_deref();
+        bytes
+            .map(|bytes| decode(SectionKind::Group, Some(bytes)))
+            .transpose()
     }
 
     /// The cut, with memories that were filled meanwhile.

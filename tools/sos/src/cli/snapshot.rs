@@ -159,6 +159,7 @@ fn act(client: &mut Client, action: &Action) -> Result<()> {
         Action::Restore { snapshot, to } => Request::Restore {
             snapshot: snapshot.clone(),
             to: to.clone(),
+            addresses: Vec::new(),
         },
         Action::Rm { snapshot } => Request::RemoveSnapshot {
             name: snapshot.clone(),

@@ -9,6 +9,7 @@ use crate::control::ControlError;
 use crate::image::BlobHash;
 use crate::kernel::VERSION;
 use crate::kernel::admission;
+use crate::kernel::anew::require_sound;
 use crate::kernel::snapshots::{Facts, Origin};
 use crate::limits;
 use crate::machine::{FrozenMemory, GuestMemory, Machine};
@@ -21,6 +22,7 @@ use crate::snapshot::format::{
 use crate::snapshot::parts::{CutPages, Parts, blob, memory_heads, objects};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Pages that are written in one step.
@@ -110,7 +112,7 @@ impl Kernel {
             macs: cut.macs.clone(),
             spec: cut.spec.clone(),
         };
-        let mut objects = objects(&about, cut);
+        let mut objects = objects(&about, cut, snapshot.group.as_deref());
         if contents == Contents::SelfContained {
             let mut hashes: Vec<BlobHash> = cut.spec.blobs().collect();
             hashes.sort_unstable();
@@ -265,8 +267,7 @@ impl Kernel {
         finished.map_err(|error| error.to_string())?;
         let received = reading.contents;
         let about = received.parts.about().map_err(|error| error.to_string())?;
-        self.judge(&about.spec)
-            .map_err(|refusal| refusal.to_string())?;
+        require_sound(&about.spec).map_err(|error| error.to_string())?;
         if about.macs.len() != about.spec.ports.len() {
             return Err("the snapshot has another number of station addresses than ports".into());
         }
@@ -283,7 +284,15 @@ impl Kernel {
         let Some(header) = received.header else {
             return Err("the snapshot has no header".into());
         };
+        let group = received.parts.group().map_err(|error| error.to_string())?;
+        if let Some(group) = &group {
+            let checked = group.check(header.id, &about.spec.name);
+            checked.map_err(|error| error.to_string())?;
+            let admitted = self.snapshots.admit_group(group);
+            admitted.map_err(|error| error.to_string())?;
+        }
         let facts = Facts {
+            group: group.map(Arc::new),
             id: header.id,
             parent: header.parent,
             taken: about.taken,

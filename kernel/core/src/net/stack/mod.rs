@@ -37,7 +37,9 @@ mod types;
 mod udp;
 
 pub use allowance::Allowance;
-pub use capture::{Part, RestoreError, RevivedPort, StackRevival, StackState, state};
+pub use capture::{
+    CloneNetwork, Part, RestoreError, RevivedPort, StackRevival, StackState, Surroundings, state,
+};
 pub use probe::{Answer, PROBE_MAC};
 pub use types::{
     AddressSpec, DhcpState, InterfaceConfig, InterfaceInfo, NetError, Protocol, Readiness,

@@ -179,7 +179,7 @@ impl Contents {
         }
     }
 
-    /// Objects come once each in the order of their numbers, blobs and memories often, pages after their
+    /// Objects come once each in the order of their kinds, blobs and memories often, pages after their
     /// memory.
     fn check_order(&self, kind: SectionKind, continues: bool) -> Result<(), Problem> {
         if let Some(open) = &self.open {

@@ -99,7 +99,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Writes these objects, in ascending order of their kinds, and memories.
+    /// Writes these objects, in the order of their kinds, and memories.
     pub fn new(options: Options, objects: Vec<Object>, memories: Vec<MemoryHead>) -> Encoder {
         Encoder {
             options,
@@ -281,7 +281,10 @@ impl Encoder {
         let header = SectionHeader {
             kind: kind.number(),
             version: kind.version(),
-            flags: flags | FLAG_REQUIRED,
+            flags: match kind.is_required() {
+                true => flags | FLAG_REQUIRED,
+                false => flags,
+            },
             offset: self.written + SECTION_HEADER_BYTES as u64,
             length: (section.len() - SECTION_HEADER_BYTES) as u64,
             checksum,

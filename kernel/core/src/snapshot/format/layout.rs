@@ -15,7 +15,7 @@ pub const END_MAGIC: [u8; 8] = *b"SOSEND\r\n";
 /// Raised when an older reader could misunderstand a file: it refuses it.
 pub const MAJOR_VERSION: u16 = 1;
 /// Raised when a reader of the same major version can do without what is new.
-pub const MINOR_VERSION: u16 = 0;
+pub const MINOR_VERSION: u16 = 1;
 /// Bytes of a page, the unit in which memories are stored.
 pub const PAGE_BYTES: usize = 4096;
 /// Bytes of [`Header`].
@@ -35,7 +35,7 @@ pub const FLAG_REQUIRED: u32 = 1;
 /// The next section is the next part of the same object.
 pub const FLAG_CONTINUES: u32 = 2;
 
-/// What a section holds. Numbers are append-only; sections come in their ascending order.
+/// What a section holds. Numbers are append-only; sections come in the order of this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SectionKind {
@@ -49,6 +49,8 @@ pub enum SectionKind {
     Network,
     /// Frames that waited at its ports.
     Waiting,
+    /// The instances that were taken at the same instant. Since 1.1; a reader can do without.
+    Group,
     /// A module or a file of the image: 32 bytes of SHA-256, then the bytes.
     Blob,
     /// A linear memory: [`MemoryHead`]. Its pages follow.
@@ -60,13 +62,14 @@ pub enum SectionKind {
 }
 
 impl SectionKind {
-    /// All kinds, in the order of their numbers.
-    pub const ALL: [SectionKind; 9] = [
+    /// All kinds, in the order in which they come.
+    pub const ALL: [SectionKind; 10] = [
         SectionKind::About,
         SectionKind::Execution,
         SectionKind::Guest,
         SectionKind::Network,
         SectionKind::Waiting,
+        SectionKind::Group,
         SectionKind::Blob,
         SectionKind::Memory,
         SectionKind::Pages,
@@ -84,6 +87,7 @@ impl SectionKind {
             SectionKind::Blob => 6,
             SectionKind::Memory => 7,
             SectionKind::Pages => 8,
+            SectionKind::Group => 9,
             SectionKind::Table => 0xffff,
         }
     }
@@ -103,6 +107,7 @@ impl SectionKind {
             | SectionKind::Guest
             | SectionKind::Network
             | SectionKind::Waiting
+            | SectionKind::Group
             | SectionKind::Blob
             | SectionKind::Memory
             | SectionKind::Pages
@@ -118,9 +123,15 @@ impl SectionKind {
             | SectionKind::Guest
             | SectionKind::Network
             | SectionKind::Waiting
+            | SectionKind::Group
             | SectionKind::Blob => true,
             SectionKind::Memory | SectionKind::Pages | SectionKind::Table => false,
         }
+    }
+
+    /// Whether a reader that does not know it must refuse the file.
+    pub const fn is_required(self) -> bool {
+        !matches!(self, SectionKind::Group)
     }
 
     /// Its name, for people.
@@ -131,6 +142,7 @@ impl SectionKind {
             SectionKind::Guest => "guest",
             SectionKind::Network => "network",
             SectionKind::Waiting => "waiting",
+            SectionKind::Group => "group",
             SectionKind::Blob => "blob",
             SectionKind::Memory => "memory",
             SectionKind::Pages => "pages",

@@ -10,7 +10,9 @@ use crate::files::{Create, Follow, OpenOptions};
 use crate::host::tests::{A, ADDRESS, B, BUFFER, Instance, MEMORY_BYTES, TEXT, TestClock, World};
 use crate::host::tests::{SOCKETS, WALL_NANOS, interface, setup};
 use crate::instance::{HostState, Outcome};
-use crate::net::stack::{Allowance, RevivedPort, StackLimits, StackRevival, StackState};
+use crate::net::stack::{
+    Allowance, CloneNetwork, RevivedPort, StackLimits, StackRevival, StackState,
+};
 use sos_abi::CallId;
 use sos_abi::wasi::WasiCall;
 
@@ -89,7 +91,9 @@ impl World {
         if revival == Revival::Cloned {
             let last = 20 + who as u8;
             let config = interface(port, &self.fabric, last);
-            stack_state = stack_state.into_clone(&[config]).unwrap();
+            stack_state = stack_state
+                .into_clone(CloneNetwork::alone(&[config]))
+                .unwrap();
         }
         let revived = RevivedPort {
             port,

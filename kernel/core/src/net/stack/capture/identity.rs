@@ -2,26 +2,70 @@
 //!
 //! The original's connections are the original's: in the clone their handles fail, and no peer hears of it.
 //! Listeners, UDP sockets and what they received stay. Addresses are given anew, by DHCP or by the operator.
+//!
+//! Of instances that are cloned together, networks may come along whose every station is one of them: there the
+//! addresses and the connections stay too, since both ends of each are from the same instant.
 
+use super::super::neighbours::Neighbour;
 use super::super::types::{AddressSpec, InterfaceConfig, NetError};
 use super::error::RestoreError;
 use super::state::{
     ConnectionState, EntryState, InterfaceState, Phase, QueryState, StackState, UdpState,
 };
+use crate::net::frame::MacAddress;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
+
+/// What becomes of the network that an interface of the original is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surroundings {
+    /// The clone is elsewhere, or a newcomer there.
+    New,
+    /// All its stations are cloned with it.
+    Cloned,
+}
+
+/// A clone's interfaces, and what comes along with it.
+#[derive(Debug, Clone, Copy)]
+pub struct CloneNetwork<'a> {
+    /// Instead of the original's, in their order.
+    pub interfaces: &'a [InterfaceConfig],
+    /// The network of each; [`Surroundings::New`] for those that are not named.
+    pub surroundings: &'a [Surroundings],
+    /// The stations that are cloned together: the old address and the new one.
+    pub stations: &'a BTreeMap<MacAddress, MacAddress>,
+}
+
+impl<'a> CloneNetwork<'a> {
+    /// Of a clone that comes alone.
+    pub fn alone(interfaces: &'a [InterfaceConfig]) -> CloneNetwork<'a> {
+        const NOBODY: &BTreeMap<MacAddress, MacAddress> = &BTreeMap::new();
+        CloneNetwork {
+            interfaces,
+            surroundings: &[],
+            stations: NOBODY,
+        }
+    }
+
+    fn comes_along(&self, interface: usize) -> bool {
+        self.surroundings.get(interface) == Some(&Surroundings::Cloned)
+    }
+
+    /// Whether a connection is the clone's as well.
+    fn keeps(&self, interface: u32, local: SocketAddr) -> bool {
+        self.comes_along(interface as usize) && !is_of_station(local.ip())
+    }
+}
 
 impl StackState {
-    /// The state for a clone with these interfaces instead of the original's, in their order.
+    /// The state for a clone with these interfaces.
     ///
     /// # Errors
     /// [`RestoreError::Interfaces`] for another number of them; [`RestoreError::AddressOfOriginal`] when one has a
     /// station or static address of the original's.
-    pub fn into_clone(
-        mut self,
-        interfaces: &[InterfaceConfig],
-    ) -> Result<StackState, RestoreError> {
+    pub fn into_clone(mut self, network: CloneNetwork<'_>) -> Result<StackState, RestoreError> {
+        let interfaces = network.interfaces;
         if interfaces.len() != self.interfaces.len() {
             return Err(RestoreError::Interfaces {
                 given: interfaces.len(),
@@ -29,8 +73,12 @@ impl StackState {
             });
         }
         let mut renamed = BTreeMap::new();
-        for (old, new) in self.interfaces.iter().zip(interfaces) {
-            check_differs(old, new)?;
+        for (number, (old, new)) in self.interfaces.iter().zip(interfaces).enumerate() {
+            let comes_along = network.comes_along(number);
+            check_differs(old, new, comes_along)?;
+            if comes_along {
+                continue;
+            }
             let (before, after) = (fixed(&old.addresses), fixed(&new.addresses));
             let lease = old.lease.as_ref().map(|lease| IpAddr::V4(lease.address));
             for (index, address) in before.iter().chain(&lease).enumerate() {
@@ -38,15 +86,26 @@ impl StackState {
                 renamed.insert(*address, after.get(index).filter(same_kind).copied());
             }
         }
-        self.interfaces = interfaces.iter().map(fresh).collect();
-        self.lingering.clear();
-        self.time_wait.clear();
+        for (number, config) in interfaces.iter().enumerate() {
+            let old = &mut self.interfaces[number];
+            *old = match network.comes_along(number) {
+                true => moved(config, old, network.stations),
+                false => fresh(config),
+            };
+        }
+        let keeps = |it: &ConnectionState| network.keeps(it.interface, it.local);
+        self.lingering.retain(keeps);
+        self.time_wait
+            .retain(|it| network.keeps(it.interface, it.local));
         for place in &mut self.handles {
             match &mut place.entry {
-                Some(EntryState::Connection(connection)) => break_off(connection),
+                Some(EntryState::Connection(connection)) if !keeps(connection) => {
+                    break_off(connection);
+                }
+                Some(EntryState::Connection(_)) => {}
                 Some(EntryState::Listener(listener)) => {
-                    listener.queue.clear();
-                    listener.handshakes.clear();
+                    listener.queue.retain(keeps);
+                    listener.handshakes.retain(keeps);
                 }
                 Some(EntryState::Udp(_) | EntryState::Query(_)) | None => {}
             }
@@ -89,12 +148,15 @@ impl StackState {
     }
 }
 
-/// A station address, or a static address, belongs to one.
-fn check_differs(old: &InterfaceState, new: &InterfaceConfig) -> Result<(), RestoreError> {
+/// A station address belongs to one, and a static address does to one of a network.
+fn check_differs(
+    old: &InterfaceState,
+    new: &InterfaceConfig,
+    comes_along: bool,
+) -> Result<(), RestoreError> {
     let held = fixed(&old.addresses);
-    let is_shared = fixed(&new.addresses)
-        .iter()
-        .any(|address| held.contains(address));
+    let mut addresses = fixed(&new.addresses).into_iter();
+    let is_shared = !comes_along && addresses.any(|address| held.contains(&address));
     if is_shared || old.mac == new.mac {
         return Err(RestoreError::AddressOfOriginal);
     }
@@ -119,6 +181,31 @@ fn fresh(config: &InterfaceConfig) -> InterfaceState {
         hostname: config.hostname.clone(),
         lease: None,
         neighbours: Vec::new(),
+    }
+}
+
+/// Whether an address follows from the station address, so that a clone has another.
+fn is_of_station(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// An interface whose neighbours are cloned too.
+fn moved(
+    config: &InterfaceConfig,
+    old: &InterfaceState,
+    stations: &BTreeMap<MacAddress, MacAddress>,
+) -> InterfaceState {
+    let neighbours = old.neighbours.iter();
+    let neighbours = neighbours.filter(|neighbour| !is_of_station(neighbour.address));
+    let neighbours = neighbours.filter_map(|neighbour| {
+        let mac = *stations.get(&neighbour.mac)?;
+        let address = neighbour.address;
+        Some(Neighbour { address, mac })
+    });
+    InterfaceState {
+        lease: old.lease.clone(),
+        neighbours: neighbours.collect(),
+        ..fresh(config)
     }
 }
 

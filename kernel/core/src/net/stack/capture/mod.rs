@@ -19,6 +19,7 @@ mod seed;
 pub mod state;
 
 pub use error::{Part, RestoreError};
+pub use identity::{CloneNetwork, Surroundings};
 pub use restore::{RevivedPort, StackRevival};
 pub(super) use rollback::{Rollback, Verdict};
 pub use state::StackState;
@@ -27,9 +28,10 @@ use super::connection::{self, Connection, Owner};
 use super::handles::Entry;
 use super::types::{NetError, SocketId};
 use super::{Stack, udp};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use smoltcp::socket::tcp::State;
 use state::{
     ConnectionState, DatagramState, Ends, EntryState, HandleState, ListenerState, OpenState, Pace,
@@ -95,9 +97,16 @@ impl Stack {
 
     /// Has a restored stack hear each peer before it sends anything new: for a cut after which the original ran on.
     /// A peer that knows of that is found out before bytes of the one past take the place of bytes of the other.
-    pub fn distrust_peers(&mut self) {
-        self.connections
-            .for_each(|connection| connection.distrust());
+    ///
+    /// Not asked are peers that go on from the same instant: those at the other ends of connections among `together`,
+    /// given by their own address and their peer's.
+    pub fn distrust_peers(&mut self, together: &BTreeSet<(SocketAddr, SocketAddr)>) {
+        self.connections.for_each(|connection| {
+            let tuple = connection.tuple;
+            if !together.contains(&(tuple.remote(), tuple.local())) {
+                connection.distrust();
+            }
+        });
         self.connections.touch_all();
     }
 

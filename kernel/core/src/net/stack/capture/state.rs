@@ -37,6 +37,20 @@ pub struct StackState {
     pub dropped_syns: u64,
 }
 
+impl StackState {
+    /// Both addresses of each connection, its own end first.
+    pub fn connections(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> + '_ {
+        let entries = self.handles.iter().filter_map(|place| place.entry.as_ref());
+        let lists = entries.map(|entry| match entry {
+            EntryState::Connection(connection) => [core::slice::from_ref(connection), &[]],
+            EntryState::Listener(listener) => [&listener.queue[..], &listener.handshakes[..]],
+            EntryState::Udp(_) | EntryState::Query(_) => [&[][..], &[]],
+        });
+        let connections = lists.flatten().flatten().chain(&self.lingering);
+        connections.map(|connection| (connection.local, connection.remote))
+    }
+}
+
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceState {

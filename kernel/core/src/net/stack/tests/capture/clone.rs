@@ -37,7 +37,10 @@ fn a_clone_serves_under_its_own_address_beside_the_original_and_knows_no_peer() 
     let port = port.unwrap();
     let properties = world.fabric.properties(port);
     let config = clone_config(port, properties);
-    let cloned = state.clone().into_clone(&[config]).unwrap();
+    let cloned = state
+        .clone()
+        .into_clone(CloneNetwork::alone(&[config]))
+        .unwrap();
     let ports = [RevivedPort { port, properties }];
     let clone = revive(&cloned, &ports, 3, world.now).unwrap();
     world.stacks.push(clone);
@@ -79,17 +82,21 @@ fn a_clone_does_not_take_what_is_the_originals() {
     let state = world.stacks[A].capture();
     let (port, properties) = (PortId(9), LinkProperties::PRIVATE);
     let own = config(port, properties, MAC_A[5]);
-    let refused = state.clone().into_clone(core::slice::from_ref(&own));
+    let refused = state
+        .clone()
+        .into_clone(CloneNetwork::alone(core::slice::from_ref(&own)));
     assert_eq!(refused, Err(RestoreError::AddressOfOriginal));
     let mut other_mac = own.clone();
     other_mac.mac = [2, 0, 0, 0, 0, 0x2A];
-    let refused = state.clone().into_clone(&[other_mac]);
+    let refused = state.clone().into_clone(CloneNetwork::alone(&[other_mac]));
     assert_eq!(refused, Err(RestoreError::AddressOfOriginal));
     let mut other_address = clone_config(port, properties);
     other_address.mac = MAC_A;
-    let refused = state.clone().into_clone(&[other_address]);
+    let refused = state
+        .clone()
+        .into_clone(CloneNetwork::alone(&[other_address]));
     assert_eq!(refused, Err(RestoreError::AddressOfOriginal));
-    let refused = state.into_clone(&[]);
+    let refused = state.into_clone(CloneNetwork::alone(&[]));
     let count = RestoreError::Interfaces {
         given: 0,
         wanted: 1,
@@ -107,7 +114,7 @@ fn sockets_of_a_clone_by_dhcp_move_to_all_addresses_unless_they_would_share_a_po
     let state = stack.capture();
     let mut config = clone_config(PortId(9), LinkProperties::PRIVATE);
     config.addresses = vec![AddressSpec::Dhcp];
-    let cloned = state.into_clone(&[config]).unwrap();
+    let cloned = state.into_clone(CloneNetwork::alone(&[config])).unwrap();
     let ports = [RevivedPort {
         port: PortId(9),
         properties: LinkProperties::PRIVATE,

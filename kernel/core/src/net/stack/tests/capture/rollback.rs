@@ -18,7 +18,7 @@ fn with_cut(seed: u64) -> (World, SocketId, SocketId, StackState) {
 fn roll_back(world: &mut World, state: &StackState) {
     let _ = world.cut(A, Waiting::Lost);
     world.resume(A, state, &[], 5);
-    world.stacks[A].distrust_peers();
+    world.stacks[A].distrust_peers(&Default::default());
 }
 
 #[test]

@@ -1,0 +1,379 @@
+//! Groups on simulated nodes: several instances cut, restored and cloned at one instant, with their connections
+//! to each other; clones and their addresses; frames for suspended instances.
+
+use sos_core::machine::Duration;
+use sos_core::operator::{Bytes, Contents, Packing, Refusal, ToNode, ToOperator};
+use sos_tests::sim::channel::Outsider;
+use sos_tests::sim::cluster::Cluster;
+use sos_tests::sim::image::{ImageBuilder, link, switch};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HALF: Duration = Duration::from_millis(500);
+
+/// Answers each byte on port 7 increased by how many its connection brought.
+const ANSWERS: &str = r#"(module
+    (import "sos" "tcp_listen" (func $listen (param i32 i32) (result i32)))
+    (import "sos" "tcp_accept" (func $accept (param i32 i32 i32) (result i32)))
+    (import "sos" "tcp_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "sos" "tcp_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "sos" "close" (func $close (param i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 16) "\04\00\07\00")
+    (func (export "_start") (local $listener i32) (local $peer i32) (local $count i32)
+        (local.set $listener (call $listen (i32.const 16) (i32.const 8)))
+        (loop $serve
+            (local.set $peer (call $accept (local.get $listener) (i32.const 0) (i32.const 0)))
+            (local.set $count (i32.const 0))
+            (loop $more
+                (if (i32.gt_s (call $read (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0))
+                              (i32.const 0)) (then
+                    (local.set $count (i32.add (local.get $count) (i32.const 1)))
+                    (i32.store8 (i32.const 1024)
+                        (i32.add (i32.load8_u (i32.const 1024)) (local.get $count)))
+                    (drop (call $write (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0)))
+                    (br $more))))
+            (drop (call $close (local.get $peer)))
+            (br $serve))))"#;
+
+/// Sends bytes to `address` port 7 over one connection, about a hundred a second, logs "tick" for each answer, and
+/// traps if one is missing, wrong, or the connection is not that one.
+fn asks(address: [u8; 4]) -> String {
+    let address: String = address.iter().map(|byte| format!("\\{byte:02x}")).collect();
+    format!(
+        r#"(module
+    (import "sos" "tcp_connect" (func $connect (param i32 i32) (result i32)))
+    (import "sos" "tcp_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "sos" "tcp_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
+    (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 16) "\04\00\07\00\00\00\00\00{address}")
+    (data (i32.const 64) "tick")
+    (func (export "_start") (local $peer i32) (local $count i32)
+        (loop $again
+            (drop (call $sleep (i64.const 10000000)))
+            (local.set $peer (call $connect (i32.const 16) (i32.const 0)))
+            (br_if $again (i32.lt_s (local.get $peer) (i32.const 0))))
+        (loop $more
+            (local.set $count (i32.add (local.get $count) (i32.const 1)))
+            (i32.store8 (i32.const 1024) (i32.const 97))
+            (if (i32.ne (call $write (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0))
+                        (i32.const 1)) (then unreachable))
+            (if (i32.ne (call $read (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0))
+                        (i32.const 1)) (then unreachable))
+            (if (i32.ne (i32.load8_u (i32.const 1024))
+                        (i32.and (i32.const 255) (i32.add (i32.const 97) (local.get $count))))
+                (then unreachable))
+            (drop (call $log (i32.const 2) (i32.const 64) (i32.const 4)))
+            (drop (call $sleep (i64.const 10000000)))
+            (br $more))))"#
+    )
+}
+
+/// `web` asks `store` over a link of their own; `store` answers on the LAN as well.
+fn image() -> ImageBuilder {
+    ImageBuilder::new("shop")
+        .switch("lan", Some("nic0"))
+        .link("back")
+        .instance("store", ANSWERS)
+        .port("eth0", link("back"), "10.1.0.2/24")
+        .port("eth1", switch("lan"), "10.0.0.2/24")
+        .instance("web", asks([10, 1, 0, 2]))
+        .port("eth0", link("back"), "10.1.0.1/24")
+}
+
+fn shop() -> (Cluster, usize) {
+    let (mut cluster, client) = Cluster::beside_client(image().build());
+    cluster.run_for(HALF);
+    assert!(cluster.ticks(0, "web") > 10);
+    (cluster, client)
+}
+
+/// A node that has nothing but a switch.
+fn empty_node(cluster: &mut Cluster) -> usize {
+    let image = ImageBuilder::new("empty").switch("lan", Some("nic0"));
+    cluster.boot("node2", image.build())
+}
+
+/// Runs a verb that must not fail; what it printed.
+fn done(cluster: &mut Cluster, line: &str) -> String {
+    done_at(cluster, 0, line)
+}
+
+fn done_at(cluster: &mut Cluster, node: usize, line: &str) -> String {
+    let text = cluster.shell(node, line);
+    assert!(!text.contains("error"), "{text}");
+    text
+}
+
+fn refused(cluster: &mut Cluster, line: &str, why: &str) {
+    let text = cluster.shell(0, line);
+    assert!(text.contains("error: ") && text.contains(why), "{text}");
+}
+
+/// Whether an instance of [`asks`] goes on over its one connection.
+fn assert_asks(cluster: &mut Cluster, node: usize, name: &str) {
+    let before = cluster.ticks(node, name);
+    cluster.run_for(HALF);
+    let state = cluster.state(node, name);
+    assert!(["running", "waiting"].contains(&&state.0[..]), "{state:?}");
+    let after = cluster.ticks(node, name);
+    assert!(after > before + 10, "{name}: {before} {after}");
+}
+
+/// The interfaces of an instance.
+fn interface(cluster: &mut Cluster, name: &str, number: usize) -> (String, String, String) {
+    let detail = cluster.json(0, &format!("info {name} --json"));
+    let interface = &detail["network"]["interfaces"][number];
+    let text = |key: &str| interface[key].as_str().expect(key).to_string();
+    let addresses = interface["addresses"].as_array().expect("addresses");
+    let mut addresses = addresses.iter().filter_map(|it| it.as_str());
+    let address = addresses.find(|it| !it.starts_with("fe80"));
+    (
+        text("segment"),
+        text("mac"),
+        address.unwrap_or("").to_string(),
+    )
+}
+
+#[test]
+fn connections_within_a_group_outlive_a_rollback_of_all() {
+    let (mut cluster, _) = shop();
+    for round in 0..20 {
+        let name = format!("cut{round}");
+        done(
+            &mut cluster,
+            &format!("snapshot --group web store to {name}"),
+        );
+        let ticks = cluster.ticks(0, "web");
+        assert_asks(&mut cluster, 0, "web");
+        cluster.run_for(Duration::from_millis(3 * round + 1));
+        done(&mut cluster, "kill web store");
+        let text = done(&mut cluster, &format!("restore {name}"));
+        assert!(text.contains("\nweb\nstore\n"), "{text}");
+        let back = cluster.ticks(0, "web");
+        assert!((ticks - 10..=ticks + 10).contains(&back), "{ticks} {back}");
+        assert_asks(&mut cluster, 0, "web");
+        done(&mut cluster, &format!("snapshot rm {name}"));
+    }
+}
+
+#[test]
+fn a_group_is_listed_and_its_members_are_snapshots() {
+    let (mut cluster, _) = shop();
+    done(&mut cluster, "snapshot --group web store to both");
+    let rows = cluster.json(0, "snapshots --json");
+    let names: Vec<_> = rows.as_array().expect("rows").iter().collect();
+    assert_eq!(names.len(), 2);
+    assert_eq!(names[0]["name"], "both.store");
+    assert_eq!(names[1]["name"], "both.web");
+    assert_eq!(names[0]["group"], "both");
+    assert_eq!(names[0]["wall_nanos"], names[1]["wall_nanos"]);
+    refused(&mut cluster, "snapshot web to both", "exists already");
+    refused(&mut cluster, "snapshot --group web web to x", "named twice");
+    refused(&mut cluster, "restore both", "'web' runs already");
+    done(&mut cluster, "kill web store");
+    done(&mut cluster, "snapshot rm both.store");
+    refused(
+        &mut cluster,
+        "restore both",
+        "the group 'both' lacks the snapshots of 'store'",
+    );
+    done(&mut cluster, "restore both.web");
+    done(&mut cluster, "snapshot rm both");
+    assert_eq!(cluster.shell(0, "snapshots").lines().nth(1), Some("none"));
+}
+
+#[test]
+fn a_group_that_cannot_be_cut_or_restored_changes_nothing() {
+    let (mut cluster, _) = shop();
+    done(&mut cluster, "snapshot --group web store to good");
+    done(&mut cluster, "kill web");
+    refused(
+        &mut cluster,
+        "snapshot --group store web to bad --stop",
+        "'web' does not run",
+    );
+    let rows = cluster.json(0, "snapshots --json");
+    assert_eq!(rows.as_array().expect("rows").len(), 2);
+    assert_eq!(cluster.state(0, "store").0, "waiting");
+    refused(&mut cluster, "restore good", "'store' runs already");
+    refused(
+        &mut cluster,
+        "clone --group store web",
+        "'web' does not run",
+    );
+    done(&mut cluster, "kill store");
+    // Its link has one end left: the first member finds it, the second does not.
+    done(&mut cluster, "restore good.store as holder");
+    let before = cluster.json(0, "info web --json");
+    refused(&mut cluster, "restore good", "'store' could not be made");
+    refused(&mut cluster, "restore good", "link 'back' has two ends");
+    assert_eq!(cluster.json(0, "info web --json"), before);
+    assert_eq!(cluster.state(0, "store").0, "stopped");
+    let ports = cluster.json(0, "link --json");
+    assert_eq!(ports[0]["ports"].as_array().expect("ports").len(), 1);
+    done(&mut cluster, "kill holder");
+    done(&mut cluster, "restore good");
+    assert_asks(&mut cluster, 0, "web");
+}
+
+#[test]
+fn a_stopped_group_goes_on_with_its_clients() {
+    let (mut cluster, client) = shop();
+    let socket = cluster.connect(client, "10.0.0.2:7").expect("a connection");
+    let state = cluster.ticks(0, "web");
+    done(&mut cluster, "snapshot --group web store to night --stop");
+    assert_eq!(cluster.state(0, "web").0, "stopped");
+    cluster.run_for(3 * SECOND);
+    done(&mut cluster, "restore night");
+    assert!(cluster.ticks(0, "web") < state + 20);
+    assert_asks(&mut cluster, 0, "web");
+    cluster.close(socket);
+}
+
+#[test]
+fn a_group_goes_on_at_a_node_that_has_neither_its_programs_nor_its_link() {
+    let (mut cluster, _) = shop();
+    let second = empty_node(&mut cluster);
+    done(&mut cluster, "snapshot --group web store to travel --stop");
+    let mut outsider = Outsider::greeted(&mut cluster, 0);
+    let files =
+        ["travel.web", "travel.store"].map(|name| export(&mut cluster, &mut outsider, name));
+    outsider.leave(&mut cluster);
+    let mut outsider = Outsider::greeted(&mut cluster, second);
+    import(&mut cluster, &mut outsider, "travel.web", &files[0]).expect("the first");
+    let text = cluster.shell(second, "restore travel");
+    assert!(text.contains("lacks the snapshots of 'store'"), "{text}");
+    import(&mut cluster, &mut outsider, "its.store", &files[1]).expect("the second");
+    done_at(&mut cluster, second, "restore travel");
+    cluster.run_for(SECOND);
+    assert_asks(&mut cluster, second, "web");
+    let links = cluster.json(second, "link --json");
+    assert_eq!(links[0]["name"], "back");
+    done_at(&mut cluster, second, "restore travel as copy");
+    cluster.run_for(SECOND);
+    assert_asks(&mut cluster, second, "copy-web");
+    assert_asks(&mut cluster, second, "web");
+}
+
+#[test]
+fn clones_of_a_group_are_joined_to_each_other() {
+    let (mut cluster, client) = shop();
+    let text = done(&mut cluster, "clone --group web store as test");
+    assert!(text.contains("\ntest-web\ntest-store"), "{text}");
+    assert!(
+        text.contains("eth1"),
+        "the address on the LAN is taken: {text}"
+    );
+    let (segment, mac, address) = interface(&mut cluster, "test-web", 0);
+    assert_eq!((&segment[..], &address[..]), ("test-back", "10.1.0.1/24"));
+    assert_ne!(mac, interface(&mut cluster, "web", 0).1);
+    assert_eq!(interface(&mut cluster, "test-store", 1).0, "lan");
+    assert_asks(&mut cluster, 0, "test-web");
+    assert_asks(&mut cluster, 0, "web");
+    // The originals end, the clones go on.
+    done(&mut cluster, "kill web store");
+    assert_asks(&mut cluster, 0, "test-web");
+    done(
+        &mut cluster,
+        "clone --group test-web test-store --count 2 --address test-store.eth1=10.0.0.50/24",
+    );
+    for number in [2, 3] {
+        assert_asks(&mut cluster, 0, &format!("test-web-{number}"));
+    }
+    for address in ["10.0.0.50:7", "10.0.0.51:7"] {
+        cluster.connect(client, address).expect(address);
+    }
+}
+
+#[test]
+fn a_group_restored_as_others_runs_beside_the_originals() {
+    let (mut cluster, _) = shop();
+    done(&mut cluster, "snapshot --group web store to both");
+    done(
+        &mut cluster,
+        "restore both as a --address store.eth1=10.0.0.7/24",
+    );
+    done(&mut cluster, "restore both as b --address store.eth1=dhcp");
+    for name in ["web", "a-web", "b-web"] {
+        assert_asks(&mut cluster, 0, name);
+    }
+    assert_eq!(interface(&mut cluster, "a-store", 1).2, "10.0.0.7/24");
+    refused(&mut cluster, "restore both as a", "exists already");
+    refused(
+        &mut cluster,
+        "restore both as c --address store.eth1=10.0.0.7/24",
+        "10.0.0.7 is the address of 'a-store'",
+    );
+    refused(
+        &mut cluster,
+        "restore both as c --address store.eth0=10.1.0.9/24",
+        "no clone has a port 'eth0' that wants an address",
+    );
+    refused(
+        &mut cluster,
+        "restore both as c --address eth1=10.1.0.9/24",
+        "no clone has a port 'eth1'",
+    );
+    let segments = cluster.shell(0, "link");
+    assert!(!segments.contains("c-back"), "{segments}");
+}
+
+/// The file of a snapshot.
+fn export(cluster: &mut Cluster, outsider: &mut Outsider, snapshot: &str) -> Vec<u8> {
+    let request = 77;
+    let (contents, packing) = (Contents::SelfContained, Packing::Plain);
+    outsider.say(
+        cluster,
+        &ToNode::Export {
+            request,
+            snapshot,
+            contents,
+            packing,
+        },
+    );
+    let mut file = Vec::new();
+    let mut complete = false;
+    while !complete {
+        outsider.expect(cluster, |message| match message {
+            ToOperator::SnapshotData { data, .. } => file.extend_from_slice(data.0),
+            ToOperator::Done { .. } => complete = true,
+            other => panic!("{other:?}"),
+        });
+    }
+    file
+}
+
+/// Gives a file to a node; the refusal if there is one.
+fn import(
+    cluster: &mut Cluster,
+    outsider: &mut Outsider,
+    snapshot: &str,
+    file: &[u8],
+) -> Result<(), String> {
+    let request = 78;
+    let bytes = file.len() as u64;
+    outsider.say(
+        cluster,
+        &ToNode::Import {
+            request,
+            snapshot,
+            bytes,
+        },
+    );
+    for piece in file.chunks(50_000) {
+        let data = Bytes(piece);
+        outsider.say(cluster, &ToNode::SnapshotData { request, data });
+    }
+    let mut result = Ok(());
+    outsider.expect(cluster, |message| match message {
+        ToOperator::Done { .. } => {}
+        ToOperator::Refused {
+            refusal: Refusal::Control(text),
+            ..
+        } => result = Err(text.clone()),
+        other => panic!("{other:?}"),
+    });
+    result
+}
