@@ -17,7 +17,7 @@ use smoltcp::wire::{
 };
 
 /// How long a record is kept. As in smoltcp: short, since a node's peers are near.
-const DURATION: Duration = Duration::from_secs(10);
+pub(super) const DURATION: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct TimeWait {

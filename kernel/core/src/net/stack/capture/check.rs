@@ -3,6 +3,7 @@
 use super::super::StackLimits;
 use super::super::dhcp::is_usable;
 use super::super::ports::EphemeralPorts;
+use super::super::time_wait;
 use super::error::{Part, RestoreError};
 use super::state::*;
 use crate::limits;
@@ -15,6 +16,8 @@ use core::net::{IpAddr, SocketAddr};
 const WINDOW_SHIFT_MOST: u8 = 14;
 /// Longer than any that a guest can ask for.
 const KEEPALIVE_MOST: Duration = Duration::from_secs(u32::MAX as u64);
+/// What was counted since a beginning: more than could be, and far from the end of the numbers.
+const COUNTED_MOST: u64 = u64::MAX / 2;
 /// Bits of an IPv4 address.
 const IPV4_BITS: u8 = 32;
 /// Name servers of a lease that smoltcp reads.
@@ -36,6 +39,7 @@ pub(super) fn check(state: &StackState, limits: &StackLimits) -> Result<(), Rest
     at_most(count, limits::PORTS_PER_INSTANCE, Part::Interface)?;
     state.interfaces.iter().try_for_each(check_interface)?;
     valid(EphemeralPorts::is_valid(state.next_port), Part::Port)?;
+    valid(state.dropped_syns <= COUNTED_MOST, Part::Listener)?;
     check_handles(state, limits)?;
     let mut check = Check {
         state,
@@ -218,7 +222,8 @@ impl Check<'_> {
         at_most(query.addresses.len(), limits::NAME_ADDRESSES, Part::Query)?;
         let is_sound = query.pending.len() <= 2
             && (query.pending.len() < 2 || query.pending[0] != query.pending[1])
-            && query.started <= query.ended;
+            && query.started <= query.ended
+            && query.ended <= self.state.now;
         valid(is_sound, Part::Query)?;
         if query.pending.is_empty() {
             return Ok(());
@@ -251,6 +256,12 @@ impl Check<'_> {
         at_most(records.len(), limits::TIME_WAIT_RECORDS, Part::TimeWait)?;
         let is_ascending = records.is_sorted_by_key(|record| record.end);
         valid(is_ascending, Part::TimeWait)?;
+        // Those that come later end later.
+        let latest = self.state.now + time_wait::DURATION;
+        valid(
+            records.iter().all(|record| record.end <= latest),
+            Part::TimeWait,
+        )?;
         let mut tuples = BTreeSet::new();
         for record in records {
             let tuple = (record.interface, record.local, record.remote);
@@ -274,6 +285,8 @@ fn is_sound_open(open: &OpenState, buffer_bytes: usize) -> bool {
         && open.unread.len() <= buffer_bytes
         && open.unacknowledged.len() <= buffer_bytes
         && open.unacknowledged.len() as u64 <= open.accepted_bytes
+        && open.accepted_bytes <= COUNTED_MOST
+        && open.read_bytes <= COUNTED_MOST
         && (all_acknowledged || !matches!(open.ends, Ends::Ours | Ends::Both))
 }
 

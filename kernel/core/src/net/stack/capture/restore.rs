@@ -203,16 +203,17 @@ impl Stack {
         if state.pending.is_empty() {
             return Ok(Query::answered(interface, &state.name, state));
         }
+        // An interface whose name servers are not known yet fails at once, not for want of a name.
+        let started = if self.interfaces[interface].servers.is_empty() {
+            self.now - UNANSWERED
+        } else {
+            state.started
+        };
         match self.look_up(interface, &state.name, &state.pending, self.now) {
             Ok(query) => Ok(Query {
                 addresses: state.addresses.clone(),
-                // An interface whose name servers are not known yet fails at once, not for want of a name.
-                started: if self.interfaces[interface].servers.is_empty() {
-                    self.now - UNANSWERED
-                } else {
-                    state.started
-                },
-                ended: state.ended,
+                started,
+                ended: state.ended.max(started),
                 ..query
             }),
             Err(NetError::TooManySockets) => Err(RestoreError::NoMemory),

@@ -9,7 +9,7 @@ use super::super::header::Segment;
 use crate::machine::{Duration, Time};
 use smoltcp::socket::tcp::Socket;
 
-/// How long the peer may leave a gap while it sends what follows. One that still has the bytes sends them again:
+/// How long the peer may leave a gap while it speaks of what follows. One that still has the bytes sends them again:
 /// after a second or two, and after two minutes at most (RFC 6298 section 2.5 asks for one at least, Linux has two).
 const GAP: Duration = Duration::from_secs(150);
 
@@ -38,7 +38,7 @@ enum Trust {
 #[derive(Debug, Default)]
 pub(in super::super) struct Rollback {
     trust: Trust,
-    /// Since when the peer sends only what lies behind a gap.
+    /// Since when the peer speaks only of what lies behind a gap.
     gap_since: Option<Time>,
 }
 
@@ -88,7 +88,9 @@ impl Rollback {
             }
             return Verdict::Together;
         }
-        if segment.payload_bytes == 0 {
+        // A peer that has nothing to send is no sign of anything, unless it answers so to the question where it stands:
+        // what it holds for received is gone, and it may wait for ever for what would follow.
+        if segment.payload_bytes == 0 && self.trust == Trust::Given {
             return Verdict::Together;
         }
         let since = *self.gap_since.get_or_insert(now);

@@ -4,7 +4,9 @@ extern crate std;
 
 use super::*;
 use crate::net::stack::Part;
-use crate::net::stack::state::{EntryState, HandleState, LeaseState, Phase, TimeWaitState};
+use crate::net::stack::state::{
+    EntryState, HandleState, LeaseState, OpenState, Phase, QueryState, TimeWaitState,
+};
 use core::net::Ipv4Addr;
 
 /// A pair in the midst of everything, and A's state.
@@ -183,13 +185,21 @@ fn connection(state: &mut StackState) -> &mut crate::net::stack::state::Connecti
     found.unwrap()
 }
 
+/// The same, which is open.
+fn open(state: &mut StackState) -> &mut OpenState {
+    match &mut connection(state).phase {
+        Phase::Open(open) => open,
+        _ => panic!("not open"),
+    }
+}
+
 /// What a change to a sound state leads to.
 type Case = (RestoreError, fn(&mut StackState));
 
 #[test]
 fn what_cannot_be_is_named() {
     let invalid = |part| RestoreError::Invalid(part);
-    let cases: [Case; 14] = [
+    let cases: [Case; 19] = [
         (invalid(Part::Buffers), |it| it.buffer_bytes = 0),
         (RestoreError::TooMany(Part::Buffers), |it| {
             it.buffer_bytes = u32::MAX;
@@ -219,16 +229,10 @@ fn what_cannot_be_is_named() {
             });
         }),
         (invalid(Part::Connection), |it| {
-            let Phase::Open(open) = &mut connection(it).phase else {
-                panic!("not open");
-            };
-            open.accepted_bytes = 1;
+            open(it).accepted_bytes = 1;
         }),
         (invalid(Part::Connection), |it| {
-            let Phase::Open(open) = &mut connection(it).phase else {
-                panic!("not open");
-            };
-            open.unread = vec![0; 3001];
+            open(it).unread = vec![0; 3001];
         }),
         (invalid(Part::Lease), |it| {
             it.interfaces[0].lease = Some(LeaseState {
@@ -252,6 +256,35 @@ fn what_cannot_be_is_named() {
                 remote: address(11, 1),
             };
             it.time_wait = vec![record; limits::TIME_WAIT_RECORDS + 1];
+        }),
+        (invalid(Part::TimeWait), |it| {
+            it.time_wait = vec![TimeWaitState {
+                end: Time::from_nanos(u64::MAX),
+                interface: 0,
+                local: address(10, 1),
+                remote: address(11, 1),
+            }];
+        }),
+        (invalid(Part::Connection), |it| {
+            open(it).accepted_bytes = u64::MAX;
+        }),
+        (invalid(Part::Connection), |it| {
+            open(it).read_bytes = u64::MAX;
+        }),
+        (invalid(Part::Listener), |it| it.dropped_syns = u64::MAX),
+        (invalid(Part::Query), |it| {
+            let after = it.now + Duration::from_secs(1);
+            it.handles.push(HandleState {
+                generation: 0,
+                entry: Some(EntryState::Query(QueryState {
+                    interface: 0,
+                    name: String::from("example.org"),
+                    pending: Vec::new(),
+                    addresses: Vec::new(),
+                    started: after,
+                    ended: after,
+                })),
+            });
         }),
     ];
     for (number, (expected, change)) in cases.into_iter().enumerate() {

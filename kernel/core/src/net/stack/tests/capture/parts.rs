@@ -347,6 +347,36 @@ fn a_lookup_is_asked_again() {
 }
 
 #[test]
+fn a_lookup_that_a_clone_cannot_go_on_with_fails_and_does_not_hinder_another_cut() {
+    let mut world = relayed(8);
+    let (port, properties) = {
+        let interface = &world.stacks[A].interfaces[0];
+        (interface.port, interface.properties)
+    };
+    let mut with_server = config(port, properties, MAC_A[5]);
+    with_server.dns = vec![address(11, 0).ip()];
+    world.stacks[A] = Stack::new(StackLimits::default(), 3);
+    world.stacks[A]
+        .add_interface(with_server, world.now)
+        .unwrap();
+    let query = world.stacks[A].dns_start("store.sos", world.now).unwrap();
+    world.run_for(Duration::from_millis(20));
+    let state = world.stacks[A].capture();
+    // Nobody asks for the answer before the clone is cut in its turn.
+    world.run_for(Duration::from_secs(60));
+    let ports = [RevivedPort { port, properties }];
+    let cloned = state.into_clone(&[config(port, properties, 0x2A)]).unwrap();
+    let mut clone = revive(&cloned, &ports, 1, world.now).unwrap();
+    let again = through_bytes(&clone.capture());
+    let mut clone = revive(&again, &ports, 1, world.now).unwrap();
+    world.run(|world| {
+        clone.poll(world.now, &mut world.fabric);
+        clone.dns_poll(query) != Ok(None)
+    });
+    assert_eq!(clone.dns_poll(query), Err(NetError::NameServerFailed));
+}
+
+#[test]
 fn a_closed_connections_record_still_answers() {
     let mut world = relayed(8);
     let (server, client, _) = world.connected();
