@@ -365,7 +365,8 @@ fn a_lookup_that_a_clone_cannot_go_on_with_fails_and_does_not_hinder_another_cut
     // Nobody asks for the answer before the clone is cut in its turn.
     world.run_for(Duration::from_secs(60));
     let ports = [RevivedPort { port, properties }];
-    let cloned = state.into_clone(&[config(port, properties, 0x2A)]).unwrap();
+    let interfaces = [config(port, properties, 0x2A)];
+    let cloned = state.into_clone(CloneNetwork::alone(&interfaces)).unwrap();
     let mut clone = revive(&cloned, &ports, 1, world.now).unwrap();
     let again = through_bytes(&clone.capture());
     let mut clone = revive(&again, &ports, 1, world.now).unwrap();
