@@ -22,12 +22,15 @@
 //!     }
 //!
 //!     fn issue(&mut self) -> (u64, u64) {
-//!         if self.watch.look().is_some_and(|revival| revival.is_copy()) {
-//!             // Another instance may go on with the same secret and the same count.
-//!             *self = Tokens::new();
+//!         loop {
+//!             self.issued += 1;
+//!             let token = (self.secret, self.issued);
+//!             // Asked after it was made: another instance may go on with the same secret and count.
+//!             match self.watch.look() {
+//!                 Some(revival) if revival.is_copy() => *self = Tokens::new(),
+//!                 _ => return token,
+//!             }
 //!         }
-//!         self.issued += 1;
-//!         (self.secret, self.issued)
 //!     }
 //! }
 //! # let node = sos_sdk::testing::Node::new();
@@ -138,8 +141,12 @@ impl Default for RevivalWatch {
 
 /// Has `hook` called when the instance went on after a pause, from an earlier state or as a clone:
 /// after the wait in [`crate::task`] or [`crate::poll`] during which it happened, before what became
-/// ready is handled. A program that waits in no other way thus never uses a stale secret, if the hook
-/// replaces it. Hooks stay for the life of the instance.
+/// ready is handled. Hooks stay for the life of the instance.
+///
+/// A cut may be taken between any two instructions: what a program makes between two waits (a token from
+/// a secret that was read before), its copy may make too. What must be unique is therefore checked with
+/// [`RevivalWatch::look`] after it was made and before it is given out; a clone that is cut behind the
+/// check has no connection of the original's to give it out on.
 ///
 /// ```
 /// use std::{cell::Cell, rc::Rc};
@@ -170,6 +177,8 @@ pub(crate) struct Hooks {
     /// There as soon as there is a hook.
     watch: Option<RevivalWatch>,
     hooks: Vec<Hook>,
+    /// Whether they are being called: one that waits comes here again.
+    are_running: bool,
 }
 
 impl Hooks {
@@ -177,21 +186,37 @@ impl Hooks {
         Hooks {
             watch: None,
             hooks: Vec::new(),
+            are_running: false,
         }
+    }
+
+    /// Takes the hooks out to be called, if there is something to tell them.
+    fn take(&mut self) -> Option<(Revival, Vec<Hook>)> {
+        if self.are_running {
+            return None;
+        }
+        let revival = self.watch.as_mut()?.look()?;
+        self.are_running = true;
+        Some((revival, core::mem::take(&mut self.hooks)))
+    }
+
+    /// Puts them back before those that they added.
+    fn put_back(&mut self, mut hooks: Vec<Hook>) {
+        hooks.append(&mut self.hooks);
+        self.hooks = hooks;
+        self.are_running = false;
     }
 }
 
 /// Calls the hooks if the instance was revived since. After each wait.
+///
+/// A hook may wait itself: what becomes of the instance meanwhile is told to all of them when it is done.
 pub(crate) fn run_hooks() {
-    let revival = task::with_hooks(|hooks| hooks.watch.as_mut()?.look());
-    let Some(revival) = revival else { return };
     // Hooks are foreign code: they run outside of what they may use, and may add others.
-    let mut hooks = task::with_hooks(|hooks| core::mem::take(&mut hooks.hooks));
-    for hook in &mut hooks {
-        hook(revival);
+    while let Some((revival, mut hooks)) = task::with_hooks(Hooks::take) {
+        for hook in &mut hooks {
+            hook(revival);
+        }
+        task::with_hooks(|state| state.put_back(hooks));
     }
-    task::with_hooks(|state| {
-        hooks.append(&mut state.hooks);
-        state.hooks = hooks;
-    });
 }

@@ -212,6 +212,31 @@ fn revivals_are_told_once_and_to_hooks_before_what_is_ready() {
 }
 
 #[test]
+fn what_happens_while_a_hook_waits_is_told_when_it_is_done() {
+    use sos_sdk::identity::{Revival, RevivalKind, on_revival};
+    let node = Node::new();
+    let copied = node.spawn("copied", || {
+        let told = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        let first = told.clone();
+        on_revival(move |revival: Revival| {
+            first.borrow_mut().push(revival);
+            if revival.resumed > 0 {
+                sos_sdk::task::block_on(sos_sdk::task::sleep(Duration::from_secs(1)));
+            }
+        });
+        sos_sdk::task::block_on(sos_sdk::task::sleep(Duration::from_secs(1)));
+        let told = told.take();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(!told[0].is_copy() && told[1].is_copy(), "{told:?}");
+    });
+    node.settle();
+    copied.revive(RevivalKind::Resumed);
+    sleep(Duration::from_millis(1500));
+    copied.revive(RevivalKind::Cloned);
+    assert_eq!(copied.join(), End::Exited(0));
+}
+
+#[test]
 fn datagrams_find_their_socket_and_one_is_for_all() {
     fn receive() -> sos_sdk::Result<()> {
         let socket = UdpSocket::bind("0.0.0.0:9")?;

@@ -34,6 +34,9 @@ pub struct TracedCall {
 }
 
 impl CallTrace {
+    /// Calls that are kept at most.
+    pub const KEPT_CALLS: usize = INNERMOST_CALLS + OUTERMOST_CALLS;
+
     pub(crate) fn of(stack: &Stack) -> CallTrace {
         let depth = stack.code_addresses().len();
         let calls = stack.code_addresses().rev().enumerate();

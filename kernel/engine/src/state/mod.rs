@@ -22,8 +22,20 @@ use serde::{Deserialize, Serialize};
 
 impl StoreState {
     /// Heap that capturing takes at most: what a table's elements become grows as a vector does, so that
-    /// there may be three times as much of it for a moment.
-    pub fn capture_bytes<T>(store: &Store<T>) -> usize {
+    /// there may be three times as much of it for a moment, and so does the list of dropped segments.
+    /// Functions of the host are gathered in a tree whose nodes may be half full.
+    pub fn capture_bytes<'a, T>(
+        store: &Store<T>,
+        modules: impl Iterator<Item = &'a Module>,
+    ) -> usize {
+        const DROPPED_SEGMENT_BYTES: usize = 3 * size_of::<u32>();
+        const HOST_FUNCTION_BYTES: usize = 32;
+        let modules = modules.map(|module| {
+            let segments = module.passive_elements().count() + module.passive_data().count();
+            let imported = module.get_imports().len_funcs();
+            segments * DROPPED_SEGMENT_BYTES + imported * HOST_FUNCTION_BYTES
+        });
+        let modules: usize = modules.sum();
         let tables = store.inner.tables.iter();
         let elements: u64 = tables.map(|(_, table)| table.size()).sum();
         let run = size_of::<Run<Option<FunctionRef>>>();
@@ -32,6 +44,7 @@ impl StoreState {
         elements
             .saturating_mul(3 * run)
             .saturating_add(globals * 3 * size_of::<Value>())
+            .saturating_add(modules)
     }
 }
 

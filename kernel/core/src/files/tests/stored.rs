@@ -121,6 +121,25 @@ fn unsound_files_are_refused() {
     }
 }
 
+/// Walking it by its names would take 2^40 steps.
+#[test]
+fn directories_of_two_names_each_are_refused() {
+    let mut files = empty();
+    let mut parent = ROOT;
+    for depth in 0..40 {
+        let below = make_directory(&mut files, &"/a".repeat(depth + 1)[1..]);
+        let holder = files.inodes.get_mut(parent).unwrap();
+        let directory = holder.directory_mut().unwrap();
+        directory.set("b", below);
+        directory.subdirectories = 2;
+        files.inodes.get_mut(below).unwrap().links = 2;
+        files.usage.files += 1;
+        parent = below;
+    }
+    let found = files.check(&alloc::collections::BTreeMap::new());
+    assert!(matches!(found, Err(UnsoundFiles::Links(_))), "{found:?}");
+}
+
 #[test]
 fn a_loop_of_directories_apart_from_the_root_is_refused() {
     let mut files = empty();

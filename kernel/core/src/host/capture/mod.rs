@@ -120,7 +120,11 @@ impl Guest {
     pub fn capture_bytes(&self) -> u64 {
         let streams = limits::CONSOLE_OUTPUT_BYTES + 3 * limits::STREAM_BYTES;
         let tables = self.descriptors.iter().count() * 256 + self.handles.len() * 16;
-        self.files.heap_bytes() + self.log.capacity_bytes() + (streams + tables) as u64
+        let pairs = self.environment.iter().chain(&self.config);
+        let texts = pairs.flat_map(|(name, value)| [name, value]);
+        let texts = texts.chain(&self.arguments).chain([&self.program]);
+        let texts: usize = texts.map(|text| text.len() + 4 * size_of::<String>()).sum();
+        self.files.heap_bytes() + self.log.capacity_bytes() + (streams + tables + texts) as u64
     }
 
     /// Everything about the guest but its stack, as plain data. Between its slices only.

@@ -106,6 +106,18 @@ impl Backtrace {
         self.depth
     }
 
+    /// Whether [`Backtrace::new`] could have made it: one that was stored is a claim. Without the right bounds
+    /// it would reach an operator's terminal as it is.
+    pub(super) fn is_sound(&self) -> bool {
+        let most = CallTrace::KEPT_CALLS + 1;
+        self.frames.len() <= most
+            && self.frames.iter().all(|frame| frame.place.is_sound())
+            && self.frames.iter().all(|frame| frame.depth < self.depth)
+            && self
+                .frames
+                .is_sorted_by(|inner, outer| inner.depth < outer.depth)
+    }
+
     /// One line for each call, and one that tells how many are left out.
     pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
         let left_out = self.depth.saturating_sub(self.frames.len());
@@ -116,6 +128,21 @@ impl Backtrace {
             let gap = gap.then(|| alloc::format!("... {left_out} calls left out ..."));
             gap.into_iter().chain([alloc::format!("{frame}")])
         })
+    }
+}
+
+impl Place {
+    fn is_sound(&self) -> bool {
+        let is_sound = |text: &str| {
+            text.len() <= limits::FUNCTION_NAME_BYTES && !text.contains(char::is_control)
+        };
+        match self {
+            Place::HostCall(name) => is_sound(name),
+            Place::Function { module, name, .. } => [module, name]
+                .into_iter()
+                .flatten()
+                .all(|text| is_sound(text)),
+        }
     }
 }
 
@@ -190,5 +217,39 @@ mod tests {
         assert_eq!(&*readable("\u{1b}[2Jx"), "?[2Jx");
         let long = "é".repeat(limits::FUNCTION_NAME_BYTES);
         assert!(readable(&long).len() <= limits::FUNCTION_NAME_BYTES);
+    }
+
+    fn stored(depths: &[usize], depth: usize, name: &str) -> Backtrace {
+        let frame = |&depth: &usize| Frame {
+            depth,
+            place: Place::Function {
+                module: None,
+                index: 0,
+                name: Some(name.into()),
+            },
+        };
+        Backtrace {
+            frames: depths.iter().map(frame).collect(),
+            depth,
+        }
+    }
+
+    #[test]
+    fn a_stored_backtrace_is_believed_only_as_far_as_one_could_be_made() {
+        assert!(Backtrace::default().is_sound());
+        assert!(stored(&[0, 1, 70], 71, "main").is_sound());
+        let many: Vec<usize> = (0..CallTrace::KEPT_CALLS + 2).collect();
+        let long = "x".repeat(limits::FUNCTION_NAME_BYTES + 1);
+        for unsound in [
+            stored(&[0, 70], 70, "main"),
+            stored(&[0, usize::MAX], usize::MAX, "main"),
+            stored(&[1, 0], 2, "main"),
+            stored(&[1, 1], 2, "main"),
+            stored(&[0], 1, "\u{1b}[2J"),
+            stored(&[0], 1, &long),
+            stored(&many, many.len(), "main"),
+        ] {
+            assert!(!unsound.is_sound(), "{unsound:?}");
+        }
     }
 }

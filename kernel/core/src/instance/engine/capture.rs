@@ -17,7 +17,9 @@ use sos_engine::frames::{self, CallStack};
 use sos_engine::state::{FunctionRef, Member, ModuleState, References, StateError, StoreState};
 
 /// Times that a program goes on for a little to reach a safepoint. One is enough in what a compiler makes.
-const STEPS_TO_SAFEPOINT: usize = 64;
+const STEPS_TO_SAFEPOINT: u32 = 64;
+/// Each time goes twice as far as the one before, up to 4096 units of fuel: some 260 000 in all, a slice.
+const MOST_STEP_SHIFT: u32 = 12;
 
 /// What an execution is and holds, but the pages of its memories and the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +81,7 @@ pub enum ProgressState {
     Ended(Stop),
 }
 
-/// Why an execution could not be captured. It goes on as if nothing had been asked.
+/// Why an execution could not be captured. It goes on as if nothing had been asked, but for [`Over`](Self::Over).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CaptureError {
     /// Its modules hold what is no plain data.
@@ -88,6 +90,8 @@ pub enum CaptureError {
     Calls(frames::CaptureError),
     /// It reached no safepoint for long.
     NoSafepoint,
+    /// It ended on the way to a safepoint: its next run tells how.
+    Over,
     /// The engine failed while it ran.
     Broken,
 }
@@ -100,6 +104,9 @@ impl fmt::Display for CaptureError {
             CaptureError::NoSafepoint => {
                 f.write_str("the program reaches no point where it can be captured; try again")
             }
+            CaptureError::Over => {
+                f.write_str("the program has just ended; its state and its log tell how")
+            }
             CaptureError::Broken => f.write_str("the engine failed; restart the instance"),
         }
     }
@@ -111,12 +118,18 @@ impl<G: HostState + Send + 'static> Execution<G> {
     /// # Errors
     /// See [`CaptureError`]; no ordinary program causes one.
     pub fn capture(&mut self) -> Result<ExecutionState, CaptureError> {
-        for _ in 0..STEPS_TO_SAFEPOINT {
-            match self.capture_here() {
+        for step in 0..STEPS_TO_SAFEPOINT {
+            let stop = match self.capture_here() {
                 Err(CaptureError::Calls(frames::CaptureError::BetweenSafepoints {
                     required_fuel,
-                })) => drop(self.run(required_fuel)),
+                })) => self.run(required_fuel.max(1 << step.min(MOST_STEP_SHIFT))),
                 captured => return captured,
+            };
+            match stop {
+                Stop::OutOfFuel | Stop::Blocked => {}
+                Stop::Exited(_) | Stop::Finished | Stop::Trapped(_) => {
+                    return Err(CaptureError::Over);
+                }
             }
         }
         Err(CaptureError::NoSafepoint)
@@ -134,7 +147,12 @@ impl<G: HostState + Send + 'static> Execution<G> {
             | Progress::Ended(_)
             | Progress::Running => 0,
         };
-        (calls + StoreState::capture_bytes(&self.store)) as u64
+        let modules = self
+            .program
+            .modules
+            .iter()
+            .map(|module| &module.translated.inner);
+        (calls + StoreState::capture_bytes(&self.store, modules)) as u64
     }
 
     fn capture_here(&self) -> Result<ExecutionState, CaptureError> {

@@ -124,7 +124,12 @@ impl<G: HostState + Send + 'static> Execution<G> {
         limits: &EngineLimits,
         stop: &Stop,
     ) -> Result<Execution<G>, RestoreError> {
-        if matches!(stop, Stop::OutOfFuel | Stop::Blocked) {
+        let is_sound = match stop {
+            Stop::OutOfFuel | Stop::Blocked => false,
+            Stop::Exited(_) | Stop::Finished => true,
+            Stop::Trapped(trap) => trap.backtrace.is_sound(),
+        };
+        if !is_sound {
             return Err(RestoreError::Progress);
         }
         let none = program.modules.iter().map(|_| Vec::new());
