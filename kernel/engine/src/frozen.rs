@@ -35,6 +35,19 @@ pub trait FrozenImage: Any + Send + Sync {
     fn page_count(&self) -> usize;
     /// The first page at `from` or behind it. Pages that are left out are zero.
     fn find_page(&self, from: usize) -> Option<FrozenPage<'_>>;
+    /// How many pages it holds that `other` does not hold too, as the very same pages. A machine whose
+    /// images share more than pages looks at less than all of them.
+    fn count_own_pages(&self, other: &dyn FrozenImage) -> usize {
+        let mut own = 0;
+        let mut next = self.find_page(0);
+        while let Some(page) = next {
+            let theirs = other.find_page(page.index);
+            let is_shared = theirs.is_some_and(|theirs| core::ptr::eq(theirs.bytes, page.bytes));
+            own += usize::from(!is_shared);
+            next = self.find_page(page.index + 1);
+        }
+        own
+    }
 }
 
 /// What a linear memory held when it was frozen. Clones share the image; the last one frees it.
@@ -111,6 +124,11 @@ impl FrozenMemory {
     /// How many pages are [`written`](FrozenPage::written). Looks at each page.
     pub fn count_written(&self) -> usize {
         self.pages().filter(|page| page.written).count()
+    }
+
+    /// How many of its pages are not those of an earlier image too ([`Self::same_page`]).
+    pub fn count_own_pages(&self, earlier: &FrozenMemory) -> usize {
+        self.image.count_own_pages(&*earlier.image)
     }
 
     /// Whether both images hold one and the same page at `index`, or neither does: then it was not

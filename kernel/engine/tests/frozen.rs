@@ -68,6 +68,8 @@ fn each_image_says_what_was_written_since_the_one_before() {
     assert_eq!(second.count_written(), 2);
     let same: Vec<bool> = (0..5).map(|at| second.same_page(&first, at)).collect();
     assert_eq!(same, [true, true, false, true, false]);
+    assert_eq!(second.count_own_pages(&first), 2);
+    assert_eq!(first.count_own_pages(&second), 1);
     // It does not matter whether the image before is still there.
     drop((first, second));
     assert_eq!(memory.freeze(SIZE).unwrap().count_written(), 0);

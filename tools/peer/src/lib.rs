@@ -9,9 +9,10 @@
 //! ([`options`]).
 //!
 //! Neighbours: `tools/sos/src/bench/linux.rs` builds the initramfs and starts the machine;
-//! [`http`] mirrors `guests/web`, [`stream`] mirrors `guests/bench`.
+//! [`http`] mirrors `guests/web`, [`stream`] mirrors `guests/bench`, [`held`] mirrors `guests/holder`.
 
 pub mod compute;
+pub mod held;
 pub mod http;
 pub mod machine;
 pub mod options;

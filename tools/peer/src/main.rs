@@ -2,7 +2,8 @@
 
 use std::io;
 
-use sos_peer::options::Address;
+use sos_peer::held::Held;
+use sos_peer::options::{self, Address};
 use sos_peer::{machine, server};
 
 fn main() {
@@ -19,5 +20,6 @@ fn serve(words: &str) -> io::Result<()> {
     let listeners = server::Listeners::bind()?;
     machine::configure_interface("eth0", address, prefix, gateway)?;
     println!("{}", machine::memory_report()?);
-    server::serve(listeners)
+    let held = Held::fill(options::held_mebibytes(words));
+    server::serve(listeners, held)
 }

@@ -63,6 +63,12 @@ impl Address {
     }
 }
 
+/// Reads `peer.hold`: the memory that the server holds besides its own.
+pub fn held_mebibytes(line: &str) -> usize {
+    let value = words(line).find(|(key, _)| *key == "hold");
+    value.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+}
+
 impl Task {
     /// Reads `peer.compute=MODULE,ITERATIONS,SLICE_FUEL` (several joined by `;`, unreadable ones
     /// left out), `peer.start=MODULE,RUNS` or `peer.execute=PROGRAM,ARGUMENT,...`.
@@ -121,6 +127,13 @@ mod tests {
             Address::from_command_line("peer.address=300.1.1.1 peer.prefix=99 peer.gateway=x");
         assert_eq!(read.address, Ipv4Addr::new(10, 0, 2, 15));
         assert_eq!((read.prefix, read.gateway), (32, None));
+    }
+
+    #[test]
+    fn held_memory_is_none_unless_it_is_asked_for() {
+        assert_eq!(held_mebibytes("quiet peer.hold=64 peer.prefix=24"), 64);
+        assert_eq!(held_mebibytes("quiet peer.hold=much"), 0);
+        assert_eq!(held_mebibytes("quiet"), 0);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 
+use crate::held::Held;
 use crate::http::{self, Progress, Store};
 use crate::machine::check;
 use crate::stream::{CHUNK_BYTES, ECHO_PORT, SINK_PORT, SOURCE_PORT, Source};
@@ -70,9 +71,9 @@ enum Verdict {
     Drop,
 }
 
-/// Serves until the machine ends.
-pub fn serve(listeners: Listeners) -> io::Result<()> {
-    let mut server = Server::new(listeners)?;
+/// Serves until the machine ends, and writes to the held memory at each turn of a connection.
+pub fn serve(listeners: Listeners, held: Held) -> io::Result<()> {
+    let mut server = Server::new(listeners, held)?;
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS_PER_WAIT];
     loop {
         // SAFETY: the array outlives the call and its length is passed.
@@ -104,13 +105,14 @@ struct Server {
     connections: Vec<Option<Connection>>,
     free_slots: Vec<usize>,
     store: Store,
+    held: Held,
     scratch: Vec<u8>,
     /// What the source sends; printable, so that a capture of the wire can be read.
     payload: Vec<u8>,
 }
 
 impl Server {
-    fn new(Listeners(listeners): Listeners) -> io::Result<Server> {
+    fn new(Listeners(listeners): Listeners, held: Held) -> io::Result<Server> {
         // SAFETY: plain argument.
         let epoll = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         for (token, (listener, _)) in listeners.iter().enumerate() {
@@ -128,6 +130,7 @@ impl Server {
             connections: Vec::new(),
             free_slots: Vec::new(),
             store: Store::new(),
+            held,
             scratch: vec![0; CHUNK_BYTES],
             payload: (0..CHUNK_BYTES).map(|i| b'a' + (i % 26) as u8).collect(),
         })
@@ -166,6 +169,7 @@ impl Server {
         let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
             return;
         };
+        self.held.write();
         let verdict = connection.progress(&mut self.store, &mut self.scratch, &self.payload);
         let kept = verdict.is_ok_and(|verdict| verdict == Verdict::Keep)
             && connection.update_interest(self.epoll, token).is_ok();

@@ -65,7 +65,8 @@ impl Kernel {
             ..Usage::default()
         };
         record.state = State::Loading(LoadingInstance {
-            requested: now,
+            // Cuts are for operators, and what comes before the launch is part of the wait.
+            requested: if from.is_some() { self.arrival } else { now },
             remains,
             from,
         });

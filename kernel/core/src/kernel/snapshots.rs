@@ -367,11 +367,7 @@ fn resident_bytes(memories: &[FrozenMemory]) -> u64 {
 fn own_bytes(memories: &[FrozenMemory], earlier: &[FrozenMemory]) -> u64 {
     let own = |(number, memory): (usize, &FrozenMemory)| match earlier.get(number) {
         None => memory.resident_bytes() as u64,
-        Some(earlier) => {
-            let pages = memory.pages();
-            let own = pages.filter(|page| !memory.same_page(earlier, page.index));
-            (own.count() * PAGE_BYTES) as u64
-        }
+        Some(earlier) => (memory.count_own_pages(earlier) * PAGE_BYTES) as u64,
     };
     memories.iter().enumerate().map(own).sum()
 }
@@ -495,10 +491,11 @@ impl Kernel {
         let cut = self.cut(key)?;
         let now = self.clock.now();
         let (mut keys, mut made) = (Vec::new(), Vec::new());
+        let mut suffix = 1;
         for number in 0..count {
             let new = match (to, count) {
                 (Some(to), 1) => String::from(to),
-                (to, _) => self.numbered_name(to.unwrap_or(name)),
+                (to, _) => self.numbered_name(to.unwrap_or(name), &mut suffix),
             };
             let given = addresses_of(addresses, name, number);
             // The cut is copied for each.
@@ -521,12 +518,11 @@ impl Kernel {
         Ok(made)
     }
 
-    /// The name with a number behind it that nobody has.
-    fn numbered_name(&self, base: &str) -> String {
-        let mut number = 1;
+    /// The name with a number above `last` behind it that nobody has; `last` is its number then.
+    fn numbered_name(&self, base: &str, last: &mut u32) -> String {
         loop {
-            number += 1;
-            let suffix = format!("-{number}");
+            *last += 1;
+            let suffix = format!("-{last}");
             // Names are ASCII.
             let kept = base.len().min(limits::NAME_BYTES - suffix.len());
             let name = format!("{}{suffix}", base.get(..kept).unwrap_or_default());

@@ -160,7 +160,11 @@ fn run_model() -> [u32; 6] {
             }
             (12..20, Some(chosen)) if images.len() < MODEL_MEMORIES => {
                 counts[2] += 1;
-                images.push(freeze_and_check(&mut memories[chosen]));
+                let (image, values) = freeze_and_check(&mut memories[chosen]);
+                for (other, _) in &images {
+                    check_own_pages(&image, other);
+                }
+                images.push((image, values));
             }
             (20..26, Some(chosen)) => {
                 counts[3] += 1;
@@ -214,6 +218,14 @@ fn check_image(image: &FrozenMemory, values: &Values) {
     }
     let held = values.keys().all(|&page| image.page(page).is_some());
     assert!(held, "an image lacks a page that was written");
+}
+
+/// What is counted over nodes must be what the pages say one by one.
+fn check_own_pages(image: &FrozenMemory, other: &FrozenMemory) {
+    let own = image
+        .pages()
+        .filter(|page| !image.same_page(other, page.index));
+    assert_eq!(image.count_own_pages(other), own.count());
 }
 
 fn freeze_and_check(modelled: &mut Modelled) -> (FrozenMemory, Values) {

@@ -28,7 +28,7 @@ const TUNING: &str = "console=ttyS0 quiet panic=-1 cryptomgr.notests tsc=reliabl
 pub struct Linux {
     node: Node,
     /// The LAN lives as long as the machine.
-    _lan: Lan,
+    lan: Lan,
     started: Instant,
     services: Services,
 }
@@ -43,10 +43,43 @@ impl Linux {
         let started = Instant::now();
         Ok(Linux {
             node: machine.spawn()?,
-            _lan: lan,
+            lan,
             started,
             services,
         })
+    }
+
+    /// Boots with the services and with so much memory that is touched and written ([`super::snapshots`]).
+    pub fn hold(
+        kit: &Kit,
+        mebibytes: u64,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<Linux> {
+        let (lan, services) = system::start_lan([IpAddr::V4(ADDRESS); 4])?;
+        let machine = holder(kit, &lan, mebibytes)?.arguments(arguments);
+        let started = Instant::now();
+        Ok(Linux {
+            node: machine.spawn()?,
+            lan,
+            started,
+            services,
+        })
+    }
+
+    /// Ends the emulator and starts another one of the same machine on the same LAN, which waits for
+    /// what it is to go on from.
+    pub fn replace(
+        &mut self,
+        kit: &Kit,
+        mebibytes: u64,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<()> {
+        self.node.kill();
+        let machine = holder(kit, &self.lan, mebibytes)?.arguments(arguments);
+        self.node = machine
+            .arguments(["-incoming".to_owned(), "defer".to_owned()])
+            .spawn()?;
+        Ok(())
     }
 
     /// Boots for work without a network, with these files at the root, and returns the lines that
@@ -108,6 +141,13 @@ fn said_by(node: &Node, timeout: Duration) -> Result<Vec<String>> {
         node.console().tail()
     );
     Ok(said)
+}
+
+/// A machine that serves and holds so much memory.
+fn holder(kit: &Kit, lan: &Lan, mebibytes: u64) -> Result<NodeBuilder> {
+    let initramfs = kit.initramfs(Program::Serve, &[])?;
+    let words = format!("peer.address={ADDRESS} peer.prefix=24 peer.hold={mebibytes}");
+    Ok(builder(kit, &initramfs, &words).arguments(system::nic(lan)))
 }
 
 fn builder(kit: &Kit, initramfs: &Path, words: &str) -> NodeBuilder {

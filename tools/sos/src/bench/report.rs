@@ -30,6 +30,7 @@ pub struct RowResult {
     unit: &'static str,
     better: Better,
     ratio: Option<f64>,
+    target: Option<f64>,
     runs: usize,
 }
 
@@ -50,6 +51,7 @@ fn result(row: &Row, figures: &Figures) -> RowResult {
         unit: row.unit,
         better: row.better,
         ratio,
+        target: row.target,
         runs,
     }
 }
@@ -66,7 +68,7 @@ pub fn json(rows: &[&Row], figures: &Figures) -> serde_json::Result<String> {
 /// The table.
 pub fn table(rows: &[&Row], figures: &Figures) -> String {
     let heading = [
-        "row", "sos", "peer", "ratio", "unit", "better", "path", "runs", "peer is",
+        "row", "sos", "peer", "ratio", "target", "unit", "better", "path", "runs", "peer is",
     ];
     let mut lines = vec![heading.map(str::to_owned)];
     for row in rows {
@@ -76,6 +78,7 @@ pub fn table(rows: &[&Row], figures: &Figures) -> String {
             figure(result.sos),
             figure(result.peer),
             figure(result.ratio),
+            figure(result.target),
             result.unit.to_owned(),
             match result.better {
                 Better::Lower => "lower".to_owned(),
@@ -88,7 +91,8 @@ pub fn table(rows: &[&Row], figures: &Figures) -> String {
     }
     align(&lines)
         + "\nratio: times by which SOS is ahead (above 1 = better than the peer); \
-                     path: the ceiling of the LAN and gateway alone\n\
+                     target: what SOS is to reach whatever the peer does; path: the ceiling of the LAN and \
+                     gateway alone\n\
                      coremark, float_kernel, sqlite, module_load_20mb: without the time that this host \
                      withheld from QEMU\n"
 }
@@ -117,7 +121,7 @@ pub fn align_words(lines: &[[String; 3]]) -> String {
     lines.iter().map(line).collect()
 }
 
-/// Columns of equal width: words to the left, figures (columns 1 to 3, 6 and 7) to the right.
+/// Columns of equal width: words to the left, figures (columns 1 to 4, 7 and 8) to the right.
 fn align<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
     let mut text = String::new();
@@ -127,7 +131,7 @@ fn align<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
             let last = column + 1 == COLUMNS;
             match column {
                 _ if last => text.push_str(cell),
-                1..=3 | 6 | 7 => text.push_str(&format!("{cell:>width$}  ")),
+                1..=4 | 7 | 8 => text.push_str(&format!("{cell:>width$}  ")),
                 _ => text.push_str(&format!("{cell:<width$}  ")),
             }
         }
@@ -159,7 +163,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         let expected = serde_json::json!({"boot_http": {
             "sos": 200.0, "peer": 1000.0, "peer_name": "Linux 6", "unit": "ms",
-            "better": "lower", "ratio": 5.0, "runs": 3,
+            "better": "lower", "ratio": 5.0, "target": null, "runs": 3,
         }});
         assert_eq!(value, expected);
     }

@@ -19,6 +19,8 @@ pub enum Setting {
     Suite,
     /// Machines that programs are run on by `exec`.
     Exec,
+    /// A machine whose state is saved, restored and cloned while it serves.
+    Snapshots,
 }
 
 /// What the peer's figure is.
@@ -45,6 +47,8 @@ pub struct Row {
     pub setting: Setting,
     /// What is measured, in one line.
     pub description: &'static str,
+    /// What SOS is to reach by itself, whatever the peer does.
+    pub target: Option<f64>,
 }
 
 const fn row(
@@ -61,7 +65,33 @@ const fn row(
         peer: Peer::Linux,
         setting,
         description,
+        target: None,
     }
+}
+
+/// A row of snapshots with what it has to reach; those that QEMU can do too have a peer.
+const fn snapshot_row(
+    name: &'static str,
+    unit: &'static str,
+    target: f64,
+    peer: Peer,
+    description: &'static str,
+) -> Row {
+    Row {
+        peer,
+        target: Some(target),
+        ..row(name, unit, Better::Lower, Setting::Snapshots, description)
+    }
+}
+
+/// A row of snapshots that only SOS has.
+const fn own_snapshot_row(
+    name: &'static str,
+    unit: &'static str,
+    target: f64,
+    description: &'static str,
+) -> Row {
+    snapshot_row(name, unit, target, Peer::Target(target), description)
 }
 
 /// With a spinner beside it, the p99 of `web` may be at most so many times its value without.
@@ -70,7 +100,7 @@ const SPINNER_FACTOR: f64 = 3.0;
 /// A program on a node that stays may take so long from command to exit.
 const KEPT_MS: f64 = 30.0;
 
-const ROWS: [Row; 19] = {
+const ROWS: [Row; 27] = {
     use Better::{Higher, Lower};
     use Setting::{Compute, Exec, Program, Services, Spinner, Start, Suite};
     [
@@ -202,6 +232,57 @@ const ROWS: [Row; 19] = {
             Lower,
             Exec,
             "a module of 20 MB, from its file to its first instruction",
+        ),
+        snapshot_row(
+            super::snapshots::PAUSE,
+            "ms",
+            5.0,
+            Peer::Linux,
+            "longest round trip of a client during a snapshot of a running 64 MiB instance",
+        ),
+        snapshot_row(
+            super::snapshots::SAVE,
+            "ms",
+            60.0,
+            Peer::Linux,
+            "from the request to a snapshot that is complete in the node; the peer's is a file",
+        ),
+        snapshot_row(
+            super::snapshots::RESTORE,
+            "ms",
+            20.0,
+            Peer::Linux,
+            "from the request to restore 64 MiB to an HTTP answer on an old connection",
+        ),
+        own_snapshot_row(
+            super::snapshots::RESTORE_SMALL,
+            "ms",
+            3.0,
+            "from the request to restore 1 MiB to the instance's first instruction",
+        ),
+        own_snapshot_row(
+            super::snapshots::CLONE_FIRST,
+            "ms",
+            1.0,
+            "from the request to clone 64 MiB to the clone's first instruction",
+        ),
+        own_snapshot_row(
+            super::snapshots::CLONE_MANY,
+            "ms",
+            200.0,
+            "from the request for 200 clones to the last one's first instruction",
+        ),
+        own_snapshot_row(
+            super::snapshots::CLONE_BYTES,
+            "KiB",
+            100.0,
+            "all memory of the node for each of 200 clones beyond the pages they touched",
+        ),
+        own_snapshot_row(
+            super::snapshots::SIZE,
+            "KiB",
+            32.0,
+            "a snapshot's file beyond the pages that it stores and its modules",
         ),
         Row {
             peer: Peer::Target(SPINNER_FACTOR),

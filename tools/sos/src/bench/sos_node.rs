@@ -1,7 +1,7 @@
 //! Runs SOS for the bench: the images, the machines and what its shell tells.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -106,6 +106,24 @@ impl Sos {
         let (lan, services) = system::start_lan(addresses)?;
         let machine = system::machine(&kit.kernel, &image)
             .name("SOS")
+            .arguments(system::nic(&lan));
+        let started = Instant::now();
+        Ok(Sos {
+            node: machine.spawn()?,
+            _lan: lan,
+            started,
+            services,
+        })
+    }
+
+    /// Boots with the instances of a manifest, the first of which has all services, and with an
+    /// operator's channel at `socket`.
+    pub fn hold(kit: &Kit, manifest: &str, socket: &Path) -> Result<Sos> {
+        let image = kit.image("holder", manifest)?;
+        let (lan, services) = system::start_lan([IpAddr::V4(WEB); 4])?;
+        let machine = system::machine(&kit.kernel, &image)
+            .name("SOS")
+            .channel(socket)
             .arguments(system::nic(&lan));
         let started = Instant::now();
         Ok(Sos {

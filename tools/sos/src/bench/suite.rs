@@ -79,7 +79,7 @@ pub fn on_linux(kit: &Kit, samples: &mut Samples) -> Result<String> {
 pub fn on_sos(kit: &sos_node::Kit, expected: &str, samples: &mut Samples) -> Result<()> {
     let verdict = sos_node::suite(kit)?;
     ensure!(
-        verdict.findings == expected,
+        expected.is_empty() || verdict.findings == expected,
         "SOS found {:?} and the peer {expected:?}",
         verdict.findings
     );

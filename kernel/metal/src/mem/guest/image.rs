@@ -1,5 +1,7 @@
 //! Images of guest memories: trees of pages that nobody changes any more ([`super::tree`]).
 
+use core::any::Any;
+
 use sos_engine::{FrozenImage, FrozenPage};
 
 use super::super::frames::Frame;
@@ -63,6 +65,26 @@ fn first_page(directory: Frame, from: usize) -> Option<(usize, Frame, u64)> {
     }
 }
 
+/// How many pages one node holds that the other, at the same place of another image, does not; what both
+/// share is not looked into.
+fn count_own(ours: u64, theirs: u64, height: Height) -> usize {
+    let Some(node) = counted(ours, height) else {
+        return 0;
+    };
+    let other = counted(theirs, height);
+    let Some(below) = height.below() else {
+        return usize::from(other != Some(node));
+    };
+    if other == Some(node) {
+        return 0;
+    }
+    let own = |index| {
+        let theirs = other.map_or(0, |other| read(entry_at(other, index)));
+        count_own(read(entry_at(node, index)), theirs, below)
+    };
+    (0..ENTRIES).map(own).sum()
+}
+
 impl FrozenImage for Image {
     fn reserved_bytes(&self) -> usize {
         self.reserved_bytes
@@ -70,6 +92,18 @@ impl FrozenImage for Image {
 
     fn page_count(&self) -> usize {
         self.pages as usize
+    }
+
+    fn count_own_pages(&self, other: &dyn FrozenImage) -> usize {
+        let other: &dyn Any = other;
+        let Some(other) = other.downcast_ref::<Image>() else {
+            // Only a node's own machine makes images on it.
+            return self.page_count();
+        };
+        let places = self.directories.iter().zip(&other.directories);
+        places
+            .map(|(&ours, &theirs)| count_own(ours, theirs, Height::Directory))
+            .sum()
     }
 
     fn find_page(&self, from: usize) -> Option<FrozenPage<'_>> {

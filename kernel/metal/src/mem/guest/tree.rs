@@ -50,7 +50,7 @@ pub enum Height {
 
 impl Height {
     /// That of the nodes that a node of this height names.
-    fn below(self) -> Option<Height> {
+    pub fn below(self) -> Option<Height> {
         match self {
             Height::Page => None,
             Height::Table => Some(Height::Page),

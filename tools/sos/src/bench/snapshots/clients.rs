@@ -1,0 +1,171 @@
+//! Clients that stay connected: one that never stops asking, and one that asks when it is told to.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Bytes of one round trip.
+const ECHO_BYTES: usize = 64;
+/// How long an answer may take before the measurement is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
+/// What ends the answer to it.
+const GREETING: &[u8] = b"hello from SOS\n";
+
+fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// A client of the echo that sends the next piece as soon as the last one is back.
+pub struct Pinger {
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<Vec<Trip>>>>,
+}
+
+/// One piece on its way.
+#[derive(Debug, Clone, Copy)]
+struct Trip {
+    sent: Instant,
+    back: Instant,
+}
+
+/// The round trips of a [`Pinger`].
+pub struct Trips(Vec<Trip>);
+
+impl Pinger {
+    /// Connects and begins.
+    pub fn start(address: SocketAddr) -> Result<Pinger> {
+        let mut stream = connect(address)?;
+        // The first trip shows that it is connected to the end.
+        trip(&mut stream, 0)?;
+        let ends = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&ends);
+        let thread = std::thread::spawn(move || {
+            let mut trips = Vec::new();
+            while !told.load(Ordering::Relaxed) {
+                trips.push(trip(&mut stream, trips.len() as u8)?);
+            }
+            Ok(trips)
+        });
+        Ok(Pinger {
+            ends,
+            thread: Some(thread),
+        })
+    }
+
+    /// Ends it; every piece came back, and unchanged.
+    pub fn finish(mut self) -> Result<Trips> {
+        self.ends.store(true, Ordering::Relaxed);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(trips)) => Ok(Trips(trips?)),
+            Some(Err(_)) | None => bail!("the client of the echo has panicked"),
+        }
+    }
+}
+
+impl Drop for Pinger {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+    }
+}
+
+fn trip(stream: &mut TcpStream, number: u8) -> Result<Trip> {
+    let piece = [number; ECHO_BYTES];
+    let mut received = [0; ECHO_BYTES];
+    let sent = Instant::now();
+    stream.write_all(&piece).context("send to the echo")?;
+    stream
+        .read_exact(&mut received)
+        .context("receive from the echo")?;
+    ensure!(piece == received, "the echo changed the bytes");
+    Ok(Trip {
+        sent,
+        back: Instant::now(),
+    })
+}
+
+impl Trips {
+    /// The longest trip of those that were under way between two moments.
+    pub fn longest(&self, from: Instant, until: Instant) -> Option<Duration> {
+        let touched = self.0.iter();
+        let touched = touched.filter(|trip| trip.back >= from && trip.sent <= until);
+        touched.map(|trip| trip.back - trip.sent).max()
+    }
+}
+
+/// A client of the HTTP service whose connection stays open.
+pub struct Visitor(TcpStream);
+
+impl Visitor {
+    /// Connects.
+    pub fn connect(address: SocketAddr) -> Result<Visitor> {
+        connect(address).map(Visitor)
+    }
+
+    /// Asks, and waits for the answer.
+    pub fn ask(&mut self) -> Result<()> {
+        self.0.write_all(REQUEST).context("send the request")?;
+        let mut answer = Vec::new();
+        let mut piece = [0; 1024];
+        while !answer.ends_with(GREETING) {
+            match self.0.read(&mut piece).context("read the answer")? {
+                0 => bail!("the service closed the connection before it had answered"),
+                read => answer.extend_from_slice(&piece[..read]),
+            }
+        }
+        ensure!(
+            answer.starts_with(b"HTTP/1.1 200 "),
+            "the answer is {:?}",
+            String::from_utf8_lossy(&answer)
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_trip_is_one_that_was_under_way() {
+        let zero = Instant::now();
+        let at = |ms: u64| zero + Duration::from_millis(ms);
+        let trip = |sent, back| Trip {
+            sent: at(sent),
+            back: at(back),
+        };
+        let trips = Trips(vec![trip(0, 50), trip(50, 52), trip(52, 60), trip(60, 99)]);
+        let longest = |from, until| trips.longest(at(from), at(until));
+        assert_eq!(longest(51, 55), Some(Duration::from_millis(8)));
+        assert_eq!(longest(20, 51), Some(Duration::from_millis(50)));
+        assert_eq!(longest(100, 200), None);
+    }
+
+    #[test]
+    fn every_piece_comes_back_unchanged_or_it_is_an_error() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut piece = [0; ECHO_BYTES];
+            for round in 0..3_u8 {
+                stream.read_exact(&mut piece).unwrap();
+                piece[0] += round / 2;
+                stream.write_all(&piece).unwrap();
+            }
+        });
+        let pinger = Pinger::start(address).unwrap();
+        service.join().unwrap();
+        let error = pinger.finish().err().unwrap().to_string();
+        assert_eq!(error, "the echo changed the bytes");
+    }
+}
