@@ -1,10 +1,11 @@
-//! What the tests share: [`sim`], the simulated machine and cluster; [`qemu`], real boots; and the
-//! guests' modules.
+//! What the tests share: [`sim`], the simulated machine and cluster; [`qemu`], real boots; [`tool`], the
+//! command line; and the guests' modules.
 
 pub mod programs;
 pub mod qemu;
 pub mod sim;
 pub mod spec;
+pub mod tool;
 
 use sos::setup::WasmTarget;
 

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use sos_core::image::{BlobBytes, BlobHash, blob_hash};
 use sos_core::snapshot::format::{
-    Collector, Compression, Encoder, Header, MAJOR_VERSION, MINOR_VERSION, MemoryHead, Object,
-    Options, PAGE_BYTES, Page, PageSource, Progress, ReadError, Seal, SectionKind, Sink,
-    SnapshotId, Summary,
+    Collector, Compression, Encoder, Header, MAJOR_VERSION, MINOR_VERSION, MemoryHead, NextPage,
+    Object, Options, PAGE_BYTES, Page, PageSource, Pieces, Progress, ReadError, Seal, SectionKind,
+    Sink, SnapshotId, Summary,
 };
 
 type PageBytes = [u8; PAGE_BYTES];
@@ -124,9 +124,10 @@ fn golden(file: &str) -> PathBuf {
 struct Pages(BTreeMap<(u32, u64), PageBytes>);
 
 impl PageSource for Pages {
-    fn next_page(&self, memory: u32, from: u64) -> Option<u64> {
+    fn next_page(&self, memory: u32, from: u64) -> NextPage {
         let mut rest = self.0.range((memory, from)..(memory + 1, 0));
-        rest.next().map(|((_, page), _)| *page)
+        let page = rest.next().map(|((_, page), _)| *page);
+        page.map_or(NextPage::End, NextPage::At)
     }
 
     fn page(&self, memory: u32, page: u64) -> Option<&PageBytes> {
@@ -150,7 +151,7 @@ fn write(wanted: &Wanted) -> Vec<u8> {
     let object = |(kind, bytes): (SectionKind, Vec<u8>)| Object {
         kind,
         hash: (kind == SectionKind::Blob).then(|| blob_hash(&bytes)),
-        bytes: BlobBytes::Held(Arc::from(bytes)),
+        bytes: BlobBytes::Held(Arc::from(bytes)).into(),
     };
     let objects = objects(wanted).into_iter().map(object).collect();
     let mut encoder = Encoder::new(options, objects, memories());
@@ -186,10 +187,10 @@ impl Sink for Read {
         kind: SectionKind,
         _version: u16,
         hash: Option<BlobHash>,
-        bytes: Vec<u8>,
+        bytes: Pieces,
     ) -> Result<(), Infallible> {
         assert_eq!(hash.is_some(), kind == SectionKind::Blob);
-        self.objects.push((kind, bytes));
+        self.objects.push((kind, bytes.into_bytes()));
         Ok(())
     }
 

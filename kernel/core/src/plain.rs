@@ -5,8 +5,9 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 /// Bytes of their own.
@@ -38,7 +39,8 @@ pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S:
 /// # Errors
 /// Those of the deserializer.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    deserializer.deserialize_bytes(BytesVisitor)
+    // Not borrowed, so that a reader may hold its bytes in pieces.
+    deserializer.deserialize_byte_buf(BytesVisitor)
 }
 
 struct BytesVisitor;
@@ -59,6 +61,36 @@ impl Visitor<'_> for BytesVisitor {
     }
 }
 
+/// Reads a list of at most so many elements: `#[serde(deserialize_with = "crate::plain::at_most::<_, _, 9>")]`.
+///
+/// # Errors
+/// Those of the deserializer, and that there are more.
+pub fn at_most<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MOST: usize>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct List<T, const MOST: usize>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for List<T, MOST> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MOST} elements")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(element) = elements.next_element()? {
+                if list.len() == MOST {
+                    return Err(A::Error::invalid_length(MOST + 1, &self));
+                }
+                list.push(element);
+            }
+            Ok(list)
+        }
+    }
+    deserializer.deserialize_seq(List::<T, MOST>(PhantomData))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +103,16 @@ mod tests {
         assert_eq!(back.0, [7; 300]);
         let long = [0xff, 0xff, 0xff, 0xff, 0x0f, 1, 2];
         assert!(postcard::from_bytes::<Bytes>(&long).is_err());
+    }
+
+    #[test]
+    fn a_list_ends_at_its_bound() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Three(#[serde(deserialize_with = "super::at_most::<_, _, 3>")] Vec<u8>);
+        assert_eq!(
+            postcard::from_bytes(&[3, 1, 2, 3]),
+            Ok(Three([1, 2, 3].into()))
+        );
+        assert!(postcard::from_bytes::<Three>(&[4, 1, 2, 3, 4]).is_err());
     }
 }

@@ -44,6 +44,7 @@ pub struct Boot {
     image: Option<Vec<u8>>,
     forwards: Vec<Forward>,
     nic: Nic,
+    lan: Option<Lan>,
     channel: bool,
     machine: Option<String>,
     memory_mib: u64,
@@ -85,6 +86,7 @@ impl Boot {
             image: None,
             forwards: Vec::new(),
             nic: Nic::None,
+            lan: None,
             channel: false,
             machine: None,
             memory_mib: 128,
@@ -103,6 +105,13 @@ impl Boot {
     /// Another card than the usual one.
     pub fn nic(mut self, nic: Nic) -> Boot {
         self.nic = nic;
+        self
+    }
+
+    /// On a LAN that another node has [left](TestNode::leave_lan).
+    pub fn on_lan(mut self, lan: Lan) -> Boot {
+        self.nic = Nic::OnLan(String::new());
+        self.lan = Some(lan);
         self
     }
 
@@ -186,7 +195,9 @@ impl Boot {
                 forwards: self.forwards,
                 ..LanConfig::default()
             };
-            let started = Lan::start(config).unwrap_or_else(|error| panic!("{error}"));
+            let started = self
+                .lan
+                .unwrap_or_else(|| Lan::start(config).unwrap_or_else(|error| panic!("{error}")));
             let mut arguments = started.qemu_netdev_args("net0", NIC_MAC);
             if let Some(device) = arguments.last_mut() {
                 device.push_str(properties);
@@ -241,6 +252,11 @@ impl TestNode {
     /// The host's port that leads to the first forward of the manifest.
     pub fn port(&self) -> u16 {
         self.lan().forward_port(0)
+    }
+
+    /// The socket of its channel.
+    pub fn channel_socket(&self) -> PathBuf {
+        channel_socket(&self.folder)
     }
 
     /// A connection to its channel.
@@ -361,6 +377,16 @@ impl TestNode {
     pub fn web_serves(&self) {
         let response = self.ask_until("GET", "/", b"", 200);
         assert_eq!(response.text(), "hello from SOS\n");
+    }
+
+    /// Switches the node off and gives its LAN to the next one.
+    ///
+    /// # Panics
+    /// When it does not end as it should, or was started without a LAN.
+    pub fn leave_lan(mut self) -> Lan {
+        let lan = self.lan.take().expect("a node on a LAN");
+        self.power_off();
+        lan
     }
 
     /// Switches the node off by its shell.

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What came of a [`super::Request`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -283,7 +283,7 @@ pub struct NodeDetail {
 }
 
 /// One line of `snapshots`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRow {
     /// Name.
     pub name: String,
@@ -308,7 +308,7 @@ pub struct SnapshotRow {
 }
 
 /// An instance that was made of a snapshot or of another instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeRow {
     /// Its name.
     pub name: String,

@@ -21,6 +21,8 @@ const STACK_GROWTH: u64 = 2;
 const CALL_BYTES: u64 = 64;
 /// Heap for each table element: a reference, and its copy while the table moves.
 const TABLE_ELEMENT_BYTES: u64 = 32;
+/// What the machine's memory is divided by for what a snapshot's file leaves to the instances that run.
+const ARRIVAL_DIVISOR: u64 = 16;
 /// How long a figure of the socket allowance stands.
 const RENEWAL: Duration = Duration::from_millis(1);
 
@@ -39,6 +41,7 @@ enum Undertaking {
     Instance,
     Blob,
     Cut,
+    Arrival,
 }
 
 impl fmt::Display for Refusal {
@@ -48,6 +51,7 @@ impl fmt::Display for Refusal {
             Undertaking::Instance => "its stack and tables",
             Undertaking::Blob => "a file that is sent",
             Undertaking::Cut => "a copy of its state",
+            Undertaking::Arrival => "the snapshot's file",
         };
         write!(
             f,
@@ -115,6 +119,17 @@ pub(super) fn blob(machine: &dyn Machine, bytes: u64) -> Result<(), Refusal> {
 /// Whether a copy of an instance's state may be made.
 pub(super) fn cut(machine: &dyn Machine, bytes: u64) -> Result<(), Refusal> {
     admit(machine, Undertaking::Cut, bytes)
+}
+
+/// Whether so much more of a snapshot's file may be held.
+pub(super) fn arrival(machine: &dyn Machine, bytes: u64) -> Result<(), Refusal> {
+    let spared = machine.memory_stats().total_bytes / ARRIVAL_DIVISOR;
+    let admitted = admit(machine, Undertaking::Arrival, bytes.saturating_add(spared));
+    admitted.map_err(|refusal| Refusal {
+        needed_bytes: bytes,
+        free_bytes: refusal.free_bytes.saturating_sub(spared),
+        ..refusal
+    })
 }
 
 impl Kernel {

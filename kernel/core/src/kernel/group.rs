@@ -134,7 +134,7 @@ impl Kernel {
         for name in &names {
             let snapshot = self.snapshots.find(name)?;
             goes_on &= snapshot.revival() == Revival::Continued;
-            cuts.push(snapshot.cut.clone());
+            cuts.push(Cut::clone(&snapshot.cut));
         }
         let now = self.clock.now();
         if let Some(to) = to {

@@ -12,13 +12,14 @@
 //! - `cut`: an instance at one instant, and one made of it;
 //! - `anew`: what makes a clone another instance;
 //! - `snapshots`: cuts that are kept, and suspended instances; - `group`: of several at one instant;
-//! - `joint`: instances that come to life together;
+//! - `joint`: instances that come to life together; - `arrival`: files of snapshots that come;
 //! - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node;
 //! - `table`: places of records.
 
 mod admission;
 mod anew;
 mod answer;
+mod arrival;
 mod blobs;
 mod cut;
 mod files;

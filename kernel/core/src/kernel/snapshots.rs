@@ -41,7 +41,8 @@ pub(super) struct Snapshot {
     pub id: SnapshotId,
     /// The one that its file adds to.
     pub parent: Option<SnapshotId>,
-    pub cut: Cut,
+    /// Shared with a file that is being made of it.
+    pub cut: Arc<Cut>,
     pub taken: Taken,
     pub origin: Origin,
     /// Whether its instance has gone on from it: another time would repeat its random numbers.
@@ -251,7 +252,7 @@ impl Snapshots {
         let snapshot = Snapshot {
             id: facts.id,
             parent: facts.parent,
-            cut,
+            cut: Arc::new(cut),
             taken: facts.taken,
             origin: facts.origin,
             is_spent: false,
@@ -439,7 +440,7 @@ impl Kernel {
             return self.restore_group(machine, &group, to, addresses);
         }
         let found = self.snapshots.find(snapshot)?;
-        let cut = found.cut.clone();
+        let cut = Cut::clone(&found.cut);
         let revival = found.revival();
         let now = self.clock.now();
         if let Some(to) = to {

@@ -7,7 +7,7 @@ mod command;
 mod completion;
 mod editor;
 mod follow;
-mod render;
+pub mod render;
 #[cfg(test)]
 mod tests;
 mod verbs;

@@ -1,19 +1,30 @@
 //! `sos snapshot`: snapshots of a node's instances, and their files on this host.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use sos_core::control::{CutMode, Extent, Request};
+use serde_json::json;
+use sos_core::control::{CutMode, Extent, MadeRow, Request, SnapshotRow};
 use sos_core::operator::{Contents, Packing};
+use sos_core::shell::render;
 
 use crate::exec::Client;
 use crate::exec::keep::KeptNode;
 use crate::process::say;
+use crate::snapshot::files::{self, OutFile};
+use crate::snapshot::progress::{Bar, Total};
 use crate::snapshot::{Inspection, transfer};
+
+/// Most that a node that is reached by its channel's socket may take to answer.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// After which a node that says nothing is mentioned.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// What is done with snapshots.
 #[derive(Clone, Debug, Args)]
@@ -22,11 +33,20 @@ use crate::snapshot::{Inspection, transfer};
   cargo sos snapshot export monday -o m.snap   bring it to this host
   cargo sos snapshot inspect m.snap            say what is in it
   cargo sos snapshot import m.snap             give it to a node
-  cargo sos snapshot restore monday            let web go on from there")]
+  cargo sos snapshot restore monday            let web go on from there
+
+A file that is exported appears when it is complete; Ctrl-C leaves none. A file is read through before it is
+given to a node, and the node checks it once more.")]
 pub struct Arguments {
     /// The node: its name, as `cargo sos exec --list` has it; without it the only one that runs
     #[arg(long, global = true, value_name = "NAME")]
     node: Option<String>,
+    /// The node, by the socket of its channel
+    #[arg(long, global = true, value_name = "SOCKET", conflicts_with = "node")]
+    channel: Option<PathBuf>,
+    /// Print JSON on one line, for programs
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     action: Action,
 }
@@ -37,9 +57,6 @@ enum Action {
     Inspect {
         /// The file
         file: PathBuf,
-        /// As one line of JSON
-        #[arg(long)]
-        json: bool,
     },
     /// Take a snapshot of an instance and keep it on the node
     Take {
@@ -54,7 +71,7 @@ enum Action {
         #[arg(long)]
         incremental: bool,
     },
-    /// List the snapshots of a node, as JSON
+    /// List the snapshots of a node
     List,
     /// Make an instance of a snapshot
     Restore {
@@ -73,7 +90,7 @@ enum Action {
     Export {
         /// The snapshot
         snapshot: String,
-        /// The file; without it the snapshot's name with the ending .snap
+        /// The file, `-` for standard output; without it the snapshot's name with the ending .snap
         #[arg(short, long)]
         output: Option<PathBuf>,
         /// Compress pages
@@ -93,22 +110,38 @@ enum Action {
     },
 }
 
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Text,
+    Json,
+}
+
 /// Carries out one of them.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    if let Action::Inspect { file, json } = &arguments.action {
-        return inspect(file, *json);
+    let format = match arguments.json {
+        true => Format::Json,
+        false => Format::Text,
+    };
+    if let Action::Inspect { file } = &arguments.action {
+        return inspect(file, format);
     }
-    let mut client = connect(arguments.node.as_deref())?;
-    act(&mut client, &arguments.action)?;
+    files::end_when_interrupted();
+    if let Action::Import { file, .. } = &arguments.action {
+        let bytes = file.metadata().map_or(0, |data| data.len());
+        let mut bar = Bar::new("check", Total::Exactly(bytes));
+        files::check(file, &mut |done| bar.show(done))?;
+    }
+    let mut client = connect(arguments)?;
+    act(&mut client, &arguments.action, format)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn inspect(file: &PathBuf, json: bool) -> Result<ExitCode> {
-    let bytes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
-    let inspection = Inspection::of(&bytes);
-    match json {
-        true => println!("{}", inspection.json()),
-        false => print!("{}", inspection.text()),
+fn inspect(file: &Path, format: Format) -> Result<ExitCode> {
+    let inspection = Inspection::new(files::summary(file, &mut |_| ())?);
+    match format {
+        Format::Json => println!("{}", inspection.json()),
+        Format::Text => print!("{}", inspection.text()),
     }
     Ok(match inspection.summary.complete {
         true => ExitCode::SUCCESS,
@@ -116,10 +149,20 @@ fn inspect(file: &PathBuf, json: bool) -> Result<ExitCode> {
     })
 }
 
-/// The node of this name, or the only one that runs.
-fn connect(node: Option<&str>) -> Result<Client> {
-    let name = match node {
-        Some(name) => name.to_string(),
+/// The node that is named, or the only one that runs.
+fn connect(arguments: &Arguments) -> Result<Client> {
+    if let Some(socket) = &arguments.channel {
+        let shown = socket.display();
+        let stream =
+            UnixStream::connect(socket).with_context(|| format!("no node listens at {shown}"))?;
+        return Client::open(stream, PATIENCE, EARLY, || {
+            say(format!(
+                "waiting for the node at {shown} (it boots or is busy)"
+            ));
+        });
+    }
+    let name = match &arguments.node {
+        Some(name) => name.clone(),
         None => {
             let mut running = KeptNode::running()?;
             match (running.pop(), running.len()) {
@@ -135,35 +178,55 @@ fn connect(node: Option<&str>) -> Result<Client> {
     KeptNode::named(&name)?.connect_running()
 }
 
-fn act(client: &mut Client, action: &Action) -> Result<()> {
-    let request = match action {
-        Action::Inspect { .. } => return Ok(()),
+fn act(client: &mut Client, action: &Action, format: Format) -> Result<()> {
+    match action {
+        // It needs no node.
+        Action::Inspect { .. } => Ok(()),
         Action::Take {
             instance,
             snapshot,
             stop,
             incremental,
-        } => Request::Snapshot {
-            name: instance.clone(),
-            to: snapshot.clone(),
-            cut: match stop {
-                true => CutMode::Stopping,
-                false => CutMode::Running,
-            },
-            extent: match incremental {
-                true => Extent::Incremental,
-                false => Extent::Full,
-            },
-        },
-        Action::List => Request::Snapshots,
-        Action::Restore { snapshot, to } => Request::Restore {
-            snapshot: snapshot.clone(),
-            to: to.clone(),
-            addresses: Vec::new(),
-        },
-        Action::Rm { snapshot } => Request::RemoveSnapshot {
-            name: snapshot.clone(),
-        },
+        } => {
+            let request = Request::Snapshot {
+                name: instance.clone(),
+                to: snapshot.clone(),
+                cut: match stop {
+                    true => CutMode::Stopping,
+                    false => CutMode::Running,
+                },
+                extent: match incremental {
+                    true => Extent::Incremental,
+                    false => Extent::Full,
+                },
+            };
+            transfer::ask(client, &request)?;
+            let rows = transfer::list(client)?;
+            let taken = rows.into_iter().filter(|row| row.name == *snapshot);
+            show_rows(&taken.collect::<Vec<_>>(), format)
+        }
+        Action::List => show_rows(&transfer::list(client)?, format),
+        Action::Restore { snapshot, to } => {
+            let request = Request::Restore {
+                snapshot: snapshot.clone(),
+                to: to.clone(),
+                addresses: Vec::new(),
+            };
+            let made = transfer::ask(client, &request)?;
+            let made: Vec<MadeRow> =
+                serde_json::from_slice(&made).context("understand what the node made")?;
+            match format {
+                Format::Json => println!("{}", json!(made)),
+                Format::Text => print!("{}", render::made(&made)),
+            }
+            Ok(())
+        }
+        Action::Rm { snapshot } => {
+            let request = Request::RemoveSnapshot {
+                name: snapshot.clone(),
+            };
+            transfer::ask(client, &request).map(|_| ())
+        }
         Action::Export {
             snapshot,
             output,
@@ -180,14 +243,16 @@ fn act(client: &mut Client, action: &Action) -> Result<()> {
             };
             let output = output.clone();
             let output = output.unwrap_or_else(|| format!("{snapshot}.snap").into());
-            return export(client, snapshot, contents, packing, &output);
+            export(client, snapshot, contents, packing, &output, format)
         }
-        Action::Import { file, to } => return import(client, file, to.as_deref()),
-    };
-    let report = transfer::ask(client, &request)?;
-    // What is done says so with nothing.
-    if report != b"null" {
-        println!("{}", String::from_utf8_lossy(&report));
+        Action::Import { file, to } => import(client, file, to.as_deref(), format),
+    }
+}
+
+fn show_rows(rows: &[SnapshotRow], format: Format) -> Result<()> {
+    match format {
+        Format::Json => println!("{}", json!(rows)),
+        Format::Text => print!("{}", render::snapshots(rows)),
     }
     Ok(())
 }
@@ -197,37 +262,58 @@ fn export(
     snapshot: &str,
     contents: Contents,
     packing: Packing,
-    output: &PathBuf,
+    output: &Path,
+    format: Format,
 ) -> Result<()> {
-    // Beside the file that is wanted, so that no half of one is ever taken for it.
-    let partial = output.with_added_extension("part");
-    let file = File::create(&partial).with_context(|| format!("write {}", partial.display()))?;
-    let mut out = BufWriter::new(file);
-    let result = transfer::export(client, snapshot, contents, packing, &mut out)
-        .and_then(|bytes| out.flush().context("write the snapshot").map(|()| bytes));
-    match result {
-        Ok(bytes) => {
-            fs::rename(&partial, output).with_context(|| format!("write {}", output.display()))?;
-            say(format!("wrote {} ({bytes} bytes)", output.display()));
-            Ok(())
-        }
-        Err(error) => {
-            // It is of no use; that it cannot be removed is not what went wrong.
-            let _ = fs::remove_file(&partial);
-            Err(error)
-        }
+    let rows = transfer::list(client)?;
+    // Modules come on top of it, equal and compressed pages are saved.
+    let about = rows.iter().find(|row| row.name == snapshot);
+    let about = about.map_or(0, |row| row.memory_bytes + row.state_bytes);
+    let mut bar = Bar::new("export", Total::About(about));
+    let mut progress = |done| bar.show(done);
+    if output == Path::new("-") {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        transfer::export(client, snapshot, contents, packing, &mut out, &mut progress)?;
+        return out.flush().context("write the snapshot");
     }
+    let mut out = BufWriter::new(OutFile::create(output)?);
+    let bytes = transfer::export(client, snapshot, contents, packing, &mut out, &mut progress)?;
+    let out = out.into_inner().map_err(|error| error.into_error());
+    out.context("write the snapshot")?.commit()?;
+    drop(bar);
+    match format {
+        Format::Json => println!(
+            "{}",
+            json!({ "snapshot": snapshot, "file": output, "bytes": bytes })
+        ),
+        Format::Text => say(format!(
+            "wrote {} ({})",
+            output.display(),
+            render::bytes(bytes)
+        )),
+    }
+    Ok(())
 }
 
-fn import(client: &mut Client, file: &PathBuf, to: Option<&str>) -> Result<()> {
-    let bytes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+fn import(client: &mut Client, file: &Path, to: Option<&str>, format: Format) -> Result<()> {
     let stem = file.file_stem().map(|stem| stem.to_string_lossy());
     let name = match (to, stem) {
         (Some(name), _) => name.to_string(),
         (None, Some(stem)) => stem.into_owned(),
         (None, None) => bail!("{} has no name; give one with --to", file.display()),
     };
-    transfer::import(client, &name, &bytes)?;
-    say(format!("the node keeps it as {name}"));
+    let context = || format!("read {}", file.display());
+    let source = File::open(file).with_context(context)?;
+    let bytes = source.metadata().with_context(context)?.len();
+    let mut bar = Bar::new("import", Total::Exactly(bytes));
+    let mut source = BufReader::with_capacity(1 << 20, source);
+    transfer::import(client, &name, &mut source, bytes, &mut |done| {
+        bar.show(done)
+    })?;
+    drop(bar);
+    match format {
+        Format::Json => println!("{}", json!({ "snapshot": name, "bytes": bytes })),
+        Format::Text => say(format!("the node keeps it as {name}")),
+    }
     Ok(())
 }

@@ -29,15 +29,22 @@ impl Signals {
 
     /// Sends an event for each signal from now on.
     pub fn send_to(self, events: Sender<Event>) {
+        std::thread::spawn(move || while self.wait() && events.send(Event::Interrupt).is_ok() {});
+    }
+
+    /// Calls `act` when a signal comes.
+    pub fn when_sent(self, act: impl FnOnce() + Send + 'static) {
         std::thread::spawn(move || {
-            loop {
-                let mut signal = 0;
-                // SAFETY: the set is initialised and `signal` is where the number is written.
-                let failed = unsafe { libc::sigwait(&self.0, &mut signal) } != 0;
-                if failed || events.send(Event::Interrupt).is_err() {
-                    return;
-                }
+            if self.wait() {
+                act();
             }
         });
+    }
+
+    /// Waits for the next signal; false if there is none to come.
+    fn wait(&self) -> bool {
+        let mut signal = 0;
+        // SAFETY: the set is initialised and `signal` is where the number is written.
+        unsafe { libc::sigwait(&self.0, &mut signal) == 0 }
     }
 }

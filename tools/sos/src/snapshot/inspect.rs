@@ -4,9 +4,12 @@
 use std::fmt::Write;
 
 use serde::Serialize;
+use sos_core::shell::render::{self, Table};
 use sos_core::snapshot::About;
-use sos_core::snapshot::format::{PAGE_BYTES, SectionKind, Summary};
+use sos_core::snapshot::format::{SectionKind, Summary};
 use sos_core::snapshot::parts;
+
+use super::state::State;
 
 /// A file that was read.
 #[derive(Debug, Serialize)]
@@ -16,16 +19,21 @@ pub struct Inspection {
     pub summary: Summary,
     /// What it says of its instance, if that can be read.
     pub about: Option<About>,
+    /// What the instance was doing, as far as that can be read.
+    pub state: State,
 }
 
 impl Inspection {
-    /// Reads a file, sound or not.
-    pub fn of(bytes: &[u8]) -> Inspection {
-        let summary = Summary::read(bytes);
-        let about = parts::decode(SectionKind::About, Some(&summary.about));
+    /// Looks into what was read of a file, sound or not.
+    pub fn new(mut summary: Summary) -> Inspection {
+        let about = summary.take_state(SectionKind::About);
+        let about: Option<About> =
+            about.and_then(|bytes| parts::decode(SectionKind::About, bytes, u64::MAX).ok());
+        let state = State::read(&mut summary, about.as_ref());
         Inspection {
-            about: about.ok(),
             summary,
+            about,
+            state,
         }
     }
 
@@ -41,26 +49,23 @@ impl Inspection {
         // Writing to a string does not fail.
         let _ = self.write_header(&mut text);
         let _ = self.write_about(&mut text);
-        let _ = self.write_contents(&mut text);
+        let _ = self.write_state(&mut text);
+        self.write_contents(&mut text);
         text
     }
 
     fn write_header(&self, text: &mut String) -> std::fmt::Result {
         let summary = &self.summary;
+        let size = render::bytes(summary.file_bytes);
         match &summary.error {
-            None => writeln!(text, "snapshot  sound, {}", size(summary.file_bytes))?,
-            Some(error) => writeln!(
-                text,
-                "snapshot  UNSOUND, {}: {}",
-                size(summary.file_bytes),
-                plain(error)
-            )?,
+            None => writeln!(text, "snapshot   sound, {size}")?,
+            Some(error) => writeln!(text, "snapshot   UNSOUND, {size}: {}", plain(error))?,
         }
         if let Some(header) = &summary.header {
-            writeln!(text, "id        {}", header.id)?;
+            writeln!(text, "id         {}", header.id)?;
             match header.parent {
-                Some(parent) => writeln!(text, "adds to   {parent}")?,
-                None => writeln!(text, "adds to   nothing: it stands alone")?,
+                Some(parent) => writeln!(text, "adds to    {parent}, which its node needs too")?,
+                None => writeln!(text, "adds to    nothing: it stands alone")?,
             }
         }
         Ok(())
@@ -68,86 +73,114 @@ impl Inspection {
 
     fn write_about(&self, text: &mut String) -> std::fmt::Result {
         let Some(about) = &self.about else {
-            return writeln!(text, "instance  unreadable");
+            return writeln!(text, "instance   unreadable");
         };
         let spec = &about.spec;
         let (name, node) = (plain(&about.name), plain(&about.node));
-        writeln!(text, "name      {name}, taken {} on {node}", about.taken)?;
-        writeln!(text, "kernel    {}", plain(&about.kernel))?;
-        writeln!(
-            text,
-            "taken at  {} s since 1970",
-            about.wall_nanos / 1_000_000_000
-        )?;
-        writeln!(text, "instance  {}", plain(&spec.name))?;
-        writeln!(
-            text,
-            "module    {} {}",
-            spec.module,
-            plain(&spec.module_name)
-        )?;
-        for library in &spec.libraries {
-            writeln!(
-                text,
-                "library   {} {}",
-                library.module,
-                plain(&library.name)
-            )?;
+        let when = render::wall(about.wall_nanos);
+        writeln!(text, "name       {name}, taken {} at {when}", about.taken)?;
+        writeln!(text, "node       {node}, kernel {}", plain(&about.kernel))?;
+        writeln!(text, "instance   {}", plain(&spec.name))?;
+        let main = [(&spec.module_name, spec.module)];
+        let libraries = spec.libraries.iter().map(|it| (&it.name, it.module));
+        for (name, hash) in main.into_iter().chain(libraries) {
+            let here = self.summary.blobs.iter();
+            let here = here.filter(|blob| blob.hash == hash.to_string());
+            let size = match here.map(|blob| blob.bytes).next() {
+                Some(bytes) => render::bytes(bytes),
+                None => "not in the file".into(),
+            };
+            writeln!(text, "module     {} ({size}), {hash}", plain(name))?;
         }
-        let limit = size(spec.limits.memory_bytes);
+        let limit = render::bytes(spec.limits.memory_bytes);
         writeln!(
             text,
-            "limits    memory {limit}, {} sockets",
+            "limits     memory {limit}, {} sockets",
             spec.limits.sockets
         )?;
         for (port, mac) in spec.ports.iter().zip(&about.macs) {
             let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-            writeln!(text, "port      {} {}", plain(&port.name), mac.join(":"))?;
+            writeln!(text, "port       {} {}", plain(&port.name), mac.join(":"))?;
         }
         Ok(())
     }
 
-    fn write_contents(&self, text: &mut String) -> std::fmt::Result {
-        for object in &self.summary.objects {
-            let (kind, version) = (object.kind.name(), object.version);
-            writeln!(
-                text,
-                "state     {kind:<10} {}, version {version}",
-                size(object.bytes)
-            )?;
+    fn write_state(&self, text: &mut String) -> std::fmt::Result {
+        let state = &self.state;
+        if let Some(doing) = &state.doing {
+            writeln!(text, "program    {doing}, after {} of guest time", {
+                render::span(state.guest_nanos)
+            })?;
         }
-        for blob in &self.summary.blobs {
-            writeln!(text, "embedded  {} {}", blob.hash, size(blob.bytes))?;
+        for (number, call) in state.calls.iter().enumerate() {
+            let head = if number == 0 { "calls" } else { "" };
+            writeln!(text, "{head:<10} {:>3} {}", call.depth, call.place)?;
         }
-        for memory in &self.summary.memories {
-            writeln!(
-                text,
-                "memory {}  {}: {} pages stored in {} ({} compressed), {} repeated, {} zeroed",
-                memory.head.number,
-                size(memory.head.bytes),
-                memory.stored_pages,
-                size(memory.stored_bytes),
-                memory.compressed_pages,
-                memory.repeated_pages,
-                memory.zero_pages
-            )?;
+        if state.calls_left_out > 0 {
+            writeln!(text, "{:<10} ... and {} more", "", state.calls_left_out)?;
         }
-        let pages: u64 = self.summary.memories.iter().map(|it| it.stored_pages).sum();
-        writeln!(text, "pages     {}", size(pages * PAGE_BYTES as u64))
+        if let Some(files) = &state.files {
+            let written = render::bytes(files.written_bytes);
+            writeln!(text, "files      {}, {written} written", files.names)?;
+        }
+        if state.sockets.is_empty() {
+            return Ok(());
+        }
+        let mut table =
+            Table::new(&["SOCKET", "LOCAL", "REMOTE", "STATE", "UNREAD", "UNSENT"]).right(&[4, 5]);
+        for socket in &state.sockets {
+            table.row(vec![
+                socket.kind.into(),
+                socket.local.clone(),
+                socket.remote.clone(),
+                socket.state.clone(),
+                render::bytes(socket.unread_bytes),
+                render::bytes(socket.unacknowledged_bytes),
+            ]);
+        }
+        write!(text, "\n{}", table.render())
     }
-}
 
-/// A number of bytes with its unit.
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1024 => format!("{bytes} bytes"),
-        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
-        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    /// What takes room in the file.
+    fn write_contents(&self, text: &mut String) {
+        let summary = &self.summary;
+        let mut table = Table::new(&["CONTENTS", "SIZE", "IN FILE", "DETAIL"]).right(&[1, 2]);
+        for object in &summary.objects {
+            let size = render::bytes(object.bytes);
+            let detail = format!("version {}", object.version);
+            table.row(vec![object.kind.name().into(), size.clone(), size, detail]);
+        }
+        for blob in &summary.blobs {
+            let size = render::bytes(blob.bytes);
+            let short = blob.hash.get(..16).unwrap_or(&blob.hash);
+            table.row(vec![
+                "module or file".into(),
+                size.clone(),
+                size,
+                short.into(),
+            ]);
+        }
+        for memory in &summary.memories {
+            table.row(vec![
+                format!("memory {}", memory.head.number),
+                render::bytes(memory.head.bytes),
+                render::bytes(memory.stored_bytes),
+                format!(
+                    "{} pages stored, {} of them compressed; {} repeated, {} zeroed",
+                    memory.stored_pages,
+                    memory.compressed_pages,
+                    memory.repeated_pages,
+                    memory.zero_pages
+                ),
+            ]);
+        }
+        text.push('\n');
+        text.push_str(&table.render());
     }
 }
 
 /// Text from a file without what a terminal would obey.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars()
         .map(|character| match character.is_control() {
             true => '?',
@@ -162,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_is_no_snapshot_is_said_to_be_none() {
-        let inspection = Inspection::of(&[0; 100]);
+        let inspection = Inspection::new(Summary::read(&[0; 100]));
         let text = inspection.text();
         assert!(
             text.contains("UNSOUND") && text.contains("no SOS snapshot"),

@@ -1,9 +1,10 @@
 //! Asking a node about snapshots, and moving their files over its channel.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use sos_core::control::Request;
+use sos_core::control::{Request, SnapshotRow};
 use sos_core::limits;
 use sos_core::operator::{self, Bytes, Contents, Packing, ToNode, ToOperator};
 
@@ -36,7 +37,16 @@ pub fn ask(client: &mut Client, wanted: &Request) -> Result<Vec<u8>> {
     }
 }
 
-/// Writes a snapshot's file to `out`; tells how many bytes it has.
+/// The snapshots of a node.
+///
+/// # Errors
+/// The node's refusal, or that it is gone.
+pub fn list(client: &mut Client) -> Result<Vec<SnapshotRow>> {
+    let rows = ask(client, &Request::Snapshots)?;
+    serde_json::from_slice(&rows).context("understand the node's list of snapshots")
+}
+
+/// Writes a snapshot's file to `out`; tells how many bytes it has. `progress` is told how many came.
 ///
 /// # Errors
 /// The node's refusal, that it is gone, or that `out` cannot be written.
@@ -46,6 +56,7 @@ pub fn export(
     contents: Contents,
     packing: Packing,
     out: &mut impl Write,
+    progress: &mut dyn FnMut(u64),
 ) -> Result<u64> {
     let request = client.number();
     client.say(&ToNode::Export {
@@ -61,6 +72,7 @@ pub fn export(
             ToOperator::SnapshotData { request: of, data } if of == request => {
                 bytes += data.0.len() as u64;
                 out.write_all(data.0).context("write the snapshot")?;
+                progress(bytes);
             }
             ToOperator::Done { request: of } if of == request => {
                 out.flush().context("write the snapshot")?;
@@ -71,35 +83,67 @@ pub fn export(
     }
 }
 
-/// Hands a snapshot's file to a node, which keeps it as `snapshot`.
+/// Hands a snapshot's file of so many bytes to a node, which keeps it as `snapshot`. `progress` is told how
+/// many were sent. After an error the conversation cannot go on.
 ///
 /// # Errors
-/// The node's refusal, or that it is gone.
-pub fn import(client: &mut Client, snapshot: &str, file: &[u8]) -> Result<()> {
+/// The node's refusal, that it is gone, or that the file cannot be read.
+pub fn import(
+    client: &mut Client,
+    snapshot: &str,
+    file: &mut impl Read,
+    bytes: u64,
+    progress: &mut dyn FnMut(u64),
+) -> Result<()> {
     let request = client.number();
     client.say(&ToNode::Import {
         request,
         snapshot,
-        bytes: file.len() as u64,
+        bytes,
     })?;
-    for piece in file.chunks(limits::OPERATOR_PIECE_BYTES) {
+    let mut buffer = vec![0; limits::OPERATOR_PIECE_BYTES];
+    let mut sent = 0;
+    while sent < bytes {
+        let piece = (bytes - sent).min(buffer.len() as u64) as usize;
+        let piece = &mut buffer[..piece];
+        file.read_exact(piece).context("read the snapshot")?;
         let data = Bytes(piece);
         client.say(&ToNode::SnapshotData { request, data })?;
-    }
-    loop {
-        let body = next_frame(client)?;
-        match operator::decode(&body)? {
-            ToOperator::Done { request: of } if of == request => return Ok(()),
-            other => refuse_or_skip(request, other)?,
+        sent += piece.len() as u64;
+        progress(sent);
+        // A refusal ends it early.
+        while let Some(event) = client.next(Some(Instant::now())) {
+            if is_done(request, event)? {
+                bail!("the node wants no more of the snapshot before its end");
+            }
         }
+    }
+    while !is_done(request, next_event(client)?)? {}
+    Ok(())
+}
+
+/// Whether the node has carried out the request; what belongs to others is passed over.
+fn is_done(request: u32, event: Event) -> Result<bool> {
+    let body = frame(event)?;
+    match operator::decode(&body)? {
+        ToOperator::Done { request: of } if of == request => Ok(true),
+        other => refuse_or_skip(request, other).map(|()| false),
     }
 }
 
 fn next_frame(client: &Client) -> Result<Vec<u8>> {
-    match client.next(None) {
-        Some(Event::Frame(body)) => Ok(body),
-        Some(Event::Gone(why)) => bail!("the node is gone: {why}"),
-        Some(Event::Typed(_) | Event::Interrupt) | None => bail!("interrupted"),
+    frame(next_event(client)?)
+}
+
+fn next_event(client: &Client) -> Result<Event> {
+    client.next(None).context("the node is gone")
+}
+
+fn frame(event: Event) -> Result<Vec<u8>> {
+    match event {
+        Event::Frame(body) => Ok(body),
+        Event::Gone(why) => bail!("the node is gone: {why}"),
+        Event::Typed(_) | Event::Interrupt => bail!("interrupted"),
     }
 }
 

@@ -58,6 +58,7 @@ pub struct GuestState {
     error_line: Vec<u8>,
     files: FileSystem,
     handles: HandlesState,
+    #[serde(deserialize_with = "crate::plain::at_most::<_, _, { limits::DESCRIPTORS }>")]
     descriptors: Vec<Option<Descriptor>>,
     pending: Option<PendingState>,
     exit_status: Option<i32>,

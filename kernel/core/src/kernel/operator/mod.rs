@@ -133,6 +133,7 @@ impl Kernel {
         let mut session = core::mem::take(&mut self.session);
         session.send_report();
         session.send_export();
+        self.settle_import(machine, &mut session);
         self.attend_runs(&mut session);
         let was_full = session.out.is_full();
         session.out.flush(machine);
@@ -321,7 +322,7 @@ impl Kernel {
 impl Session {
     /// Whether nothing more is read: enough waits to be sent.
     fn is_held_up(&self) -> bool {
-        self.out.is_full() || self.report.is_some()
+        self.out.is_full() || self.report.is_some() || self.is_settling()
     }
 
     fn refuse(&mut self, request: u32, refusal: Refusal) {

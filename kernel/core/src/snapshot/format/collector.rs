@@ -5,6 +5,7 @@ use super::decoder::{Decoder, Event, Section, within};
 use super::error::{Bound, Problem, SnapshotError};
 use super::layout::{Header, MemoryHead, PAGE_BYTES, SectionKind};
 use super::pages::{PageForm, PagesPayload};
+use super::pieces::Pieces;
 use crate::image::BlobHash;
 use crate::limits;
 use alloc::vec::Vec;
@@ -23,13 +24,23 @@ pub trait Sink {
     /// The file's header.
     fn begin(&mut self, header: &Header) -> Result<(), Self::Error>;
 
+    /// So many bytes of an object are about to be held until all of it came: the time to say that there
+    /// is no memory for them.
+    ///
+    /// # Errors
+    /// Why it refuses.
+    fn reserve(&mut self, kind: SectionKind, bytes: usize) -> Result<(), Self::Error> {
+        let _ = (kind, bytes);
+        Ok(())
+    }
+
     /// An object: its bytes are nothing but bytes so far; those of a blob have the hash.
     fn object(
         &mut self,
         kind: SectionKind,
         version: u16,
         hash: Option<BlobHash>,
-        bytes: Vec<u8>,
+        bytes: Pieces,
     ) -> Result<(), Self::Error>;
 
     /// A memory, of which no page was given yet. They come in the order of their numbers.
@@ -110,7 +121,7 @@ struct OpenObject {
     version: u16,
     hash: Option<BlobHash>,
     digest: Sha256,
-    bytes: Vec<u8>,
+    bytes: Pieces,
 }
 
 impl Collector {
@@ -123,14 +134,27 @@ impl Collector {
         mut input: &[u8],
         sink: &mut S,
     ) -> Result<bool, ReadError<S::Error>> {
-        while let Some(event) = self.decoder.read(&mut input).map_err(ReadError::File)? {
-            match event {
-                Event::Started(header) => sink.begin(&header).map_err(ReadError::Sink)?,
-                Event::Section(section) => self.contents.take(&section, sink)?,
-                Event::Finished => self.contents.finish().map_err(ReadError::File)?,
-            }
+        while !input.is_empty() {
+            self.read_section(&mut input, sink)?;
         }
         Ok(self.contents.complete)
+    }
+
+    /// Takes bytes from `input` up to the end of one section at most, so that a step is bounded.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn read_section<S: Sink>(
+        &mut self,
+        input: &mut &[u8],
+        sink: &mut S,
+    ) -> Result<(), ReadError<S::Error>> {
+        match self.decoder.read(input).map_err(ReadError::File)? {
+            None => Ok(()),
+            Some(Event::Started(header)) => sink.begin(&header).map_err(ReadError::Sink),
+            Some(Event::Section(section)) => self.contents.take(&section, sink),
+            Some(Event::Finished) => self.contents.finish().map_err(ReadError::File),
+        }
     }
 
     /// Says whether the file may end here.
@@ -168,14 +192,29 @@ impl Contents {
             }
             (SectionKind::Pages, Some(pages)) => self.take_pages(&pages, &refuse, sink),
             (SectionKind::Pages | SectionKind::Table, _) => Err(refuse(Problem::Order)),
-            _ => match self.take_part(kind, section).map_err(refuse)? {
-                Some(object) => {
-                    self.seen[kind as usize] = true;
-                    sink.object(kind, object.version, object.hash, object.bytes)
-                        .map_err(ReadError::Sink)
-                }
-                None => Ok(()),
-            },
+            _ => {
+                sink.reserve(kind, section.payload.len())
+                    .map_err(ReadError::Sink)?;
+                self.take_object(kind, section, &refuse, sink)
+            }
+        }
+    }
+
+    /// Adds a part to its object, and gives that to the sink when it is complete.
+    fn take_object<S: Sink>(
+        &mut self,
+        kind: SectionKind,
+        section: &Section<'_>,
+        refuse: &impl Fn(Problem) -> ReadError<S::Error>,
+        sink: &mut S,
+    ) -> Result<(), ReadError<S::Error>> {
+        match self.take_part(kind, section).map_err(refuse)? {
+            Some(object) => {
+                self.seen[kind as usize] = true;
+                sink.object(kind, object.version, object.hash, object.bytes)
+                    .map_err(ReadError::Sink)
+            }
+            None => Ok(()),
         }
     }
 
@@ -220,7 +259,7 @@ impl Contents {
                     version: section.version,
                     hash,
                     digest: Sha256::new(),
-                    bytes: Vec::new(),
+                    bytes: Pieces::default(),
                 }
             }
         };
@@ -230,7 +269,7 @@ impl Contents {
         };
         let size = object.bytes.len() + part.len();
         within(what, size as u64, most as u64)?;
-        object.bytes.extend_from_slice(part);
+        object.bytes.push(part);
         if object.hash.is_some() {
             object.digest.update(part);
         }

@@ -13,6 +13,7 @@ use super::layout::{
 use super::pages::PagesWriter;
 use crate::image::{BlobBytes, BlobHash};
 use crate::limits;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{BuildHasherDefault, Hasher};
 use hashbrown::HashMap;
@@ -21,25 +22,83 @@ use sha2::{Digest, Sha256};
 /// What the compressor wants to have room for; it takes no less.
 const BLOCK_BYTES: usize = lz4_flex::block::get_maximum_output_size(PAGE_BYTES);
 
+/// Which page is the next to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextPage {
+    /// This one.
+    At(u64),
+    /// None before this one: the next look goes on there.
+    NotBefore(u64),
+    /// None any more.
+    End,
+}
+
 /// Where the pages come from: they do not change while the file is written.
 pub trait PageSource {
     /// The first page of a memory from `from` on that may have to be written: one that may not be zero,
-    /// or, for a snapshot with a parent, one that may have changed since.
-    fn next_page(&self, memory: u32, from: u64) -> Option<u64>;
+    /// or, for a snapshot with a parent, one that may have changed since. It looks at a bounded number.
+    fn next_page(&self, memory: u32, from: u64) -> NextPage;
 
     /// The bytes of a page; none when it is zero.
     fn page(&self, memory: u32, page: u64) -> Option<&[u8; PAGE_BYTES]>;
 }
 
+/// Bytes that are made when they are written.
+pub trait Windows {
+    /// How many they are.
+    fn length(&self) -> usize;
+
+    /// Appends at most `most` of them, from byte `from` on: fewer only at the end.
+    fn append(&self, from: usize, most: usize, out: &mut Vec<u8>);
+}
+
+/// An object's bytes.
+#[derive(Clone)]
+pub enum ObjectBytes {
+    /// They are there.
+    Held(BlobBytes),
+    /// They are made one part after the other.
+    Made(Arc<dyn Windows>),
+}
+
+impl ObjectBytes {
+    /// How many they are.
+    pub fn length(&self) -> usize {
+        match self {
+            ObjectBytes::Held(bytes) => bytes.len(),
+            ObjectBytes::Made(windows) => windows.length(),
+        }
+    }
+
+    fn append(&self, from: usize, most: usize, out: &mut Vec<u8>) {
+        match self {
+            ObjectBytes::Held(bytes) => out.extend_from_slice(&bytes[from..from + most]),
+            ObjectBytes::Made(windows) => {
+                let end = out.len() + most;
+                windows.append(from, most, out);
+                // A state that does not change has as many bytes as it said.
+                debug_assert_eq!(out.len(), end);
+                out.resize(end, 0);
+            }
+        }
+    }
+}
+
+impl From<BlobBytes> for ObjectBytes {
+    fn from(bytes: BlobBytes) -> ObjectBytes {
+        ObjectBytes::Held(bytes)
+    }
+}
+
 /// Bytes of one kind that a file holds.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Object {
     /// Which kind.
     pub kind: SectionKind,
     /// SHA-256 of the bytes, of a blob.
     pub hash: Option<BlobHash>,
     /// The bytes.
-    pub bytes: BlobBytes,
+    pub bytes: ObjectBytes,
 }
 
 /// What a file says about itself, and how it is written.
@@ -175,15 +234,16 @@ impl Encoder {
             return Stage::Memory(0);
         };
         let hash = object.hash.as_ref().map_or(&[][..], |hash| &hash.0);
-        let total = hash.len() + object.bytes.len();
+        let total = hash.len() + object.bytes.length();
         let (from, end) = (done, total.min(done + PART_BYTES));
         let mut section = Vec::with_capacity(SECTION_HEADER_BYTES + end - from);
         section.resize(SECTION_HEADER_BYTES, 0);
         if from == 0 {
             section.extend_from_slice(hash);
         }
-        let in_bytes = from.saturating_sub(hash.len())..end - hash.len();
-        section.extend_from_slice(&object.bytes[in_bytes]);
+        let first = from.saturating_sub(hash.len());
+        let most = end - hash.len() - first;
+        object.bytes.append(first, most, &mut section);
         let kind = object.kind;
         let sum = checksum::of(&section[SECTION_HEADER_BYTES..]);
         let continues = if end < total { FLAG_CONTINUES } else { 0 };
@@ -219,7 +279,15 @@ impl Encoder {
             None => PagesWriter::new(number),
         };
         for _ in 0..budget {
-            let next = source.next_page(number, from);
+            let next = match source.next_page(number, from) {
+                NextPage::At(page) => Some(page),
+                NextPage::NotBefore(page) if page < head.pages() => {
+                    // The look took its time.
+                    from = page;
+                    break;
+                }
+                NextPage::NotBefore(_) | NextPage::End => None,
+            };
             // Pages beyond the memory's end, or that no record can name, do not exist.
             let page = next.filter(|page| *page < head.pages());
             let Some(page) = page.and_then(|page| u32::try_from(page).ok()) else {

@@ -7,7 +7,7 @@
 //! and hands objects and pages to a [`Sink`]. [`Summary`] says what is in a file.
 //!
 //! - `layout`: constants, header, section headers, footer; - `checksum`; - `pages`: page sections;
-//! - `encoder`, `decoder`, `collector`, `summary`; - `error`: what is wrong with a file, and where.
+//! - `encoder`, `decoder`, `collector`, `summary`; - `pieces`: objects on their way in; - `error`: what is wrong with a file, and where.
 
 mod checksum;
 mod collector;
@@ -16,16 +16,18 @@ mod encoder;
 mod error;
 mod layout;
 mod pages;
+mod pieces;
 mod summary;
 #[cfg(test)]
 mod tests;
 
 pub use collector::{Collector, Page, ReadError, Sink};
 pub use decoder::{Decoder, Event, Section};
-pub use encoder::{Encoder, Object, Options, PageSource, Progress};
+pub use encoder::{Encoder, NextPage, Object, ObjectBytes, Options, PageSource, Progress, Windows};
 pub use error::{Bound, Problem, SnapshotError};
 pub use layout::{
     Compression, FOOTER_BYTES, HEADER_BYTES, Header, MAGIC, MAJOR_VERSION, MINOR_VERSION,
     MemoryHead, PAGE_BYTES, SECTION_HEADER_BYTES, Seal, SectionKind, SnapshotId,
 };
-pub use summary::{BlobRow, MemoryRow, ObjectRow, Summary};
+pub use pieces::Pieces;
+pub use summary::{BlobRow, MemoryRow, ObjectRow, Summary, SummaryReader};

@@ -3,6 +3,7 @@
 use super::collector::{Collector, Page, ReadError, Sink};
 use super::error::SnapshotError;
 use super::layout::{Header, MemoryHead, PAGE_BYTES, SectionKind};
+use super::pieces::Pieces;
 use crate::image::BlobHash;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -26,9 +27,12 @@ pub struct Summary {
     pub complete: bool,
     /// Why not.
     pub error: Option<String>,
-    /// The bytes of the object that says what the instance is, for who knows their meaning.
+    /// The bytes of the objects in it, for who knows their meaning.
     #[serde(skip)]
-    pub about: Vec<u8>,
+    pub states: Vec<(SectionKind, Pieces)>,
+    /// The bytes of the modules and files.
+    #[serde(skip)]
+    pub contents: Vec<(BlobHash, Pieces)>,
 }
 
 /// One object.
@@ -69,23 +73,54 @@ pub struct MemoryRow {
     pub zero_pages: u64,
 }
 
+/// Reads a file in pieces of any size.
+#[derive(Debug, Default)]
+pub struct SummaryReader {
+    collector: Collector,
+    summary: Summary,
+    error: Option<SnapshotError>,
+}
+
+impl SummaryReader {
+    /// The next bytes of the file; they are only counted once something was wrong.
+    pub fn read(&mut self, bytes: &[u8]) {
+        self.summary.file_bytes += bytes.len() as u64;
+        if self.error.is_some() {
+            return;
+        }
+        match self.collector.read(bytes, &mut self.summary) {
+            Ok(_) => {}
+            Err(ReadError::File(error)) => self.error = Some(error),
+            Err(ReadError::Sink(never)) => match never {},
+        }
+    }
+
+    /// What is wrong so far.
+    pub fn error(&self) -> Option<&SnapshotError> {
+        self.error.as_ref()
+    }
+
+    /// The file ends here.
+    pub fn finish(mut self) -> Summary {
+        let error = self.error.or_else(|| self.collector.finish().err());
+        self.summary.complete = error.is_none();
+        self.summary.error = error.map(|error| error.to_string());
+        self.summary
+    }
+}
+
 impl Summary {
     /// Reads a whole file. What is wrong with it is part of the answer.
     pub fn read(bytes: &[u8]) -> Summary {
-        let mut summary = Summary {
-            file_bytes: bytes.len() as u64,
-            ..Summary::default()
-        };
-        let mut collector = Collector::default();
-        let result = collector.read(bytes, &mut summary);
-        let result: Result<(), SnapshotError> = match result {
-            Ok(_) => collector.finish(),
-            Err(ReadError::File(error)) => Err(error),
-            Err(ReadError::Sink(never)) => match never {},
-        };
-        summary.complete = result.is_ok();
-        summary.error = result.err().map(|error| error.to_string());
-        summary
+        let mut reader = SummaryReader::default();
+        reader.read(bytes);
+        reader.finish()
+    }
+
+    /// Takes the bytes of a state, if they came.
+    pub fn take_state(&mut self, kind: SectionKind) -> Option<Pieces> {
+        let place = self.states.iter().position(|(found, _)| *found == kind)?;
+        Some(self.states.swap_remove(place).1)
     }
 }
 
@@ -102,22 +137,25 @@ impl Sink for Summary {
         kind: SectionKind,
         version: u16,
         hash: Option<BlobHash>,
-        object: Vec<u8>,
+        object: Pieces,
     ) -> Result<(), Infallible> {
         let bytes = object.len() as u64;
         match hash {
-            Some(hash) => self.blobs.push(BlobRow {
-                hash: hash.to_string(),
-                bytes,
-            }),
-            None => self.objects.push(ObjectRow {
-                kind,
-                version,
-                bytes,
-            }),
-        }
-        if kind == SectionKind::About {
-            self.about = object;
+            Some(hash) => {
+                self.blobs.push(BlobRow {
+                    hash: hash.to_string(),
+                    bytes,
+                });
+                self.contents.push((hash, object));
+            }
+            None => {
+                self.objects.push(ObjectRow {
+                    kind,
+                    version,
+                    bytes,
+                });
+                self.states.push((kind, object));
+            }
         }
         Ok(())
     }

@@ -39,10 +39,11 @@ impl Pages {
 }
 
 impl PageSource for Pages {
-    fn next_page(&self, memory: u32, from: u64) -> Option<u64> {
+    fn next_page(&self, memory: u32, from: u64) -> NextPage {
         self.looked_at.set(self.looked_at.get() + 1);
         let mut rest = self.pages.range((memory, from)..(memory + 1, 0));
-        rest.next().map(|((_, page), _)| *page)
+        let page = rest.next().map(|((_, page), _)| *page);
+        page.map_or(NextPage::End, NextPage::At)
     }
 
     fn page(&self, memory: u32, page: u64) -> Option<&[u8; PAGE_BYTES]> {
@@ -73,9 +74,9 @@ impl Sink for Read {
         kind: SectionKind,
         _version: u16,
         hash: Option<BlobHash>,
-        bytes: Vec<u8>,
+        bytes: Pieces,
     ) -> Result<(), Infallible> {
-        self.objects.push((kind, hash, bytes));
+        self.objects.push((kind, hash, bytes.into_bytes()));
         Ok(())
     }
 
@@ -108,7 +109,7 @@ fn object(kind: SectionKind, bytes: &[u8]) -> Object {
     Object {
         kind,
         hash: (kind == SectionKind::Blob).then(|| blob_hash(bytes)),
-        bytes: BlobBytes::Held(bytes.into()),
+        bytes: BlobBytes::Held(bytes.into()).into(),
     }
 }
 
