@@ -19,6 +19,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sos_core::control::{CutMode, Extent, Request};
 use sos_core::operator::{Contents, Packing};
+use sos_core::snapshot::format::Summary;
 
 use super::clients::{Pinger, Visitor};
 use super::{
@@ -33,7 +34,7 @@ use crate::bench::system::Service;
 use crate::exec::Client;
 use crate::process::say;
 use crate::qemu::channel;
-use crate::snapshot::{Inspection, transfer};
+use crate::snapshot::transfer;
 
 /// Snapshots and restores whose medians count.
 const ROUNDS: usize = 11;
@@ -207,9 +208,17 @@ impl Holder<'_> {
         let begin = Instant::now();
         let mut file = Vec::new();
         let (contents, packing) = (Contents::StateOnly, Packing::Plain);
-        transfer::export(&mut self.client, SNAPSHOT, contents, packing, &mut file)?;
+        let progress = &mut |_| ();
+        transfer::export(
+            &mut self.client,
+            SNAPSHOT,
+            contents,
+            packing,
+            &mut file,
+            progress,
+        )?;
         let took = begin.elapsed();
-        let summary = Inspection::of(&file).summary;
+        let summary = Summary::read(&file);
         ensure!(summary.complete, "the file is unsound: {:?}", summary.error);
         let pages: u64 = summary.memories.iter().map(|it| it.stored_bytes).sum();
         ensure!(
