@@ -4,7 +4,7 @@
 use sos_core::machine::Duration;
 use sos_core::operator::{Bytes, Contents, Packing, Refusal, ToNode, ToOperator};
 use sos_tests::sim::channel::Outsider;
-use sos_tests::sim::cluster::Cluster;
+use sos_tests::sim::cluster::{Cluster, Station};
 use sos_tests::sim::image::{ImageBuilder, link, switch};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -318,6 +318,70 @@ fn a_group_restored_as_others_runs_beside_the_originals() {
     );
     let segments = cluster.shell(0, "link");
     assert!(!segments.contains("c-back"), "{segments}");
+}
+
+#[test]
+fn frames_for_a_suspended_instance_wait_for_it() {
+    let (mut cluster, client) = shop();
+    let socket = cluster.connect(client, "10.0.0.2:7").expect("a connection");
+    done(&mut cluster, "kill web");
+    cluster.run_for(SECOND);
+    done(&mut cluster, "suspend store");
+    let received = |cluster: &mut Cluster| {
+        let rows = cluster.json(0, "switch --json");
+        let port = rows[0]["ports"][0].clone();
+        assert_eq!(port["name"], "store.eth1");
+        let count = |key: &str| port[key].as_u64().expect(key);
+        (count("received_frames"), count("received_drops"))
+    };
+    let (before, _) = received(&mut cluster);
+    cluster.write_all(socket, b"a").expect("written");
+    cluster.run_for(Duration::from_millis(5));
+    assert!(received(&mut cluster).0 > before);
+    refused(&mut cluster, "switch rm lan", "still has ports");
+    // Nothing comes from the client any more: what waits is all there is.
+    cluster.run_for(SECOND);
+    cluster.faults.loss_permille = 1000;
+    cluster.run_for(HALF);
+    done(&mut cluster, "resume store");
+    cluster.faults.loss_permille = 0;
+    assert_eq!(cluster.read(socket).expect("an answer"), b"b");
+
+    // More than there is room for is dropped, counted, and told.
+    done(&mut cluster, "suspend store");
+    let mac = store_mac(&mut cluster);
+    for _ in 0..600 {
+        let mut frame = vec![0; 60];
+        frame[..6].copy_from_slice(&mac);
+        frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 0x77]);
+        cluster.send(Station::Stranger, frame);
+    }
+    cluster.run_for(SECOND);
+    assert!(received(&mut cluster).1 >= 88);
+    done(&mut cluster, "resume store");
+    let events = cluster.shell(0, "events");
+    assert!(
+        events.contains("dropped while it was suspended"),
+        "{events}"
+    );
+    cluster.write_all(socket, b"a").expect("written");
+    assert_eq!(cluster.read(socket).expect("an answer"), b"c");
+    // One that is given up leaves its place.
+    done(&mut cluster, "suspend store");
+    done(&mut cluster, "kill store");
+    done(&mut cluster, "switch rm lan");
+    done(&mut cluster, "link rm back");
+}
+
+/// The station address of the store's second port.
+fn store_mac(cluster: &mut Cluster) -> [u8; 6] {
+    let rows = cluster.json(0, "switch --json");
+    let text = rows[0]["ports"][0]["mac"].as_str().expect("mac");
+    let bytes: Vec<u8> = text
+        .split(':')
+        .map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal"))
+        .collect();
+    bytes.try_into().expect("six bytes")
 }
 
 /// The file of a snapshot.

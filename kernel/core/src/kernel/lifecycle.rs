@@ -127,9 +127,16 @@ impl Kernel {
         // The log goes on, and with it that lines were dropped.
         record.limits_told = live.execution.guest().reached_limits();
         record.suspended = None;
+        let parked = core::mem::take(&mut record.parked);
         record.state = State::Live(Box::new(live));
         self.run_queue.wake(key, &mut record.account);
         let name = record.spec.name.clone();
+        let dropped: u64 = parked.iter().map(|&port| self.fabric.release(port)).sum();
+        if dropped > 0 {
+            let detail = format!("{dropped} frames for it were dropped while it was suspended");
+            self.journal
+                .event(now, &name, EventKind::LimitReached, detail);
+        }
         self.journal
             .event(now, &name, EventKind::Started, String::new());
     }
@@ -184,10 +191,22 @@ impl Kernel {
                 })
             }
             Err(reason) => {
-                self.unplug(&ports);
+                // One that stays suspended keeps its place.
+                let parked = &self.records[key as usize].parked;
+                let fresh = ports.into_iter().filter(|port| !parked.contains(port));
+                let fresh: Vec<PortId> = fresh.collect();
+                self.unplug(&fresh);
                 Err(reason)
             }
         }
+    }
+
+    /// Gives up what a suspended instance goes on from, and its place in the network.
+    pub(super) fn give_up_suspended(&mut self, key: u32) {
+        let record = &mut self.records[key as usize];
+        record.suspended = None;
+        let parked = core::mem::take(&mut record.parked);
+        self.unplug(&parked);
     }
 
     /// Unplugs ports: what waits in them is dropped.
@@ -198,11 +217,12 @@ impl Kernel {
         }
     }
 
-    /// Plugs the instance's ports in; after them comes the node's own, if it checks the health.
+    /// Plugs the instance's ports in that are not still; after them comes the node's own, if it checks the health.
     fn attach_ports(&mut self, key: u32) -> Result<Vec<PortId>, String> {
         let record = &self.records[key as usize];
-        let mut ports = Vec::new();
-        for (port, &mac) in record.spec.ports.iter().zip(&record.macs) {
+        let mut ports = record.parked.clone();
+        let unparked = record.spec.ports.iter().zip(&record.macs).skip(ports.len());
+        for (port, &mac) in unparked {
             let name = format!("{}.{}", record.spec.name, port.name);
             let attached = match port.attach.segment() {
                 None => Ok(self.fabric.attach_unplugged(&name, mac)),
@@ -452,8 +472,9 @@ impl Kernel {
         let record = &mut self.records[key as usize];
         let name = record.spec.name.clone();
         match record.state {
-            State::Ended(ref mut ended, _) if record.suspended.take().is_some() => {
+            State::Ended(ref mut ended, _) if record.suspended.is_some() => {
                 *ended = Ended::Killed;
+                self.give_up_suspended(key);
             }
             State::Ended(..) => return Err(ControlError::NotRunning(name)),
             State::Loading(_) if waits_for_others => {

@@ -47,6 +47,8 @@ pub(super) struct Record {
     pub streams_to: StreamsTo,
     /// What it goes on from, if it is suspended.
     pub suspended: Option<Box<Cut>>,
+    /// Its ports while it is suspended: they stay plugged in, and what comes to them waits.
+    pub parked: Vec<PortId>,
     /// Whether the place holds no instance.
     pub vacant: bool,
 }
@@ -234,6 +236,7 @@ impl Record {
             timer: None,
             streams_to: StreamsTo::Console,
             suspended: None,
+            parked: Vec::new(),
             vacant: false,
         }
     }

@@ -544,7 +544,16 @@ impl Kernel {
     ) -> Result<(), ControlError> {
         self.admit_cut(machine, key)?;
         self.poll_network(key);
-        let cut = self.cut(key)?;
+        let mut cut = self.cut(key)?;
+        // They stay where they are, and others come behind them.
+        cut.frames.clear();
+        let record = &mut self.records[key as usize];
+        let ports = record.spec.ports.len();
+        if let Some(live) = record.live() {
+            let parked: Vec<_> = live.ports.drain(..ports).collect();
+            parked.iter().for_each(|&port| self.fabric.hold(port));
+            self.records[key as usize].parked = parked;
+        }
         let record = &mut self.records[key as usize];
         record.suspended = Some(Box::new(cut));
         let name = record.spec.name.clone();

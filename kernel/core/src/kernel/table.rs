@@ -34,6 +34,7 @@ impl Kernel {
             // It runs, so it can be killed.
             let _ = self.kill(key);
         }
+        self.give_up_suspended(key);
         let record = &mut self.records[key as usize];
         record.restart_due = None;
         self.set_timer(key);

@@ -1,5 +1,6 @@
 //! How a frame finds its way: links, learning switches, uplinks.
 
+use super::port::Attendance;
 use super::switch::Location;
 use super::{Fabric, Port, PortId, PortState, Segment, SegmentKind};
 use crate::limits;
@@ -129,9 +130,30 @@ impl Fabric {
                 self.pool.recycle(frame);
             }
         }
-        if port.queued() > 0 && !port.announced {
-            port.announced = true;
-            self.ready.push(port.id);
+        announce(port, &mut self.ready);
+    }
+
+    /// Keeps what comes to a port whose owner is away for a while. Frames beyond the port's bounds are dropped
+    /// and counted as always; those for everybody may take half of it.
+    pub fn hold(&mut self, port: PortId) {
+        if let Some(port) = self.ports.get_mut(&port) {
+            port.attendance = Attendance::Held {
+                drops_before: port.counters.received_drops,
+            };
+        }
+    }
+
+    /// The owner of a port is back: it is told of what waits. Answers with how many frames were dropped
+    /// meanwhile.
+    pub fn release(&mut self, port: PortId) -> u64 {
+        let Some(port) = self.ports.get_mut(&port) else {
+            return 0;
+        };
+        let before = core::mem::replace(&mut port.attendance, Attendance::Attended);
+        announce(port, &mut self.ready);
+        match before {
+            Attendance::Attended => 0,
+            Attendance::Held { drops_before } => port.counters.received_drops - drops_before,
         }
     }
 
@@ -269,9 +291,14 @@ fn route(
 /// Queues a frame in a port and announces the port once.
 fn deliver_to_port(port: &mut Port, frame: Frame, ready: &mut Vec<PortId>) -> Result<(), Frame> {
     port.deliver(frame)?;
-    if !port.announced {
+    announce(port, ready);
+    Ok(())
+}
+
+/// Tells the owner of a port once that frames wait, if it is there.
+fn announce(port: &mut Port, ready: &mut Vec<PortId>) {
+    if port.queued() > 0 && !port.announced && port.attendance == Attendance::Attended {
         port.announced = true;
         ready.push(port.id);
     }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{LinkProperties, PortCounters, PortId, SegmentId};
 use crate::limits;
-use crate::net::frame::{Frame, MacAddress};
+use crate::net::frame::{Frame, MacAddress, is_group};
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
@@ -15,6 +15,18 @@ pub enum PortState {
     Down,
 }
 
+/// Whether the owner of a port takes what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attendance {
+    /// It is told of frames.
+    Attended,
+    /// It will come back for them. Frames had been dropped before, so many.
+    Held {
+        /// The port's counter when it left.
+        drops_before: u64,
+    },
+}
+
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) id: PortId,
@@ -23,6 +35,7 @@ pub(super) struct Port {
     /// None: what it sends comes back to it.
     pub(super) segment: Option<SegmentId>,
     pub(super) state: PortState,
+    pub(super) attendance: Attendance,
     pub(super) properties: LinkProperties,
     pub(super) counters: PortCounters,
     queue: VecDeque<Frame>,
@@ -45,6 +58,7 @@ impl Port {
             mac,
             segment,
             state: PortState::Up,
+            attendance: Attendance::Attended,
             properties,
             counters: PortCounters::default(),
             queue: VecDeque::new(),
@@ -56,7 +70,7 @@ impl Port {
     /// Queues a frame towards the instance, or gives it back when it is not to be had.
     pub(super) fn deliver(&mut self, frame: Frame) -> Result<(), Frame> {
         let bytes = frame.bytes().len();
-        if self.state == PortState::Down || !self.has_room(bytes) {
+        if self.state == PortState::Down || !self.has_room(bytes) || self.is_crowded(&frame) {
             self.counters.received_drops += 1;
             return Err(frame);
         }
@@ -71,6 +85,14 @@ impl Port {
     fn has_room(&self, bytes: usize) -> bool {
         self.queue.len() < limits::PORT_QUEUE_FRAMES
             && self.queued_bytes + bytes <= limits::PORT_QUEUE_BYTES
+    }
+
+    /// Whether the port has enough of what is for everybody: while nobody takes frames, half of its room is for
+    /// those that only its owner can answer.
+    fn is_crowded(&self, frame: &Frame) -> bool {
+        let is_for_all = || frame.addresses().is_some_and(|(to, _)| is_group(to));
+        let half = self.queue.len() >= limits::PORT_QUEUE_FRAMES / 2;
+        matches!(self.attendance, Attendance::Held { .. }) && half && is_for_all()
     }
 
     pub(super) fn take(&mut self) -> Option<Frame> {

@@ -302,3 +302,40 @@ fn waiting_frames_can_be_taken_along_to_another_port() {
     assert_eq!(fabric.counters(port).received_drops, 4);
     fabric.put_frames(PortId(99), &waiting);
 }
+
+#[test]
+fn a_held_port_keeps_what_comes_and_tells_of_it_when_it_is_released() {
+    let (mut fabric, ports) = switched(None);
+    fabric.transmit(ports[1], frame(BROADCAST, mac(1)), NOW);
+    received(&mut fabric, &ports);
+    fabric.take_ready_ports(&mut Vec::new());
+    fabric.hold(ports[1]);
+    fabric.transmit(ports[0], frame(mac(1), mac(0)), NOW);
+    assert!(!fabric.has_ready_ports(), "nobody is there");
+    assert_eq!(fabric.release(ports[1]), 0);
+    let mut ready = Vec::new();
+    fabric.take_ready_ports(&mut ready);
+    assert_eq!(ready, [ports[1]]);
+    assert_eq!(received(&mut fabric, &ports), [0, 1, 0]);
+}
+
+#[test]
+fn what_is_for_everybody_takes_half_of_a_held_port_and_the_loss_is_counted() {
+    let (mut fabric, ports) = switched(None);
+    fabric.transmit(ports[1], frame(BROADCAST, mac(1)), NOW);
+    received(&mut fabric, &ports);
+    fabric.hold(ports[1]);
+    let half = limits::PORT_QUEUE_FRAMES / 2;
+    for _ in 0..limits::PORT_QUEUE_FRAMES {
+        fabric.transmit(ports[0], frame(BROADCAST, mac(0)), NOW);
+    }
+    for _ in 0..half + 3 {
+        fabric.transmit(ports[0], frame(mac(1), mac(0)), NOW);
+    }
+    assert_eq!(fabric.release(ports[1]), half as u64 + 3);
+    assert_eq!(
+        received(&mut fabric, &ports[1..2]),
+        [limits::PORT_QUEUE_FRAMES]
+    );
+    assert_eq!(fabric.release(ports[1]), 0);
+}
