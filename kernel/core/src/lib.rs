@@ -2,8 +2,8 @@
 //!
 //! No unsafe code, no I/O, no clock and no randomness but what a [`machine::Machine`] passes in, so
 //! that the same code runs on bare metal and in the simulator (D1). Modules, each using only those
-//! before it: `limits`, `machine`, `log`, `image`; `net`; `files`; `instance`; `host`; `sched`; `shell`,
-//! `control`; `kernel`.
+//! before it: `limits`, `machine`, `log`, `image`; `net`; `files`; `instance`; `host`; `sched`;
+//! `migrate`; `shell`, `control`; `kernel`.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod limits;
 pub mod log;
 pub mod machine;
+pub mod migrate;
 pub mod net;
 pub mod operator;
 pub mod plain;

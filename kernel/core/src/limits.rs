@@ -236,3 +236,18 @@ pub const SNAPSHOT_OBJECT_BYTES: usize = 256 * 1024 * 1024;
 pub const SNAPSHOT_MEMORIES: usize = 1024;
 /// Pages that are remembered while a snapshot is written, to find those that repeat them.
 pub const SNAPSHOT_REPEATS: usize = 65_536;
+
+/// Hand-overs that a node takes part in at once, those in doubt included.
+pub const MIGRATIONS: usize = 64;
+/// Connections between this node and others that carry hand-overs.
+pub const MIGRATION_CONNECTIONS: usize = 128;
+/// Hand-overs that are over and remembered, to answer the other node.
+pub const MIGRATION_LEDGER: usize = 4096;
+/// Bytes of one message between nodes.
+pub const MIGRATION_MESSAGE_BYTES: usize = 60 * 1024;
+/// Bytes of blobs, objects and pages in one message: what is left for its other fields is ample.
+pub const MIGRATION_PIECE_BYTES: usize = 58 * 1024;
+/// Bytes of a text in a message between nodes.
+pub const MIGRATION_TEXT_BYTES: usize = 256;
+/// Missing blobs that one message names.
+pub const MIGRATION_MISSING_BLOBS: usize = 1024;

@@ -1,0 +1,320 @@
+//! [`Convergence`]: when a copy is near enough for the instance to be stopped.
+//!
+//! Memories are copied in rounds while the instance runs; each round carries what changed during the one
+//! before. That shrinks as long as the instance changes less than the link carries. One that changes more
+//! is given less of the CPU, step by step, until it does; rounds and time are bounded whatever it does.
+
+use crate::machine::{Duration, Time};
+
+/// What an operator wants of a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Goals {
+    /// For how long the instance may stand, if that can be had.
+    pub downtime: Duration,
+    /// For how long it may stand at most, when rounds or time are used up.
+    pub most_downtime: Duration,
+    /// Rounds at most.
+    pub most_rounds: u32,
+    /// Time for all rounds.
+    pub most_time: Duration,
+    /// The least share of CPU time that the instance is left with, per cent.
+    pub least_share_percent: u8,
+}
+
+impl Default for Goals {
+    fn default() -> Goals {
+        Goals {
+            downtime: Duration::from_millis(10),
+            most_downtime: Duration::from_millis(500),
+            most_rounds: 40,
+            most_time: Duration::from_secs(60),
+            least_share_percent: 1,
+        }
+    }
+}
+
+/// What to do with what has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Copy it while the instance runs on with this share of its CPU time.
+    Copy {
+        /// Per cent.
+        share_percent: u8,
+    },
+    /// Stop the instance and copy the rest.
+    Stop,
+    /// It would stand for too long, and more rounds do not help.
+    GiveUp,
+}
+
+/// Rounds with fewer bytes tell more of the link's delay than of its bandwidth.
+const TELLING_BYTES: u64 = 128 * 1024;
+/// A round that leaves more than these per cent of the one before does not converge by itself.
+const SHRINKS_PERCENT: u64 = 70;
+/// A throttled instance shall change its memory at this part of what the link carries.
+const AIM_PERCENT: u64 = 50;
+
+/// Follows the rounds of one migration.
+#[derive(Debug, Clone)]
+pub struct Convergence {
+    goals: Goals,
+    began: Time,
+    rounds: u32,
+    share_percent: u8,
+    /// Bytes a second, when a round has told.
+    bandwidth: Option<u64>,
+    /// When the memories were frozen last, and what had changed then.
+    measured: Option<(Time, u64)>,
+    /// Bytes a second at the present share.
+    dirty_rate: u64,
+    expected_downtime: Duration,
+}
+
+impl Convergence {
+    /// Begins with the first round.
+    pub fn new(goals: Goals, now: Time) -> Convergence {
+        Convergence {
+            goals,
+            began: now,
+            rounds: 0,
+            share_percent: 100,
+            bandwidth: None,
+            measured: None,
+            dirty_rate: 0,
+            expected_downtime: Duration::ZERO,
+        }
+    }
+
+    /// A round of `bytes` was stored by the target, so long after its sending began.
+    pub fn stored(&mut self, bytes: u64, took: Duration) {
+        if bytes < TELLING_BYTES && self.bandwidth.is_some() {
+            return;
+        }
+        let nanos = took.as_nanos().max(1);
+        let seen = u128::from(bytes.max(1)) * 1_000_000_000 / nanos;
+        let seen = u64::try_from(seen).unwrap_or(u64::MAX).max(1);
+        // The last rounds count most: the link is shared with others.
+        self.bandwidth = Some(match self.bandwidth {
+            Some(before) => before / 4 + seen / 4 * 3 + 1,
+            None => seen,
+        });
+    }
+
+    /// The memories were frozen: `dirty_bytes` of pages differ from the last round that was sent, and
+    /// there are `state_bytes` besides.
+    pub fn measured(&mut self, now: Time, dirty_bytes: u64, state_bytes: u64) -> Decision {
+        let before = self.measured.replace((now, dirty_bytes));
+        let (Some((then, sent_bytes)), Some(bandwidth)) = (before, self.bandwidth) else {
+            // Nothing was sent yet.
+            self.rounds = 1;
+            return Decision::Copy { share_percent: 100 };
+        };
+        let nanos = now.since(then).as_nanos().max(1);
+        let rate = u128::from(dirty_bytes) * 1_000_000_000 / nanos;
+        self.dirty_rate = u64::try_from(rate).unwrap_or(u64::MAX);
+        let for_pages = time_for(dirty_bytes, bandwidth);
+        let for_state = time_for(state_bytes, bandwidth);
+        self.expected_downtime = for_pages.saturating_add(for_state);
+        // The state is sent after the stop however many rounds there are: it leaves less for pages, but
+        // not nothing.
+        let goal = self.goals.downtime;
+        if for_pages <= goal.saturating_sub(for_state).max(goal / 4) {
+            return Decision::Stop;
+        }
+        if self.rounds >= self.goals.most_rounds || now.since(self.began) >= self.goals.most_time {
+            return match self.expected_downtime <= self.goals.most_downtime {
+                true => Decision::Stop,
+                false => Decision::GiveUp,
+            };
+        }
+        self.rounds += 1;
+        if dirty_bytes > sent_bytes / 100 * SHRINKS_PERCENT {
+            self.slow_down(bandwidth);
+        }
+        Decision::Copy {
+            share_percent: self.share_percent,
+        }
+    }
+
+    /// At least halves the share, and more where the rates tell that more is needed. The rate is a lower
+    /// bound: an instance that writes the same pages again and again writes more than can be seen.
+    fn slow_down(&mut self, bandwidth: u64) {
+        let aim = u128::from(bandwidth) * u128::from(AIM_PERCENT) / 100;
+        let rate = u128::from(self.dirty_rate.max(1));
+        let share = u128::from(self.share_percent);
+        let wanted = (share * aim / rate).min(share / 2);
+        let wanted = u8::try_from(wanted).unwrap_or(self.share_percent);
+        self.share_percent = wanted.max(self.goals.least_share_percent).max(1);
+    }
+
+    /// Rounds so far.
+    pub fn rounds(&self) -> u32 {
+        self.rounds
+    }
+
+    /// The instance's share of its CPU time, per cent.
+    pub fn share_percent(&self) -> u8 {
+        self.share_percent
+    }
+
+    /// Bytes a second that the link carries, when it is known.
+    pub fn bandwidth(&self) -> Option<u64> {
+        self.bandwidth
+    }
+
+    /// Bytes of pages a second that the instance changed lately.
+    pub fn dirty_rate(&self) -> u64 {
+        self.dirty_rate
+    }
+
+    /// For how long the instance would have stood, had it been stopped when it was measured last.
+    pub fn expected_downtime(&self) -> Duration {
+        self.expected_downtime
+    }
+}
+
+fn time_for(bytes: u64, bandwidth: u64) -> Duration {
+    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(bandwidth.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    /// An instance that writes `rate` bytes a second at full speed, all over `working_set`, on a link.
+    struct World {
+        memory: u64,
+        working_set: u64,
+        rate: u64,
+        link: u64,
+        goals: Goals,
+    }
+
+    /// How a migration went.
+    #[derive(Debug)]
+    struct Story {
+        last: Decision,
+        rounds: u32,
+        took: Duration,
+        gap: Duration,
+        bytes: u64,
+        share_percent: u8,
+    }
+
+    impl World {
+        fn migrate(&self) -> Story {
+            let mut now = Time::ZERO;
+            let mut convergence = Convergence::new(self.goals, now);
+            let (mut dirty, mut bytes) = (self.memory, 0);
+            loop {
+                // A generous bound, so that a controller that never ends fails the test.
+                assert!(convergence.rounds() <= self.goals.most_rounds);
+                let decision = convergence.measured(now, dirty, 16 * 1024);
+                let Decision::Copy { share_percent } = decision else {
+                    return Story {
+                        last: decision,
+                        rounds: convergence.rounds(),
+                        took: now.since(Time::ZERO),
+                        gap: time_for(dirty, self.link),
+                        bytes: bytes + dirty,
+                        share_percent: convergence.share_percent(),
+                    };
+                };
+                let took = time_for(dirty, self.link) + Duration::from_micros(200);
+                bytes += dirty;
+                convergence.stored(dirty, took);
+                now = now + took;
+                let written = u128::from(self.rate) * took.as_nanos() * u128::from(share_percent);
+                let written = u64::try_from(written / 100_000_000_000).unwrap_or(u64::MAX);
+                dirty = written.min(self.working_set);
+            }
+        }
+    }
+
+    fn world(memory_mib: u64, working_set_mib: u64, rate_mib: u64, link_mib: u64) -> World {
+        World {
+            memory: memory_mib * MIB,
+            working_set: working_set_mib * MIB,
+            rate: rate_mib * MIB,
+            link: link_mib * MIB,
+            goals: Goals::default(),
+        }
+    }
+
+    #[test]
+    fn an_idle_instance_is_copied_once() {
+        let story = world(64, 64, 0, 100).migrate();
+        assert_eq!(story.last, Decision::Stop);
+        assert_eq!((story.rounds, story.bytes), (1, 64 * MIB));
+        assert_eq!(story.share_percent, 100);
+    }
+
+    #[test]
+    fn a_steady_writer_below_the_link_is_not_slowed_down() {
+        let story = world(64, 64, 30, 100).migrate();
+        assert_eq!(story.last, Decision::Stop);
+        assert_eq!(story.share_percent, 100);
+        assert!(story.gap <= Duration::from_millis(10), "{story:?}");
+        assert!(story.bytes < 110 * MIB, "{story:?}");
+    }
+
+    #[test]
+    fn a_small_working_set_is_stopped_at_once_however_hot_it_is() {
+        let story = world(64, 1, 10_000, 200).migrate();
+        assert_eq!(story.last, Decision::Stop);
+        assert_eq!((story.rounds, story.share_percent), (1, 100));
+    }
+
+    #[test]
+    fn a_writer_that_outruns_the_link_converges_within_bounds() {
+        for (rate, link) in [
+            (500, 100),
+            (4000, 100),
+            (20_000, 100),
+            (4000, 40),
+            (150, 100),
+        ] {
+            let story = world(64, 64, rate, link).migrate();
+            assert_eq!(story.last, Decision::Stop, "{rate} {link} {story:?}");
+            assert!(story.share_percent < 100, "{story:?}");
+            assert!(story.gap <= Duration::from_millis(500), "{story:?}");
+            let bound = Duration::from_secs(if link < 100 { 25 } else { 10 });
+            assert!(story.took <= bound, "{rate} {link} {story:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_converge_is_given_up_and_bounded() {
+        let mut hopeless = world(4096, 4096, 400_000, 10);
+        hopeless.goals.least_share_percent = 50;
+        let story = hopeless.migrate();
+        assert_eq!(story.last, Decision::GiveUp);
+        let one_round = Duration::from_secs(410);
+        assert!(story.took <= hopeless.goals.most_time + one_round);
+    }
+
+    #[test]
+    fn rounds_are_bounded_and_a_short_enough_gap_is_taken_then() {
+        let mut slow = world(64, 3, 1_000_000, 100);
+        slow.goals.most_rounds = 5;
+        let story = slow.migrate();
+        assert_eq!(story.last, Decision::Stop);
+        assert_eq!(story.rounds, 5);
+        assert!(story.gap <= slow.goals.most_downtime);
+    }
+
+    #[test]
+    fn absurd_figures_do_not_overflow() {
+        let mut convergence = Convergence::new(Goals::default(), Time::ZERO);
+        convergence.measured(Time::ZERO, u64::MAX, u64::MAX);
+        convergence.stored(u64::MAX, Duration::ZERO);
+        convergence.stored(u64::MAX, Duration::MAX);
+        convergence.stored(0, Duration::MAX);
+        convergence.measured(Time::from_nanos(u64::MAX), u64::MAX, u64::MAX);
+        convergence.measured(Time::ZERO, 0, 0);
+        assert!(convergence.share_percent() >= 1);
+    }
+}

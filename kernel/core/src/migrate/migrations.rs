@@ -1,0 +1,411 @@
+//! [`Migrations`]: a node's part in all hand-overs: its machines, its connections and its ledger.
+//! (`dispatch` is where messages go.)
+
+use super::context::{Context, Link};
+use super::ledger::{Ledger, Role};
+use super::source::{self, Progress, Source};
+use super::target::{self, Target};
+use super::{Answer, BootId, ConnectionId, Delivery, Done, Effect, HandoverId, InstanceId, MAGIC};
+use super::{Message, MigrateError, NodeId, Order, Row, Stage, VERSIONS, Versions, Violation};
+use crate::limits;
+use crate::machine::Time;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+#[derive(Debug)]
+struct Connection {
+    peer: NodeId,
+    /// None until its greeting came.
+    boot: Option<BootId>,
+}
+
+/// All hand-overs of one node.
+#[derive(Debug)]
+pub struct Migrations {
+    node: NodeId,
+    boot: BootId,
+    connections: BTreeMap<ConnectionId, Connection>,
+    pub(super) sources: BTreeMap<HandoverId, Source>,
+    pub(super) targets: BTreeMap<HandoverId, Target>,
+    pub(super) ledger: Ledger,
+    pub(super) effects: VecDeque<Effect>,
+}
+
+impl Migrations {
+    /// Those of a node that has just booted: none.
+    pub fn new(node: NodeId, boot: BootId) -> Migrations {
+        Migrations {
+            node,
+            boot,
+            connections: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            ledger: Ledger::default(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// What is to be done next.
+    pub fn take_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`tick`](Self::tick) is to be called.
+    pub fn next_tick(&self) -> Option<Time> {
+        let sources = self.sources.values().filter_map(Source::deadline);
+        let targets = self.targets.values().filter_map(Target::deadline);
+        sources.chain(targets).min()
+    }
+
+    /// What an operator sees.
+    pub fn rows(&self) -> impl Iterator<Item = Row> {
+        let sources = self.sources.values().map(|source| Row {
+            handover: source.id,
+            role: Role::Source,
+            peer: source.peer,
+            stage: source.stage(),
+            progress: source.progress(),
+        });
+        let targets = self.targets.values().map(|target| Row {
+            handover: target.id,
+            role: Role::Target,
+            peer: target.peer,
+            stage: target.stage(),
+            progress: Progress::default(),
+        });
+        sources.chain(targets)
+    }
+
+    /// What is remembered of hand-overs that are over.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    // -- operators
+
+    /// Begins to migrate an instance that runs here.
+    ///
+    /// # Errors
+    /// [`MigrateError`]: nothing has changed.
+    pub fn begin(&mut self, now: Time, order: Order) -> Result<HandoverId, MigrateError> {
+        let instance = order.instance;
+        if order.peer == self.node {
+            return Err(MigrateError::ToItself);
+        }
+        let of_instance = |id: &HandoverId| id.instance == instance;
+        if self.sources.keys().any(of_instance) {
+            return Err(MigrateError::UnderWay);
+        }
+        let mut arrived = None;
+        for (id, target) in &self.targets {
+            match (id.instance == instance, target.stage()) {
+                (false, _) => {}
+                (true, Stage::HandedOver) => arrived = Some(*id),
+                (
+                    true,
+                    Stage::Offering
+                    | Stage::Copying
+                    | Stage::Stopped
+                    | Stage::Prepared
+                    | Stage::Committed
+                    | Stage::InDoubt(_),
+                ) => return Err(MigrateError::UnderWay),
+            }
+        }
+        if arrived.is_none() && self.machines() >= limits::MIGRATIONS {
+            return Err(MigrateError::TooMany);
+        }
+        // Above all epochs that were ever tried from here, or that it ever came here with.
+        let latest = self.ledger.latest_epoch(instance).unwrap_or(0);
+        let epoch = latest.max(order.epoch).checked_add(1);
+        let epoch = epoch.filter(|&epoch| epoch < u64::MAX - 1);
+        let epoch = epoch.ok_or(MigrateError::NoEpochs)?;
+        if let Some(id) = arrived {
+            self.step_target(now, id, target::Event::Superseded);
+        }
+        let id = HandoverId { instance, epoch };
+        let link = self.link_to(order.peer);
+        let mut cx = Context {
+            now,
+            link,
+            role: Role::Source,
+            effects: &mut self.effects,
+            ledger: &mut self.ledger,
+        };
+        let source = Source::new(id, order, &mut cx);
+        self.sources.insert(id, source);
+        Ok(id)
+    }
+
+    /// Gives a migration up, at its source or its target.
+    ///
+    /// # Errors
+    /// [`MigrateError`]: there is none, or it is too late.
+    pub fn cancel(&mut self, now: Time, instance: InstanceId) -> Result<(), MigrateError> {
+        let of_instance = |id: &&HandoverId| id.instance == instance;
+        let source = self.sources.keys().find(of_instance).copied();
+        if let Some(id) = source {
+            return self.at_source(now, id, Source::cancel);
+        }
+        let target = self.targets.keys().rfind(of_instance).copied();
+        let target = target.ok_or(MigrateError::NotUnderWay)?;
+        self.at_target(now, target, Target::cancel)
+    }
+
+    /// Takes an operator's word on an instance that is in doubt here.
+    ///
+    /// # Errors
+    /// [`MigrateError`]: nothing is in doubt.
+    pub fn resolve(
+        &mut self,
+        now: Time,
+        instance: InstanceId,
+        answer: Answer,
+    ) -> Result<(), MigrateError> {
+        let in_doubt =
+            |row: &Row| row.handover.instance == instance && matches!(row.stage, Stage::InDoubt(_));
+        let row = self.rows().find(in_doubt);
+        let Row { handover, role, .. } = row.ok_or(MigrateError::NotInDoubt)?;
+        match role {
+            Role::Source => self.at_source(now, handover, |source, cx| source.resolve(answer, cx)),
+            Role::Target => self.at_target(now, handover, |target, cx| target.resolve(answer, cx)),
+        }
+    }
+
+    // -- the driver
+
+    /// A connection with a node that proved who it is was opened, by either of them.
+    pub fn connected(&mut self, connection: ConnectionId, peer: NodeId) {
+        if self.connections.len() >= limits::MIGRATION_CONNECTIONS {
+            let violation = Violation::TooManyConnections;
+            self.effects.push_back(Effect::Close {
+                connection,
+                violation,
+            });
+            return;
+        }
+        let boot = None;
+        self.connections
+            .insert(connection, Connection { peer, boot });
+        self.effects.push_back(Effect::Send {
+            connection,
+            message: Message::hello(self.boot),
+        });
+    }
+
+    /// A connection is lost or was closed.
+    pub fn disconnected(&mut self, now: Time, connection: ConnectionId) {
+        let Some(lost) = self.connections.remove(&connection) else {
+            return;
+        };
+        for id in self.sources_with(lost.peer) {
+            self.step_source(now, id, source::Event::Unlinked(connection));
+        }
+        for id in self.targets_with(lost.peer) {
+            self.step_target(now, id, target::Event::Unlinked(connection));
+        }
+    }
+
+    /// A message came by a connection. What it brings is to be stored before the next effect is taken.
+    pub fn receive<'a>(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        bytes: &'a [u8],
+    ) -> Option<(HandoverId, Delivery<'a>)> {
+        let known = self.connections.get(&connection)?;
+        let (peer, boot) = (known.peer, known.boot);
+        let received = Message::decode(bytes).and_then(|message| match (message, boot) {
+            (
+                Message::Hello {
+                    magic: MAGIC,
+                    versions,
+                    boot,
+                },
+                None,
+            ) => self.greet(now, connection, versions, boot).map(|()| None),
+            (Message::Hello { .. }, _) | (_, None) => Err(Violation::NoHello),
+            (message, Some(boot)) => Ok(self.dispatch(now, peer, (connection, boot), message)),
+        });
+        match received {
+            Ok(delivery) => delivery,
+            Err(violation) => {
+                self.close(now, connection, violation);
+                None
+            }
+        }
+    }
+
+    /// The driver reports on what it was asked for.
+    pub fn report(&mut self, now: Time, role: Role, handover: HandoverId, done: &Done) {
+        match role {
+            Role::Source => self.step_source(now, handover, source::Event::Done(done)),
+            Role::Target => self.step_target(now, handover, target::Event::Done(done)),
+        }
+    }
+
+    /// Time went by.
+    pub fn tick(&mut self, now: Time) {
+        let due = |deadline: Option<Time>| deadline.is_some_and(|deadline| deadline <= now);
+        let sources = self
+            .sources
+            .values()
+            .filter(|source| due(source.deadline()));
+        let sources: Vec<HandoverId> = sources.map(|source| source.id).collect();
+        for id in sources {
+            self.step_source(now, id, source::Event::Tick);
+        }
+        let targets = self
+            .targets
+            .values()
+            .filter(|target| due(target.deadline()));
+        let targets: Vec<HandoverId> = targets.map(|target| target.id).collect();
+        for id in targets {
+            self.step_target(now, id, target::Event::Tick);
+        }
+    }
+
+    // -- within
+
+    pub(super) fn machines(&self) -> usize {
+        self.sources.len() + self.targets.len()
+    }
+
+    fn sources_with(&self, peer: NodeId) -> Vec<HandoverId> {
+        let sources = self.sources.values().filter(|source| source.peer == peer);
+        sources.map(|source| source.id).collect()
+    }
+
+    fn targets_with(&self, peer: NodeId) -> Vec<HandoverId> {
+        let targets = self.targets.values().filter(|target| target.peer == peer);
+        targets.map(|target| target.id).collect()
+    }
+
+    /// The latest connection with a node whose greeting came.
+    fn link_to(&self, peer: NodeId) -> Option<Link> {
+        let mut open = self.connections.iter().rev();
+        open.find_map(|(&connection, known)| match known.boot {
+            Some(boot) if known.peer == peer => Some(Link { connection, boot }),
+            _ => None,
+        })
+    }
+
+    fn close(&mut self, now: Time, connection: ConnectionId, violation: Violation) {
+        self.effects.push_back(Effect::Close {
+            connection,
+            violation,
+        });
+        self.disconnected(now, connection);
+    }
+
+    /// The greeting of the other end.
+    fn greet(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        versions: Versions,
+        boot: BootId,
+    ) -> Result<(), Violation> {
+        if VERSIONS.common(versions).is_none() {
+            let theirs = versions.most;
+            return Err(Violation::Version { theirs });
+        }
+        let Some(known) = self.connections.get_mut(&connection) else {
+            return Ok(());
+        };
+        known.boot = Some(boot);
+        let peer = known.peer;
+        let old = |known: &Connection| {
+            known.peer == peer && known.boot.is_some_and(|earlier| earlier != boot)
+        };
+        let earlier = self.connections.range(..connection);
+        let old: Vec<ConnectionId> = earlier
+            .filter(|(_, known)| old(known))
+            .map(|(&connection, _)| connection)
+            .collect();
+        for connection in old {
+            self.close(now, connection, Violation::OldBoot);
+        }
+        for id in self.sources_with(peer) {
+            self.step_source(now, id, source::Event::Linked);
+        }
+        for id in self.targets_with(peer) {
+            self.step_target(now, id, target::Event::Linked);
+        }
+        Ok(())
+    }
+
+    pub(super) fn step_source(&mut self, now: Time, id: HandoverId, event: source::Event<'_>) {
+        self.with_source(now, id, |source, cx| source.step(event, cx));
+    }
+
+    pub(super) fn step_target(&mut self, now: Time, id: HandoverId, event: target::Event<'_>) {
+        self.with_target(now, id, |target, cx| target.step(event, cx));
+    }
+
+    fn at_source(
+        &mut self,
+        now: Time,
+        id: HandoverId,
+        act: impl FnOnce(&mut Source, &mut Context<'_>) -> Result<(), MigrateError>,
+    ) -> Result<(), MigrateError> {
+        let mut result = Err(MigrateError::NotUnderWay);
+        self.with_source(now, id, |source, cx| result = act(source, cx));
+        result
+    }
+
+    fn at_target(
+        &mut self,
+        now: Time,
+        id: HandoverId,
+        act: impl FnOnce(&mut Target, &mut Context<'_>) -> Result<(), MigrateError>,
+    ) -> Result<(), MigrateError> {
+        let mut result = Err(MigrateError::NotUnderWay);
+        self.with_target(now, id, |target, cx| result = act(target, cx));
+        result
+    }
+
+    fn with_source(
+        &mut self,
+        now: Time,
+        id: HandoverId,
+        act: impl FnOnce(&mut Source, &mut Context<'_>),
+    ) {
+        let Some(mut source) = self.sources.remove(&id) else {
+            return;
+        };
+        let mut cx = Context {
+            now,
+            link: self.link_to(source.peer),
+            role: Role::Source,
+            effects: &mut self.effects,
+            ledger: &mut self.ledger,
+        };
+        act(&mut source, &mut cx);
+        if !source.is_over() {
+            self.sources.insert(id, source);
+        }
+    }
+
+    pub(super) fn with_target(
+        &mut self,
+        now: Time,
+        id: HandoverId,
+        act: impl FnOnce(&mut Target, &mut Context<'_>),
+    ) {
+        let Some(mut target) = self.targets.remove(&id) else {
+            return;
+        };
+        let mut cx = Context {
+            now,
+            link: self.link_to(target.peer),
+            role: Role::Target,
+            effects: &mut self.effects,
+            ledger: &mut self.ledger,
+        };
+        act(&mut target, &mut cx);
+        if !target.is_over() {
+            self.targets.insert(id, target);
+        }
+    }
+}

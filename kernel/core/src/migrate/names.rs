@@ -1,0 +1,52 @@
+//! What instances, nodes, boots and hand-overs are called: random bits, drawn by others.
+
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// An instance wherever it runs: drawn once, kept through suspension, restore in place and migration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct InstanceId(pub [u8; 16]);
+
+/// A node: what its key is known by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct NodeId(pub [u8; 16]);
+
+/// One boot of a node: drawn anew at each, so that a node that lost its memory is known as such.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct BootId(pub [u8; 16]);
+
+/// One attempt to hand an instance over. No two attempts have the same: each raises the instance's
+/// epoch, whether it succeeds or not.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct HandoverId {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The epoch in which it runs on the target, if it comes to that.
+    pub epoch: u64,
+}
+
+macro_rules! shown_in_hex {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+
+shown_in_hex!(InstanceId, NodeId, BootId);
+
+impl fmt::Display for HandoverId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.instance, self.epoch)
+    }
+}

@@ -1,0 +1,588 @@
+//! [`Source`]: the state machine of the node that has the instance.
+//!
+//! It owns the instance until it says COMMIT, in one place (`Source::commit`); every failure before lets
+//! the instance run on. From then on the instance runs here again only when the target has refused, or by
+//! an operator's word.
+
+mod state;
+
+pub use state::Progress;
+pub(super) use state::{Event, Heard};
+
+use super::context::Context;
+use super::convergence::{Convergence, Decision};
+use super::ledger::{Settled, Verdict};
+use super::{Answer, BootId, ConnectionId, Done, Doubt, Effect, HandoverId, Message, MigrateError};
+use super::{Mode, NodeId, Order, Outcome, Reason, Stage, timing};
+use crate::machine::Time;
+use state::{State, Step};
+
+/// One hand-over at its source.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub id: HandoverId,
+    pub peer: NodeId,
+    order: Order,
+    state: State,
+    /// The target's boot when the offer was made.
+    peer_boot: Option<BootId>,
+    convergence: Convergence,
+    progress: Progress,
+    /// When the present state has lasted too long.
+    deadline: Time,
+}
+
+impl Source {
+    /// Offers an instance, as soon as there is a connection.
+    pub fn new(id: HandoverId, order: Order, cx: &mut Context<'_>) -> Source {
+        let mut source = Source {
+            id,
+            peer: order.peer,
+            convergence: Convergence::new(order.goals, cx.now),
+            order,
+            state: State::Dialing,
+            peer_boot: None,
+            progress: Progress {
+                share_percent: 100,
+                ..Progress::default()
+            },
+            deadline: cx.now + timing::ADMISSION,
+        };
+        match cx.link {
+            Some(_) => source.linked(cx),
+            None => cx.dial(source.peer),
+        }
+        source
+    }
+
+    /// The one transition function.
+    pub fn step(&mut self, event: Event<'_>, cx: &mut Context<'_>) {
+        match event {
+            Event::Linked => self.linked(cx),
+            Event::Unlinked(connection) => self.unlinked(connection, cx),
+            Event::Heard(heard) => self.heard(heard, cx),
+            Event::Done(done) => self.done(done, cx),
+            Event::Tick if self.deadline().is_some_and(|deadline| cx.now >= deadline) => {
+                self.late(cx)
+            }
+            Event::Tick => {}
+            Event::Superseded => match self.state {
+                // A later epoch runs elsewhere, so this one was handed over.
+                State::Committed { .. } => {
+                    self.release(cx);
+                    self.over(Outcome::Moved, cx);
+                }
+                // Whoever still sends here finds the instance here again soon.
+                State::Forwarding => self.over(Outcome::Moved, cx),
+                State::Dialing
+                | State::Offered(_)
+                | State::Copying(..)
+                | State::Freezing(_)
+                | State::Frozen(_)
+                | State::Over(_) => {}
+            },
+        }
+    }
+
+    fn linked(&mut self, cx: &mut Context<'_>) {
+        let Some(link) = cx.link else {
+            return;
+        };
+        match &mut self.state {
+            State::Dialing => {
+                self.peer_boot = Some(link.boot);
+                self.state = State::Offered(link.connection);
+                let (handover, connection) = (self.id, link.connection);
+                let offer = self.order.offer.clone();
+                cx.send(connection, Message::Offer { handover, offer });
+                cx.push(Effect::Describe {
+                    handover,
+                    connection,
+                });
+            }
+            State::Committed { doubt, asked } => {
+                if self.peer_boot != Some(link.boot) {
+                    return self.doubt(Doubt::PeerReset, cx);
+                }
+                if *doubt == Some(Doubt::PeerForgot) {
+                    return;
+                }
+                *asked = 0;
+                self.ask(cx);
+            }
+            State::Offered(_)
+            | State::Copying(..)
+            | State::Freezing(_)
+            | State::Frozen(_)
+            | State::Forwarding
+            | State::Over(_) => {}
+        }
+    }
+
+    fn unlinked(&mut self, lost: ConnectionId, cx: &mut Context<'_>) {
+        match self.state {
+            State::Offered(connection)
+            | State::Copying(connection, _)
+            | State::Freezing(connection)
+            | State::Frozen(connection) => {
+                if connection == lost {
+                    self.stay(Reason::LinkLost, cx);
+                }
+            }
+            State::Committed { doubt, .. } => {
+                if cx.link.is_none() {
+                    if doubt.is_none() {
+                        self.doubt(Doubt::LinkLost, cx);
+                    }
+                    cx.dial(self.peer);
+                } else {
+                    self.ask(cx);
+                }
+            }
+            State::Dialing | State::Forwarding | State::Over(_) => {}
+        }
+    }
+
+    fn heard(&mut self, heard: Heard<'_>, cx: &mut Context<'_>) {
+        let copying = match self.state {
+            State::Offered(connection)
+            | State::Copying(connection, _)
+            | State::Freezing(connection)
+            | State::Frozen(connection) => Some(connection),
+            State::Dialing | State::Committed { .. } | State::Forwarding | State::Over(_) => None,
+        };
+        match heard {
+            Heard::Missing => {}
+            Heard::Accept => self.accepted(cx),
+            Heard::Ready => self.ready(cx),
+            Heard::RoundDone(round) => self.round_done(round, cx),
+            Heard::Prepared => match self.state {
+                State::Frozen(_) => self.commit(cx),
+                State::Committed { .. } => self.ask(cx),
+                // A target that was prepared before its state came is no target.
+                State::Offered(_) | State::Copying(..) | State::Freezing(_) => {
+                    self.stay(Reason::Protocol, cx);
+                }
+                State::Dialing | State::Forwarding | State::Over(_) => {}
+            },
+            Heard::Refused(reason) => match self.state {
+                // The target writes a refusal down before it says it, so that the epoch is void.
+                State::Committed { .. } => self.resume(reason.clone(), Settled::Yes, cx),
+                State::Offered(_) | State::Copying(..) | State::Freezing(_) | State::Frozen(_) => {
+                    self.resume(reason.clone(), Settled::Yes, cx);
+                }
+                State::Dialing | State::Forwarding | State::Over(_) => {}
+            },
+            Heard::Running => match self.state {
+                State::Committed { .. } => self.release(cx),
+                State::Forwarding => {
+                    let handover = self.id;
+                    cx.send_by_link(Message::Released { handover });
+                }
+                // It was prepared, lost the connection, and runs by an operator's word: the copy here
+                // stands, and need not run.
+                State::Frozen(_) => self.release(cx),
+                // It was told nothing of the kind.
+                State::Offered(_) | State::Copying(..) | State::Freezing(_) => {
+                    self.stay(Reason::Protocol, cx);
+                }
+                State::Dialing | State::Over(_) => {}
+            },
+            Heard::Status => match self.state {
+                State::Committed { .. } | State::Forwarding => {
+                    let handover = self.id;
+                    cx.send_by_link(Message::Commit { handover });
+                }
+                // Not decided: it asks again.
+                State::Dialing
+                | State::Offered(_)
+                | State::Copying(..)
+                | State::Freezing(_)
+                | State::Frozen(_)
+                | State::Over(_) => {}
+            },
+            Heard::Unknown => match (&self.state, copying) {
+                (State::Committed { .. }, _) => {
+                    let doubt = match cx.link.map(|link| link.boot) == self.peer_boot {
+                        true => Doubt::PeerForgot,
+                        false => Doubt::PeerReset,
+                    };
+                    self.doubt(doubt, cx);
+                }
+                (_, Some(_)) => self.stay(Reason::Stale, cx),
+                (_, None) => {}
+            },
+        }
+    }
+
+    fn accepted(&mut self, cx: &mut Context<'_>) {
+        match self.state {
+            State::Offered(connection) => {
+                self.state = State::Copying(connection, Step::Blobs);
+                self.deadline = cx.now + timing::SILENCE;
+                let handover = self.id;
+                cx.push(Effect::SendBlobs {
+                    handover,
+                    connection,
+                });
+            }
+            State::Dialing
+            | State::Copying(..)
+            | State::Freezing(_)
+            | State::Frozen(_)
+            | State::Committed { .. }
+            | State::Forwarding
+            | State::Over(_) => {}
+        }
+    }
+
+    /// The target has the program.
+    fn ready(&mut self, cx: &mut Context<'_>) {
+        match (&self.state, self.order.mode) {
+            (&State::Copying(connection, Step::Ready), Mode::Live) => {
+                self.convergence = Convergence::new(self.order.goals, cx.now);
+                self.measure(connection, cx);
+            }
+            (&State::Copying(connection, Step::Ready), Mode::Cold) => self.freeze(connection, cx),
+            // Not asked for, or said again.
+            (_, Mode::Live | Mode::Cold) => {}
+        }
+    }
+
+    fn round_done(&mut self, round: u32, cx: &mut Context<'_>) {
+        match self.state {
+            State::Copying(connection, Step::Stored { began, bytes })
+                if round + 1 == self.convergence.rounds() =>
+            {
+                self.convergence.stored(bytes, cx.now.since(began));
+                self.progress.bandwidth = self.convergence.bandwidth();
+                self.measure(connection, cx);
+            }
+            // Not asked for, or said again.
+            State::Dialing
+            | State::Offered(_)
+            | State::Copying(..)
+            | State::Freezing(_)
+            | State::Frozen(_)
+            | State::Committed { .. }
+            | State::Forwarding
+            | State::Over(_) => {}
+        }
+    }
+
+    fn done(&mut self, done: &Done, cx: &mut Context<'_>) {
+        match (done, &self.state) {
+            (Done::BlobsQueued, &State::Copying(connection, Step::Blobs)) => {
+                self.state = State::Copying(connection, Step::Ready);
+                self.deadline = cx.now + timing::TRANSLATION;
+                let handover = self.id;
+                cx.send(connection, Message::BlobsEnd { handover });
+            }
+            (Done::Progressed, State::Copying(_, Step::Blobs | Step::Queue { .. })) => {
+                self.deadline = cx.now + timing::SILENCE;
+            }
+            (Done::Progressed, State::Freezing(_)) if self.order.mode == Mode::Cold => {
+                self.deadline = cx.now + timing::SILENCE;
+            }
+            (
+                &Done::Measured {
+                    dirty_bytes,
+                    state_bytes,
+                },
+                &State::Copying(connection, Step::Measure),
+            ) => self.measured(connection, dirty_bytes, state_bytes, cx),
+            (&Done::RoundQueued { bytes }, &State::Copying(connection, Step::Queue { began })) => {
+                self.progress.sent_bytes += bytes;
+                self.state = State::Copying(connection, Step::Stored { began, bytes });
+                self.deadline = cx.now + timing::SILENCE;
+                let (handover, round) = (self.id, self.convergence.rounds() - 1);
+                cx.send(connection, Message::RoundEnd { handover, round });
+            }
+            (&Done::StateQueued { bytes }, &State::Freezing(connection)) => {
+                self.progress.sent_bytes += bytes;
+                self.state = State::Frozen(connection);
+                self.deadline = cx.now
+                    + match self.order.mode {
+                        Mode::Live => timing::PREPARATION,
+                        Mode::Cold => timing::SILENCE,
+                    };
+                let handover = self.id;
+                cx.send(connection, Message::StateEnd { handover });
+            }
+            (
+                Done::Failed(reason),
+                State::Dialing
+                | State::Offered(_)
+                | State::Copying(..)
+                | State::Freezing(_)
+                | State::Frozen(_),
+            ) => self.stay(reason.clone(), cx),
+            (Done::Ended, State::Dialing | State::Offered(_) | State::Copying(..)) => {
+                self.stay(Reason::Ended, cx);
+            }
+            // What a driver reports of a step that is over already.
+            _ => {}
+        }
+    }
+
+    fn measure(&mut self, connection: ConnectionId, cx: &mut Context<'_>) {
+        self.state = State::Copying(connection, Step::Measure);
+        self.deadline = cx.now + timing::SILENCE;
+        cx.push(Effect::Measure { handover: self.id });
+    }
+
+    fn measured(
+        &mut self,
+        connection: ConnectionId,
+        dirty_bytes: u64,
+        state_bytes: u64,
+        cx: &mut Context<'_>,
+    ) {
+        let before = self.convergence.share_percent();
+        let decision = self.convergence.measured(cx.now, dirty_bytes, state_bytes);
+        self.progress = Progress {
+            rounds: self.convergence.rounds(),
+            sent_bytes: self.progress.sent_bytes,
+            dirty_bytes,
+            dirty_rate: self.convergence.dirty_rate(),
+            bandwidth: self.convergence.bandwidth(),
+            expected_downtime: self.convergence.expected_downtime(),
+            share_percent: self.convergence.share_percent(),
+        };
+        match decision {
+            Decision::Copy { share_percent } => {
+                let handover = self.id;
+                if share_percent != before {
+                    cx.push(Effect::Throttle {
+                        handover,
+                        share_percent,
+                    });
+                }
+                self.state = State::Copying(connection, Step::Queue { began: cx.now });
+                self.deadline = cx.now + timing::SILENCE;
+                cx.push(Effect::SendRound {
+                    handover,
+                    connection,
+                });
+            }
+            Decision::Stop => self.freeze(connection, cx),
+            Decision::GiveUp => self.stay(Reason::NotConverging, cx),
+        }
+    }
+
+    fn freeze(&mut self, connection: ConnectionId, cx: &mut Context<'_>) {
+        self.state = State::Freezing(connection);
+        self.deadline = cx.now
+            + match self.order.mode {
+                // However the link stalls, the instance stands for so long at most.
+                Mode::Live => self.order.goals.most_downtime + timing::PREPARATION,
+                Mode::Cold => timing::SILENCE,
+            };
+        let handover = self.id;
+        cx.push(Effect::Freeze {
+            handover,
+            connection,
+        });
+    }
+
+    /// The point of no return: the only place where COMMIT is decided. The instance stands, and the
+    /// target has said that its copy is complete.
+    fn commit(&mut self, cx: &mut Context<'_>) {
+        self.state = State::Committed {
+            doubt: None,
+            asked: 0,
+        };
+        let (handover, peer) = (self.id, self.peer);
+        self.ask(cx);
+        cx.push(Effect::ForwardFrames { handover, peer });
+    }
+
+    /// Says COMMIT (again): whatever the answer, it tells what became of the attempt.
+    fn ask(&mut self, cx: &mut Context<'_>) {
+        let State::Committed { doubt, asked } = &mut self.state else {
+            return;
+        };
+        let handover = self.id;
+        cx.send_by_link(Message::Commit { handover });
+        self.deadline = cx.now + timing::question(*asked);
+        *asked = asked.saturating_add(1);
+        if *asked > timing::QUESTIONS && doubt.is_none() {
+            self.doubt(Doubt::NoAnswer, cx);
+        }
+    }
+
+    fn late(&mut self, cx: &mut Context<'_>) {
+        match self.state {
+            State::Dialing
+            | State::Offered(_)
+            | State::Copying(..)
+            | State::Freezing(_)
+            | State::Frozen(_) => self.stay(Reason::TimedOut, cx),
+            State::Committed { .. } => {
+                self.ask(cx);
+                if cx.link.is_none() {
+                    cx.dial(self.peer);
+                }
+            }
+            State::Forwarding => self.over(Outcome::Moved, cx),
+            State::Over(_) => {}
+        }
+    }
+
+    /// Gives the attempt up before COMMIT.
+    fn stay(&mut self, reason: Reason, cx: &mut Context<'_>) {
+        let told = !matches!(self.state, State::Dialing);
+        if told {
+            let abandon = Message::Abandon {
+                handover: self.id,
+                reason: reason.clone(),
+            };
+            cx.send_by_link(abandon);
+        }
+        let settled = match told {
+            true => Settled::No,
+            false => Settled::Yes,
+        };
+        self.resume(reason, settled, cx);
+    }
+
+    /// Lets the instance run on here; the attempt is void.
+    fn resume(&mut self, reason: Reason, settled: Settled, cx: &mut Context<'_>) {
+        cx.write(self.id, self.peer, Verdict::Void, settled);
+        let (handover, epoch) = (self.id, self.id.epoch);
+        cx.push(Effect::Resume { handover, epoch });
+        self.over(Outcome::Stayed(reason), cx);
+    }
+
+    /// The target runs the instance.
+    fn release(&mut self, cx: &mut Context<'_>) {
+        cx.write(self.id, self.peer, Verdict::Moved, Settled::Yes);
+        let handover = self.id;
+        cx.push(Effect::Release { handover });
+        cx.send_by_link(Message::Released { handover });
+        self.state = State::Forwarding;
+        self.deadline = cx.now + timing::FORWARDING;
+    }
+
+    fn doubt(&mut self, why: Doubt, cx: &mut Context<'_>) {
+        if let State::Committed { doubt, .. } = &mut self.state
+            && *doubt != Some(why)
+        {
+            *doubt = Some(why);
+            let handover = self.id;
+            cx.push(Effect::Doubted {
+                handover,
+                doubt: why,
+            });
+        }
+    }
+
+    fn over(&mut self, outcome: Outcome, cx: &mut Context<'_>) {
+        self.state = State::Over(outcome.clone());
+        let handover = self.id;
+        cx.push(Effect::Over { handover, outcome });
+    }
+
+    /// An operator cancels.
+    pub fn cancel(&mut self, cx: &mut Context<'_>) -> Result<(), MigrateError> {
+        match self.state {
+            State::Dialing
+            | State::Offered(_)
+            | State::Copying(..)
+            | State::Freezing(_)
+            | State::Frozen(_) => {
+                self.stay(Reason::Cancelled, cx);
+                Ok(())
+            }
+            State::Committed { .. } | State::Forwarding => Err(MigrateError::TooLate),
+            State::Over(_) => Err(MigrateError::NotUnderWay),
+        }
+    }
+
+    /// An operator says who has the instance.
+    pub fn resolve(&mut self, answer: Answer, cx: &mut Context<'_>) -> Result<(), MigrateError> {
+        let State::Committed { doubt: Some(_), .. } = self.state else {
+            return Err(MigrateError::NotInDoubt);
+        };
+        match answer {
+            Answer::Here => {
+                cx.write(self.id, self.peer, Verdict::Void, Settled::No);
+                let handover = self.id;
+                // A later epoch than the target may have.
+                let epoch = self.id.epoch + 1;
+                cx.push(Effect::Resume { handover, epoch });
+                self.over(Outcome::Stayed(Reason::Superseded), cx);
+            }
+            Answer::There => {
+                // A target that is prepared and asks is told to run it.
+                cx.write(self.id, self.peer, Verdict::Moved, Settled::No);
+                cx.push(Effect::Release { handover: self.id });
+                self.over(Outcome::Moved, cx);
+            }
+            Answer::Drop => {
+                cx.write(self.id, self.peer, Verdict::Dropped, Settled::No);
+                cx.push(Effect::Release { handover: self.id });
+                self.over(Outcome::Dropped, cx);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing more will happen.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over(_))
+    }
+
+    /// Whether the instance may be running here, or will run on after a failure.
+    pub fn owns_instance(&self) -> bool {
+        match self.state {
+            State::Dialing
+            | State::Offered(_)
+            | State::Copying(..)
+            | State::Freezing(_)
+            | State::Frozen(_) => true,
+            State::Committed { .. } | State::Forwarding | State::Over(_) => false,
+        }
+    }
+
+    /// When it wants a tick.
+    pub fn deadline(&self) -> Option<Time> {
+        match self.state {
+            State::Over(_) => None,
+            // Only an operator helps.
+            State::Committed {
+                doubt: Some(Doubt::PeerReset | Doubt::PeerForgot | Doubt::Fenced),
+                ..
+            } => None,
+            State::Dialing
+            | State::Offered(_)
+            | State::Copying(..)
+            | State::Freezing(_)
+            | State::Frozen(_)
+            | State::Committed {
+                doubt: None | Some(Doubt::LinkLost | Doubt::NoAnswer),
+                ..
+            }
+            | State::Forwarding => Some(self.deadline),
+        }
+    }
+
+    /// What an operator sees.
+    pub fn stage(&self) -> Stage {
+        match self.state {
+            State::Dialing | State::Offered(_) => Stage::Offering,
+            State::Copying(..) => Stage::Copying,
+            State::Freezing(_) | State::Frozen(_) => Stage::Stopped,
+            State::Committed { doubt: None, .. } => Stage::Committed,
+            State::Committed {
+                doubt: Some(doubt), ..
+            } => Stage::InDoubt(doubt),
+            State::Forwarding | State::Over(_) => Stage::HandedOver,
+        }
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+}

@@ -1,0 +1,363 @@
+//! A node that says anything, at any time: nothing panics, nothing grows without bound, and what it was
+//! not given it does not get.
+
+use super::Random;
+use sos_core::limits;
+use sos_core::machine::{Duration, Time};
+use sos_core::migrate::{
+    BootId, ConnectionId, Done, Effect, Goals, HandoverId, InstanceId, Message, Migrations, Mode,
+    NodeId, Offer, Order, Reason, Role, VERSIONS, Versions, Violation,
+};
+
+const HOSTILE: NodeId = NodeId([9; 16]);
+
+fn hello(boot: u8) -> Vec<u8> {
+    Message::hello(BootId([boot; 16])).encode().expect("bytes")
+}
+
+fn handover(random: &mut Random) -> HandoverId {
+    HandoverId {
+        instance: InstanceId([random.below(3) as u8; 16]),
+        epoch: random.below(5) as u64,
+    }
+}
+
+fn offer(name: &str) -> Offer {
+    Offer {
+        name: name.into(),
+        kernel: "k".into(),
+        memory_bytes: 1,
+        resident_bytes: 1,
+        state_bytes: 1,
+    }
+}
+
+fn any_message(random: &mut Random) -> Vec<u8> {
+    let id = handover(random);
+    let handover = id;
+    let asked = random.of(&[Role::Source, Role::Target]);
+    let bytes: &[u8] = &[1, 2, 3];
+    let (last, reason) = (random.below(2) == 0, Reason::Cancelled);
+    let kind = random.of(&[1, 2, 77]);
+    let message = match random.below(20) {
+        0 | 1 => Message::Offer {
+            handover,
+            offer: offer("web"),
+        },
+        2 => Message::Accept { handover },
+        3 => Message::Ready { handover },
+        4 => Message::RoundDone { handover, round: 0 },
+        5 => Message::Prepared { handover },
+        6 => Message::Refused { handover, reason },
+        7 => Message::Running { handover },
+        8 => Message::Status { handover },
+        9 => Message::Unknown { handover, asked },
+        10 => Message::Commit { handover },
+        11 => Message::Abandon { handover, reason },
+        12 => Message::Released { handover },
+        13 => Message::StateEnd { handover },
+        14 => Message::RoundEnd { handover, round: 9 },
+        15 => Message::Frame {
+            handover,
+            port: 0,
+            bytes,
+        },
+        16 => Message::Pages {
+            handover,
+            checksum: 0,
+            payload: bytes,
+        },
+        17 => Message::BlobsEnd { handover },
+        _ => Message::Object {
+            handover,
+            kind,
+            version: 1,
+            last,
+            bytes,
+        },
+    };
+    message.encode().expect("a bounded message")
+}
+
+/// A node to which everything is said; its driver reports anything.
+#[test]
+fn any_messages_in_any_order_are_survived_and_bounded() {
+    for seed in 0..60 {
+        let mut random = Random(seed);
+        let mut node = Migrations::new(NodeId([1; 16]), BootId([1; 16]));
+        let mut now = Time::ZERO;
+        let mut connection = 0;
+        for step in 0..600 {
+            if step % 40 == 0 {
+                connection += 1;
+                node.connected(ConnectionId(connection), HOSTILE);
+                let boot = random.below(2) as u8;
+                node.receive(now, ConnectionId(connection), &hello(boot));
+            }
+            let mut bytes = any_message(&mut random);
+            if random.below(4) == 0 {
+                let at = random.below(bytes.len());
+                bytes[at] ^= 1 << random.below(8);
+            }
+            let by = ConnectionId(connection - random.below(2) as u64);
+            node.receive(now, by, &bytes);
+            let id = handover(&mut random);
+            let done = [
+                Done::Prepared,
+                Done::Running,
+                Done::Ready,
+                Done::Admitted { missing: vec![] },
+                Done::Failed(Reason::Ended),
+                Done::BlobsQueued,
+            ];
+            let done = &done[random.below(done.len())];
+            node.report(now, random.of(&[Role::Source, Role::Target]), id, done);
+            match random.below(30) {
+                0 => now = now + Duration::from_secs(random.below(40) as u64),
+                1 => node.disconnected(now, by),
+                2 => {
+                    let order = Order {
+                        instance: id.instance,
+                        epoch: id.epoch,
+                        peer: HOSTILE,
+                        mode: Mode::Live,
+                        goals: Goals::default(),
+                        offer: offer("web"),
+                    };
+                    let _ = node.begin(now, order);
+                }
+                _ => {}
+            }
+            node.tick(now);
+            let mut effects = 0;
+            while node.take_effect().is_some() {
+                effects += 1;
+            }
+            assert!(effects < 200, "{effects} effects of one message");
+            assert!(node.rows().count() <= limits::MIGRATIONS);
+            assert!(node.ledger().len() <= limits::MIGRATION_LEDGER);
+        }
+    }
+}
+
+#[test]
+fn any_bytes_are_a_message_or_refused() {
+    let mut random = Random(1);
+    for _ in 0..20_000 {
+        let length = random.below(60);
+        let bytes: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
+        if let Ok(message) = Message::decode(&bytes) {
+            let again = message.encode().expect("what was decoded");
+            assert_eq!(Message::decode(&again), Ok(message));
+        }
+    }
+    let long = vec![0; limits::MIGRATION_MESSAGE_BYTES + 1];
+    let bytes = long.len();
+    assert_eq!(Message::decode(&long), Err(Violation::TooLong { bytes }));
+}
+
+#[test]
+fn texts_and_lists_are_held_to_their_bounds() {
+    let handover = HandoverId {
+        instance: InstanceId([1; 16]),
+        epoch: 1,
+    };
+    let hashes = vec![Default::default(); limits::MIGRATION_MISSING_BLOBS + 1];
+    let reason = Reason::Local("x".repeat(limits::MIGRATION_TEXT_BYTES + 1));
+    let last = HandoverId {
+        epoch: u64::MAX,
+        ..handover
+    };
+    let wrong = [
+        Message::Missing { handover, hashes },
+        Message::Refused { handover, reason },
+        Message::Offer {
+            handover,
+            offer: offer("no name/at all"),
+        },
+        Message::Offer {
+            handover: last,
+            offer: offer("web"),
+        },
+        Message::Frame {
+            handover,
+            port: limits::PORTS_PER_INSTANCE as u32,
+            bytes: &[1],
+        },
+    ];
+    for message in wrong {
+        let bytes = message.encode().expect("bytes");
+        assert_eq!(Message::decode(&bytes), Err(Violation::OutOfBounds));
+    }
+    let text = Reason::local(&"ä".repeat(limits::MIGRATION_TEXT_BYTES));
+    let bytes = Message::Abandon {
+        handover,
+        reason: text,
+    };
+    assert!(Message::decode(&bytes.encode().expect("bytes")).is_ok());
+}
+
+/// What a node does when another one says this first.
+fn first_words(messages: &[Vec<u8>]) -> Vec<Effect> {
+    let mut node = Migrations::new(NodeId([1; 16]), BootId([1; 16]));
+    let connection = ConnectionId(1);
+    node.connected(connection, HOSTILE);
+    for message in messages {
+        node.receive(Time::ZERO, connection, message);
+    }
+    let mut effects: Vec<Effect> = core::iter::from_fn(|| node.take_effect()).collect();
+    // Its own greeting.
+    effects.remove(0);
+    effects
+}
+
+#[test]
+fn a_conversation_begins_with_one_greeting_of_a_common_version() {
+    let close = |violation| {
+        let connection = ConnectionId(1);
+        vec![Effect::Close {
+            connection,
+            violation,
+        }]
+    };
+    assert_eq!(first_words(&[hello(2)]), []);
+    assert_eq!(
+        first_words(&[hello(2), hello(2)]),
+        close(Violation::NoHello)
+    );
+    let handover = HandoverId::default();
+    let status = Message::Status { handover }.encode().expect("bytes");
+    assert_eq!(
+        first_words(std::slice::from_ref(&status)),
+        close(Violation::NoHello)
+    );
+    assert_eq!(first_words(&[vec![0xff; 9]]), close(Violation::NoMessage));
+    let later = Message::Hello {
+        magic: *b"SOSm",
+        versions: Versions { least: 7, most: 9 },
+        boot: BootId([2; 16]),
+    };
+    let later = later.encode().expect("bytes");
+    // What follows a breach is not read.
+    assert_eq!(
+        first_words(&[later, status]),
+        close(Violation::Version { theirs: 9 })
+    );
+}
+
+#[test]
+fn two_nodes_use_the_latest_version_that_both_speak() {
+    let versions = |least, most| Versions { least, most };
+    assert_eq!(versions(1, 3).common(versions(2, 5)), Some(3));
+    assert_eq!(versions(1, 3).common(versions(4, 5)), None);
+    assert_eq!(VERSIONS.common(VERSIONS), Some(VERSIONS.most));
+    // A range that is upside down shares nothing.
+    assert_eq!(versions(1, 3).common(versions(3, 1)), None);
+}
+
+#[test]
+fn connections_are_bounded() {
+    let mut node = Migrations::new(NodeId([1; 16]), BootId([1; 16]));
+    for number in 0..=limits::MIGRATION_CONNECTIONS as u64 {
+        node.connected(ConnectionId(number), HOSTILE);
+    }
+    let mut effects = core::iter::from_fn(|| node.take_effect());
+    let closed = effects.find(|effect| matches!(effect, Effect::Close { .. }));
+    assert_eq!(
+        closed,
+        Some(Effect::Close {
+            connection: ConnectionId(limits::MIGRATION_CONNECTIONS as u64),
+            violation: Violation::TooManyConnections
+        })
+    );
+}
+
+/// A source that has offered an instance to a node that speaks out of turn: whether it ever says COMMIT,
+/// and whether the instance runs on here.
+fn source_that_hears(says: &[Message<'static>]) -> (bool, bool) {
+    let mut node = Migrations::new(NodeId([1; 16]), BootId([1; 16]));
+    let connection = ConnectionId(1);
+    node.connected(connection, HOSTILE);
+    node.receive(Time::ZERO, connection, &hello(9));
+    let order = Order {
+        instance: InstanceId([1; 16]),
+        epoch: 1,
+        peer: HOSTILE,
+        mode: Mode::Cold,
+        goals: Goals::default(),
+        offer: offer("web"),
+    };
+    let handover = node.begin(Time::ZERO, order).expect("a migration");
+    for message in says {
+        node.receive(Time::ZERO, connection, &message.encode().expect("bytes"));
+        node.report(Time::ZERO, Role::Source, handover, &Done::BlobsQueued);
+    }
+    let effects: Vec<Effect> = core::iter::from_fn(|| node.take_effect()).collect();
+    let commits = effects.iter().any(|effect| {
+        let Effect::Send { message, .. } = effect else {
+            return false;
+        };
+        matches!(message, Message::Commit { .. })
+    });
+    let resumes = |effect: &Effect| matches!(effect, Effect::Resume { .. });
+    (commits, effects.iter().any(resumes))
+}
+
+#[test]
+fn a_target_that_is_ahead_of_its_source_is_given_up() {
+    let handover = HandoverId {
+        instance: InstanceId([1; 16]),
+        epoch: 2,
+    };
+    let accept = || Message::Accept { handover };
+    let ready = || Message::Ready { handover };
+    for said in [
+        Message::Prepared { handover },
+        Message::Running { handover },
+    ] {
+        // Before the offer is answered, while blobs are sent, and while the instance is frozen.
+        assert_eq!(source_that_hears(&[said.clone()]), (false, true));
+        assert_eq!(source_that_hears(&[accept(), said.clone()]), (false, true));
+        assert_eq!(source_that_hears(&[accept(), ready(), said]), (false, true));
+    }
+}
+
+#[test]
+fn a_source_that_commits_what_is_not_prepared_is_refused() {
+    let handover = HandoverId {
+        instance: InstanceId([1; 16]),
+        epoch: 2,
+    };
+    let steps = [
+        Message::Offer {
+            handover,
+            offer: offer("web"),
+        },
+        Message::Object {
+            handover,
+            kind: 1,
+            version: 1,
+            last: true,
+            bytes: &[1],
+        },
+        Message::StateEnd { handover },
+    ];
+    for before in 0..=steps.len() {
+        let mut node = Migrations::new(NodeId([1; 16]), BootId([1; 16]));
+        let connection = ConnectionId(1);
+        let now = Time::ZERO;
+        node.connected(connection, HOSTILE);
+        node.receive(now, connection, &hello(9));
+        let commit = Message::Commit { handover };
+        for message in steps[..before].iter().chain([&commit]) {
+            node.receive(now, connection, &message.encode().expect("bytes"));
+            let missing = Vec::new();
+            node.report(now, Role::Target, handover, &Done::Admitted { missing });
+        }
+        node.report(now, Role::Target, handover, &Done::Prepared);
+        let effects: Vec<Effect> = core::iter::from_fn(|| node.take_effect()).collect();
+        let runs = |effect: &Effect| matches!(effect, Effect::Run { .. });
+        assert!(!effects.iter().any(runs), "it runs after {before} messages");
+        assert_eq!(node.rows().count(), 0);
+    }
+}
