@@ -93,7 +93,7 @@ pub fn table(rows: &[&Row], figures: &Figures) -> String {
         + "\nratio: times by which SOS is ahead (above 1 = better than the peer); \
                      target: what SOS is to reach whatever the peer does; path: the ceiling of the LAN and \
                      gateway alone\n\
-                     coremark, float_kernel, sqlite, module_load_20mb: without the time that this host \
+                     coremark, float_kernel, sqlite, module_load_20mb, clone_200: without the time that this host \
                      withheld from QEMU\n"
 }
 
