@@ -344,6 +344,8 @@ pub enum ControlError {
     BadInstanceName(String),
     /// It is suspended.
     Suspended(String),
+    /// It belongs to an operator outside the node.
+    RunOutside(String),
     /// Its console input is full.
     ConsoleFull(String),
     /// The network refused; the text says why.
@@ -461,6 +463,11 @@ impl fmt::Display for ControlError {
                 f,
                 "'{name}' is no name for an instance: 1 to {} lower-case letters, digits and '-'",
                 limits::NAME_BYTES
+            ),
+            ControlError::RunOutside(name) => write!(
+                f,
+                "'{name}' belongs to the `exec` that launched it, which would lose it; take a snapshot without \
+                 --stop, clone it, or restore under another name"
             ),
             ControlError::Suspended(name) => write!(
                 f,

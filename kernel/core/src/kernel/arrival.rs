@@ -10,7 +10,6 @@ use super::{Kernel, admission};
 use crate::control::ControlError;
 use crate::image::BlobHash;
 use crate::machine::{FrozenMemory, GuestMemory, Machine};
-use crate::operator::Refusal;
 use crate::snapshot::About;
 use crate::snapshot::format::{
     Collector, Header, MemoryHead, PAGE_BYTES, Page, Pieces, SectionKind, Sink,
@@ -260,10 +259,9 @@ impl Kernel {
             memories.push(frozen.map_err(|error| error.to_string())?);
         }
         let cut = received.parts.cut(&about, memories);
-        let cut = cut.map_err(|error| error.to_string())?;
-        for (hash, bytes) in received.blobs {
-            self.keep_blob(hash, bytes)?;
-        }
+        let mut cut = cut.map_err(|error| error.to_string())?;
+        let held = self.blobs.keep_for(&cut.spec, received.blobs);
+        cut.blobs = held.map_err(|refusal| refusal.to_string())?;
         let facts = Facts {
             group: group.map(Arc::new),
             id: header.id,
@@ -274,24 +272,6 @@ impl Kernel {
         self.snapshots
             .keep(machine, name, cut, facts)
             .map_err(|error| error.to_string())
-    }
-
-    /// Keeps a module or a file, whose hash was compared.
-    fn keep_blob(&mut self, hash: BlobHash, bytes: Arc<[u8]>) -> Result<(), String> {
-        if self.blobs.contains(&hash) {
-            return Ok(());
-        }
-        let needed = bytes.len() as u64;
-        let room_bytes = self.blobs.make_room(needed);
-        if room_bytes < needed {
-            let refusal = Refusal::BlobsFull {
-                room_bytes,
-                bytes: needed,
-            };
-            return Err(refusal.to_string());
-        }
-        self.blobs.put(hash, bytes);
-        Ok(())
     }
 }
 
@@ -336,7 +316,10 @@ impl Sink for Receiver<'_> {
             self.received.parts.put(kind, bytes);
             return Ok(());
         };
-        if !self.kernel.blobs.contains(&hash) {
+        if let Some(here) = self.kernel.blobs.held(&hash) {
+            // It must not go before the rest has come.
+            self.received.blobs.push((hash, here));
+        } else if !self.kernel.blobs.contains(&hash) {
             // It is moved into one piece.
             let admitted = admission::arrival(self.machine, bytes.len() as u64);
             admitted.map_err(|refusal| refusal.to_string())?;

@@ -10,7 +10,7 @@ use super::record::{Activity, Record, State};
 use super::{Kernel, admission};
 use crate::control::{ControlError, MadeRow};
 use crate::host::{Guest, GuestRevival, Identity, Revival};
-use crate::image::AddressSpec;
+use crate::image::{AddressSpec, InstanceSpec};
 use crate::instance::engine::{EngineLimits, Execution, MemoryRequest, Program};
 use crate::machine::Machine;
 use crate::net::fabric::PortId;
@@ -87,6 +87,27 @@ impl Kernel {
         })
     }
 
+    /// Whether there is memory for a copy of cuts that takes so much, to be made into the instance `name`.
+    ///
+    /// # Errors
+    /// [`ControlError::StartFailed`] with what is missing.
+    pub(super) fn admit_copy(
+        &mut self,
+        machine: &dyn Machine,
+        name: &str,
+        copy_bytes: u64,
+    ) -> Result<(), ControlError> {
+        while let Err(refusal) = admission::cut(machine, copy_bytes) {
+            if !self.forget_translation() {
+                return Err(ControlError::StartFailed {
+                    name: name.into(),
+                    reason: refusal.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a cut of an instance, which goes on.
     ///
     /// # Errors
@@ -121,6 +142,7 @@ impl Kernel {
                 .map(|&port| self.fabric.waiting_frames(port))
                 .collect(),
             memories,
+            blobs: self.blobs.hold(&spec),
             spec,
         };
         let frozen = self.clock.now();
@@ -131,7 +153,7 @@ impl Kernel {
     /// Makes an instance of a cut under its own name and addresses: a rollback, if the original went on.
     ///
     /// # Errors
-    /// [`ControlError::AlreadyRunning`] while an instance of this name runs, and as for a start.
+    /// As for [`Record::require_replaceable`] and a start: what was there is as it was.
     pub(super) fn restore(
         &mut self,
         machine: &mut dyn Machine,
@@ -141,15 +163,9 @@ impl Kernel {
         let name = cut.spec.name.clone();
         let key = match self.key_of(&name) {
             Ok(key) => {
-                let record = &mut self.records[key as usize];
-                match record.state {
-                    State::Live(_) | State::Loading(_) => {
-                        return Err(ControlError::AlreadyRunning(name));
-                    }
-                    State::Ended(..) => {}
-                }
-                record.spec = cut.spec.clone();
-                record.macs = cut.macs.clone();
+                self.records[key as usize].require_replaceable()?;
+                self.add_program_of(&cut.spec)?;
+                self.records[key as usize].become_cut(&cut);
                 key
             }
             Err(_) => self.insert_cut(&cut)?,
@@ -190,15 +206,22 @@ impl Kernel {
 
     /// A record for a cut.
     pub(super) fn insert_cut(&mut self, cut: &Cut) -> Result<u32, ControlError> {
-        let name = &cut.spec.name;
-        let failed = |reason: String| ControlError::StartFailed {
-            name: name.clone(),
-            reason,
-        };
-        self.add_program(&cut.spec).map_err(failed)?;
+        self.add_program_of(&cut.spec)?;
         let record = Record::new(cut.spec.clone(), cut.macs.clone());
         let inserted = self.insert_record(record);
-        inserted.ok_or_else(|| failed("the node has all the instances it can hold".into()))
+        inserted.ok_or_else(|| ControlError::StartFailed {
+            name: cut.spec.name.clone(),
+            reason: "the node has all the instances it can hold".into(),
+        })
+    }
+
+    /// Makes the program of a cut known.
+    fn add_program_of(&mut self, spec: &InstanceSpec) -> Result<(), ControlError> {
+        let added = self.add_program(spec);
+        added.map_err(|reason| ControlError::StartFailed {
+            name: spec.name.clone(),
+            reason,
+        })
     }
 
     /// Lets an instance go on from a cut.

@@ -67,6 +67,11 @@ impl Kernel {
         extent: Extent,
     ) -> Result<(), ControlError> {
         let keys = self.keys_of(names)?;
+        if mode == CutMode::Stopping {
+            for &key in &keys {
+                self.records[key as usize].require_own()?;
+            }
+        }
         let snapshots: Vec<String> = names.iter().map(|name| format!("{to}.{name}")).collect();
         for snapshot in [&String::from(to)].into_iter().chain(&snapshots) {
             self.snapshots.admit(snapshot)?;
@@ -131,6 +136,12 @@ impl Kernel {
         let names = self.snapshots.members(group)?;
         let mut cuts = Vec::new();
         let mut goes_on = true;
+        let mut copy_bytes = 0u64;
+        for name in &names {
+            let snapshot = self.snapshots.find(name)?;
+            copy_bytes = copy_bytes.saturating_add(snapshot.cut.copy_bytes());
+        }
+        self.admit_copy(machine, &group.name, copy_bytes)?;
         for name in &names {
             let snapshot = self.snapshots.find(name)?;
             goes_on &= snapshot.revival() == Revival::Continued;
@@ -210,9 +221,9 @@ impl Kernel {
                 Some(to) => Label::Before(format!("{to}-{}", number + 1)),
                 None => self.free_label(names, &segments),
             };
-            let admitted = keys
-                .iter()
-                .try_for_each(|&key| self.admit_cut(machine, key));
+            let copies = cuts.iter().map(Cut::copy_bytes);
+            let copy_bytes = copies.fold(0, u64::saturating_add);
+            let admitted = self.admit_copy(machine, &label.name(&names[0]), copy_bytes);
             let made = admitted.and_then(|()| {
                 self.copy_group(machine, cuts.clone(), &segments, &label, |_, name| {
                     addresses_of(addresses, name, number)
@@ -358,14 +369,7 @@ impl Kernel {
     ) -> Result<(), ControlError> {
         for cut in &cuts {
             if let Ok(key) = self.key_of(&cut.spec.name) {
-                let name = cut.spec.name.clone();
-                let record = &self.records[key as usize];
-                if record.suspended.is_some() {
-                    return Err(ControlError::Suspended(name));
-                }
-                if Before::of(record).is_none() {
-                    return Err(ControlError::AlreadyRunning(name));
-                }
+                self.records[key as usize].require_replaceable()?;
             }
         }
         let company = Arc::new(company);

@@ -128,6 +128,7 @@ impl Kernel {
         record.limits_told = live.execution.guest().reached_limits();
         record.suspended = None;
         let parked = core::mem::take(&mut record.parked);
+        record.former = None;
         record.state = State::Live(Box::new(live));
         self.run_queue.wake(key, &mut record.account);
         let name = record.spec.name.clone();
@@ -393,11 +394,15 @@ impl Kernel {
         let record = &mut self.records[key as usize];
         let name = record.spec.name.clone();
         if let State::Loading(_) = record.state {
-            self.journal
-                .event(now, &name, EventKind::Stopped, String::new());
+            // What was to go on still can; only a kill gives it up.
+            let (ended, kind) = match record.suspended {
+                Some(_) => (Ended::Suspended, EventKind::Suspended),
+                None => (Ended::Stopped, EventKind::Stopped),
+            };
+            self.journal.event(now, &name, kind, String::new());
             match self.joint_of(key) {
                 Some(_) => self.abandon(key, &format!("'{name}' was stopped")),
-                None => self.end_loading(key, Ended::Stopped),
+                None => self.end_loading(key, ended),
             }
             return Ok(());
         }
@@ -480,7 +485,10 @@ impl Kernel {
             State::Loading(_) if waits_for_others => {
                 self.abandon(key, &format!("'{name}' was killed"));
             }
-            State::Loading(_) => self.end_loading(key, Ended::Killed),
+            State::Loading(_) => {
+                self.give_up_suspended(key);
+                self.end_loading(key, Ended::Killed);
+            }
             State::Live(_) => self.take_apart(key, Ended::Killed, Farewell::Said),
         }
         self.journal

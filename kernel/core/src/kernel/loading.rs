@@ -57,6 +57,7 @@ impl Kernel {
     /// Makes an instance one that is loading.
     pub(super) fn begin_loading(&mut self, key: u32, from: Option<Box<FromCut>>) {
         let now = self.clock.now();
+        self.recall_program(key);
         let remains = self.take_remains(key);
         let record = &mut self.records[key as usize];
         record.restart_due = None;
@@ -188,6 +189,7 @@ impl Kernel {
         self.run_queue.remove(key, &mut record.account);
         record.state = State::Ended(ended, remains);
         let set = set_of(&record.spec);
+        record.become_former();
         let wanted = self.waiting_for(&set).next().is_some();
         if let Some(entry) = self.programs.entry(&set)
             && matches!(entry.translation, Translation::Loading(_))

@@ -168,6 +168,16 @@ impl Kernel {
         Ok(())
     }
 
+    /// Makes the program of an instance known again if it was forgotten while no record named it. One whose
+    /// modules are gone fails to translate.
+    pub(super) fn recall_program(&mut self, key: u32) {
+        let spec = &self.records[key as usize].spec;
+        if !self.programs.sets.contains_key(&set_of(spec)) {
+            let spec = spec.clone();
+            let _ = self.add_program(&spec);
+        }
+    }
+
     /// How many instances run the program of `spec`.
     pub(super) fn instances_of(&self, spec: &InstanceSpec) -> usize {
         let set = set_of(spec);

@@ -49,8 +49,16 @@ pub(super) struct Record {
     pub suspended: Option<Box<Cut>>,
     /// Its ports while it is suspended: they stay plugged in, and what comes to them waits.
     pub parked: Vec<PortId>,
+    /// What it was before the cut that it is loading, to be that again if nothing comes of it.
+    pub former: Option<Box<Former>>,
     /// Whether the place holds no instance.
     pub vacant: bool,
+}
+
+/// What a cut has replaced in a record.
+pub(super) struct Former {
+    pub spec: InstanceSpec,
+    pub macs: Vec<[u8; 6]>,
 }
 
 /// What an instance used since it was started.
@@ -237,6 +245,7 @@ impl Record {
             streams_to: StreamsTo::Console,
             suspended: None,
             parked: Vec::new(),
+            former: None,
             vacant: false,
         }
     }
@@ -247,6 +256,48 @@ impl Record {
         Record {
             vacant: true,
             ..Record::new(nothing, Vec::new())
+        }
+    }
+
+    /// Has a cut say what the instance is. It does not run.
+    pub fn become_cut(&mut self, cut: &Cut) {
+        let spec = core::mem::replace(&mut self.spec, cut.spec.clone());
+        let macs = core::mem::replace(&mut self.macs, cut.macs.clone());
+        self.account = Account::new(self.spec.limits.cpu_shares);
+        self.former = Some(Box::new(Former { spec, macs }));
+    }
+
+    /// Has the instance be what it was before a cut of which nothing came. It does not run.
+    pub fn become_former(&mut self) {
+        if let Some(former) = self.former.take() {
+            self.account = Account::new(former.spec.limits.cpu_shares);
+            self.spec = former.spec;
+            self.macs = former.macs;
+        }
+    }
+
+    /// That nobody loses the instance who has launched it from outside the node.
+    ///
+    /// # Errors
+    /// [`ControlError::RunOutside`].
+    pub fn require_own(&self) -> Result<(), ControlError> {
+        match self.streams_to {
+            StreamsTo::Console => Ok(()),
+            StreamsTo::Pipes => Err(ControlError::RunOutside(self.spec.name.clone())),
+        }
+    }
+
+    /// That a cut may take the place of the instance: one owner, always (D6).
+    ///
+    /// # Errors
+    /// [`ControlError::AlreadyRunning`], [`ControlError::Suspended`] while it can go on, or
+    /// [`ControlError::RunOutside`].
+    pub fn require_replaceable(&self) -> Result<(), ControlError> {
+        let name = || self.spec.name.clone();
+        match self.state {
+            State::Live(_) | State::Loading(_) => Err(ControlError::AlreadyRunning(name())),
+            State::Ended(..) if self.suspended.is_some() => Err(ControlError::Suspended(name())),
+            State::Ended(..) => self.require_own(),
         }
     }
 

@@ -389,6 +389,9 @@ impl Kernel {
         let key = self.key_of(name)?;
         self.snapshots.admit(to)?;
         let parent = self.snapshots.parent_for(name, extent)?;
+        if mode == CutMode::Stopping {
+            self.records[key as usize].require_own()?;
+        }
         self.admit_cut(machine, key)?;
         if mode == CutMode::Stopping {
             // What the guest has just said is on its way before it falls silent.
@@ -440,23 +443,19 @@ impl Kernel {
             return self.restore_group(machine, &group, to, addresses);
         }
         let found = self.snapshots.find(snapshot)?;
-        let cut = Cut::clone(&found.cut);
-        let revival = found.revival();
+        let (revival, copy_bytes) = (found.revival(), found.cut.copy_bytes());
+        let name = found.cut.spec.name.clone();
+        self.admit_copy(machine, to.unwrap_or(&name), copy_bytes)?;
+        let cut = Cut::clone(&self.snapshots.find(snapshot)?.cut);
         let now = self.clock.now();
         if let Some(to) = to {
             require_instance_name(to)?;
             check_addresses(addresses, &[&cut.spec], 1)?;
-            let given = addresses_of(addresses, &cut.spec.name, 0);
+            let given = addresses_of(addresses, &name, 0);
             let (_, row) = self.clone_cut(machine, cut, to, &given)?;
             self.journal
                 .event(now, to, EventKind::Cloned, snapshot.into());
             return Ok([row].into());
-        }
-        let name = cut.spec.name.clone();
-        if let Ok(key) = self.key_of(&name)
-            && self.records[key as usize].suspended.is_some()
-        {
-            return Err(ControlError::Suspended(name));
         }
         self.restore(machine, cut, revival)?;
         self.snapshots.spend(&[snapshot.into()]);
@@ -536,12 +535,13 @@ impl Kernel {
     /// Takes an instance apart and keeps what it needs to go on.
     ///
     /// # Errors
-    /// [`ControlError::NotRunning`], or it cannot be captured: it goes on.
+    /// [`ControlError::NotRunning`], [`ControlError::RunOutside`], or it cannot be captured: it goes on.
     pub(super) fn suspend(
         &mut self,
         machine: &mut dyn Machine,
         key: u32,
     ) -> Result<(), ControlError> {
+        self.records[key as usize].require_own()?;
         self.admit_cut(machine, key)?;
         self.poll_network(key);
         let mut cut = self.cut(key)?;
@@ -578,7 +578,11 @@ impl Kernel {
         let (State::Ended(..), Some(cut)) = (&record.state, &record.suspended) else {
             return Ok(false);
         };
-        let (name, cut) = (record.spec.name.clone(), (**cut).clone());
+        let (name, copy_bytes) = (record.spec.name.clone(), cut.copy_bytes());
+        self.admit_copy(machine, &name, copy_bytes)?;
+        let Some(cut) = self.records[key as usize].suspended.as_deref().cloned() else {
+            return Ok(false);
+        };
         self.launch_cut(machine, key, cut, Revival::Continued)?;
         let now = self.clock.now();
         self.journal

@@ -5,7 +5,12 @@ use crate::image::InstanceSpec;
 use crate::instance::engine::ExecutionState;
 use crate::machine::FrozenMemory;
 use crate::net::stack::StackState;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+/// What the state of a program takes in memory at most, by what it takes in a file: a value has 2 bytes there
+/// at least.
+const VALUE_GROWTH: u64 = 24;
 
 /// One instance at one instant. Everything but the memories is plain data; they are shared with the
 /// instance, which goes on, until either writes.
@@ -27,4 +32,21 @@ pub struct Cut {
     pub frames: Vec<Vec<Vec<u8>>>,
     /// Its memories, in the order in which its modules define them.
     pub memories: Vec<FrozenMemory>,
+    /// Those of its modules and files that operators sent to this node: they stay as long as it does.
+    pub blobs: Vec<Arc<[u8]>>,
+}
+
+impl Cut {
+    /// Heap that a copy takes, about: the memories, the modules and the bytes of files that the image has are shared.
+    pub fn copy_bytes(&self) -> u64 {
+        let execution = postcard::experimental::serialized_size(&self.execution);
+        let frames = self.frames.iter().flatten();
+        let parts = [
+            (execution.unwrap_or(0) as u64).saturating_mul(VALUE_GROWTH),
+            self.guest.copy_bytes(),
+            self.stack.copy_bytes(),
+            frames.map(|frame| frame.len() as u64).sum(),
+        ];
+        parts.into_iter().fold(0, u64::saturating_add)
+    }
 }

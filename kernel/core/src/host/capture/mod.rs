@@ -98,6 +98,9 @@ pub struct GuestRevival<'a> {
     pub find_blob: &'a mut dyn FnMut(&Blob) -> Option<BlobBytes>,
 }
 
+/// What the standard streams of a guest hold at most.
+const STREAMS_BYTES: usize = limits::CONSOLE_OUTPUT_BYTES + 3 * limits::STREAM_BYTES;
+
 impl GuestState {
     /// Guest time of the cut: what the restored stack is told.
     pub fn guest_time(&self) -> Time {
@@ -107,6 +110,14 @@ impl GuestState {
     /// The call that waits, if one does; an unknown one is found out by [`Guest::restore`].
     pub fn pending(&self) -> Option<&PendingState> {
         self.pending.as_ref()
+    }
+
+    /// Heap that a copy takes, about: as for [`Guest::capture_bytes`], but for the log, which counts as
+    /// the new instance's.
+    pub fn copy_bytes(&self) -> u64 {
+        let tables = self.descriptors.len() * 256;
+        let files = self.files.heap_bytes();
+        files.saturating_add((STREAMS_BYTES + tables) as u64)
     }
 
     /// The files, for whoever looks into a snapshot.
@@ -119,13 +130,14 @@ impl Guest {
     /// Heap that [`Guest::capture`] takes, about: most of it is that of the files, whose bytes are shared
     /// at first and copied as the guest writes.
     pub fn capture_bytes(&self) -> u64 {
-        let streams = limits::CONSOLE_OUTPUT_BYTES + 3 * limits::STREAM_BYTES;
         let tables = self.descriptors.iter().count() * 256 + self.handles.len() * 16;
         let pairs = self.environment.iter().chain(&self.config);
         let texts = pairs.flat_map(|(name, value)| [name, value]);
         let texts = texts.chain(&self.arguments).chain([&self.program]);
         let texts: usize = texts.map(|text| text.len() + 4 * size_of::<String>()).sum();
-        self.files.heap_bytes() + self.log.capacity_bytes() + (streams + tables + texts) as u64
+        self.files.heap_bytes()
+            + self.log.capacity_bytes()
+            + (STREAMS_BYTES + tables + texts) as u64
     }
 
     /// Everything about the guest but its stack, as plain data. Between its slices only.

@@ -231,6 +231,7 @@ impl Parts {
             stack: self.network.take(SectionKind::Network)?,
             frames: waiting.0.into_iter().map(frames).collect(),
             memories,
+            blobs: Vec::new(),
         })
     }
 }

@@ -256,6 +256,43 @@ impl Stack {
     }
 }
 
+impl StackState {
+    /// Bytes of memory that a copy takes at most.
+    pub fn copy_bytes(&self) -> u64 {
+        let places = self.handles.iter().filter_map(|place| place.entry.as_ref());
+        let handles = places.map(|entry| match entry {
+            EntryState::Connection(connection) => connection.copy_bytes(),
+            EntryState::Listener(listener) => {
+                let waiting = listener.queue.iter().chain(&listener.handshakes);
+                waiting.map(ConnectionState::copy_bytes).sum()
+            }
+            EntryState::Udp(socket) => {
+                let bytes = socket.datagrams.iter().map(|it| it.bytes.len());
+                bytes.map(|length| length + ITEM_BYTES).sum()
+            }
+            EntryState::Query(query) => query.name.len(),
+        });
+        let lingering = self.lingering.iter().map(ConnectionState::copy_bytes);
+        let neighbours = self.interfaces.iter().map(|it| it.neighbours.len());
+        let items = self.handles.len()
+            + self.time_wait.len()
+            + 8 * self.interfaces.len()
+            + neighbours.sum::<usize>();
+        (handles.sum::<usize>() + lingering.sum::<usize>() + items * ITEM_BYTES) as u64
+    }
+}
+
+impl ConnectionState {
+    fn copy_bytes(&self) -> usize {
+        let queues = match &self.phase {
+            Phase::Open(open) => open.unread.len() + open.unacknowledged.len(),
+            Phase::Ended { unread } => unread.len(),
+            Phase::Connecting { .. } | Phase::Answering { .. } => 0,
+        };
+        queues + ITEM_BYTES
+    }
+}
+
 /// How far a connection has come.
 fn phase(connection: &mut Connection) -> Phase {
     let unread = connection.unread();
