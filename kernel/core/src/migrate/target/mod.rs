@@ -1,0 +1,549 @@
+//! [`Target`]: the state machine of the node that gets the instance.
+//!
+//! It runs its copy on COMMIT of exactly this attempt from its source, or by an operator's word while
+//! that is in doubt, and in no other way. Once it has said that it is prepared it drops the copy only when
+//! the source says that the attempt is void, when a later epoch is offered, or by an operator's word; what
+//! it dropped it refuses for ever, since no attempt is made twice.
+
+mod state;
+
+pub(super) use state::{Data, Event, Heard};
+
+use super::context::Context;
+use super::ledger::{Settled, Verdict};
+use super::{Answer, BootId, ConnectionId, Done, Doubt, Effect, HandoverId, Message, MigrateError};
+use super::{NodeId, Offer, Outcome, Reason, Stage, timing};
+use crate::machine::Time;
+use state::{Authority, State};
+
+/// One hand-over at its target.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub id: HandoverId,
+    pub peer: NodeId,
+    state: State,
+    /// The source's boot when the offer came.
+    peer_boot: BootId,
+    deadline: Time,
+}
+
+impl Target {
+    /// An offer came by this connection.
+    pub fn new(
+        id: HandoverId,
+        peer: NodeId,
+        offer: Offer,
+        (connection, boot): (ConnectionId, BootId),
+        now: Time,
+    ) -> Target {
+        Target {
+            id,
+            peer,
+            state: State::Describing(connection, offer),
+            peer_boot: boot,
+            deadline: now + timing::SILENCE,
+        }
+    }
+
+    /// The one transition function.
+    pub fn step(&mut self, event: Event<'_>, cx: &mut Context<'_>) {
+        match event {
+            Event::Linked => self.linked(cx),
+            Event::Unlinked(connection) => self.unlinked(connection, cx),
+            Event::Heard(heard) => self.heard(heard, cx),
+            Event::Done(done) => self.done(done, cx),
+            Event::Tick if self.deadline().is_some_and(|deadline| cx.now >= deadline) => {
+                self.late(cx)
+            }
+            Event::Tick => {}
+            Event::Superseded => match self.state {
+                State::Describing(..)
+                | State::Admitting(_)
+                | State::Receiving(_)
+                | State::Preparing(_)
+                | State::Prepared { .. } => self.refuse(Reason::Stale, cx),
+                State::Fenced => self.drop_fenced(cx),
+                State::Running { .. } => self.over(Outcome::Arrived, cx),
+                State::Starting(_) | State::Over(_) => {}
+            },
+        }
+    }
+
+    /// Whether what was sent is to be stored; a breach of the order ends the attempt.
+    pub fn accepts(&mut self, data: Data, cx: &mut Context<'_>) -> bool {
+        let in_order = match (&self.state, data) {
+            (State::Describing(..), Data::Description { last }) => {
+                self.deadline = cx.now + timing::SILENCE;
+                if let State::Describing(connection, offer) = &self.state
+                    && last
+                {
+                    // The driver admits it after it has stored these bytes.
+                    let offer = offer.clone();
+                    let (handover, peer) = (self.id, self.peer);
+                    self.state = State::Admitting(*connection);
+                    cx.push(Effect::Admit {
+                        handover,
+                        peer,
+                        offer,
+                    });
+                }
+                true
+            }
+            (State::Receiving(_), Data::Description { .. } | Data::Blob | Data::Contents) => {
+                self.deadline = cx.now + timing::SILENCE;
+                true
+            }
+            (State::Prepared { .. } | State::Starting(_) | State::Running { .. }, Data::Frame) => {
+                true
+            }
+            // They come late, or twice; a frame is never worth an attempt.
+            (_, Data::Frame) | (State::Over(_) | State::Fenced, _) => return false,
+            (
+                State::Describing(..)
+                | State::Admitting(_)
+                | State::Preparing(_)
+                | State::Prepared { .. }
+                | State::Starting(_)
+                | State::Running { .. },
+                _,
+            ) => false,
+        };
+        if !in_order && self.is_receiving() {
+            self.refuse(Reason::Protocol, cx);
+        }
+        in_order
+    }
+
+    /// Whether it has not said that it is prepared.
+    fn is_receiving(&self) -> bool {
+        match self.state {
+            State::Describing(..)
+            | State::Admitting(_)
+            | State::Receiving(_)
+            | State::Preparing(_) => true,
+            State::Prepared { .. }
+            | State::Starting(_)
+            | State::Running { .. }
+            | State::Fenced
+            | State::Over(_) => false,
+        }
+    }
+
+    fn linked(&mut self, cx: &mut Context<'_>) {
+        let Some(link) = cx.link else {
+            return;
+        };
+        match self.state {
+            State::Prepared { doubt, .. } => {
+                if link.boot != self.peer_boot {
+                    self.doubt(Doubt::PeerReset, cx);
+                } else if doubt != Some(Doubt::PeerForgot) {
+                    self.ask(cx);
+                }
+            }
+            State::Running { .. } => self.tell(cx),
+            State::Describing(..)
+            | State::Admitting(_)
+            | State::Receiving(_)
+            | State::Preparing(_)
+            | State::Starting(_)
+            | State::Fenced
+            | State::Over(_) => {}
+        }
+    }
+
+    fn unlinked(&mut self, lost: ConnectionId, cx: &mut Context<'_>) {
+        match self.state {
+            State::Describing(connection, _)
+            | State::Admitting(connection)
+            | State::Receiving(connection)
+            | State::Preparing(connection) => {
+                // The source gives the attempt up as well: it was not told that this node is prepared.
+                if connection == lost {
+                    self.discard(Reason::LinkLost, Settled::Yes, cx);
+                }
+            }
+            State::Prepared { doubt, .. } => {
+                if cx.link.is_some() {
+                    self.ask(cx);
+                } else {
+                    if doubt.is_none() {
+                        self.doubt(Doubt::LinkLost, cx);
+                    }
+                    cx.dial(self.peer);
+                }
+            }
+            State::Running { .. } => {
+                if cx.link.is_none() {
+                    cx.dial(self.peer);
+                }
+            }
+            State::Starting(_) | State::Fenced | State::Over(_) => {}
+        }
+    }
+
+    fn heard(&mut self, heard: Heard<'_>, cx: &mut Context<'_>) {
+        match heard {
+            Heard::BlobsEnd | Heard::RoundEnd(_) | Heard::StateEnd => self.end_heard(&heard, cx),
+            Heard::Commit => match self.state {
+                State::Prepared { .. } => self.start(Authority::Commit, cx),
+                State::Running { .. } => self.tell(cx),
+                // Not asked for: nothing is complete.
+                State::Describing(..)
+                | State::Admitting(_)
+                | State::Receiving(_)
+                | State::Preparing(_) => self.refuse(Reason::Protocol, cx),
+                // The answer comes when it runs.
+                State::Starting(_) => {}
+                State::Fenced | State::Over(_) => {}
+            },
+            Heard::Abandon(reason) => match self.state {
+                State::Describing(..)
+                | State::Admitting(_)
+                | State::Receiving(_)
+                | State::Preparing(_)
+                | State::Prepared { .. } => self.discard(reason.clone(), Settled::Yes, cx),
+                State::Running { .. } => self.fence(cx),
+                // It hears what is said when it tells that it runs.
+                State::Starting(_) => {}
+                State::Fenced | State::Over(_) => {}
+            },
+            Heard::Released => match self.state {
+                State::Running { .. } => {
+                    cx.settle(self.id);
+                    self.over(Outcome::Arrived, cx);
+                }
+                State::Describing(..)
+                | State::Admitting(_)
+                | State::Receiving(_)
+                | State::Preparing(_)
+                | State::Prepared { .. }
+                | State::Starting(_)
+                | State::Fenced
+                | State::Over(_) => {}
+            },
+            Heard::Unknown => match self.state {
+                State::Prepared { .. } => {
+                    let doubt = match cx.link.is_some_and(|link| link.boot == self.peer_boot) {
+                        true => Doubt::PeerForgot,
+                        false => Doubt::PeerReset,
+                    };
+                    self.doubt(doubt, cx);
+                }
+                // It has nothing left to release.
+                State::Running { .. } => {
+                    cx.settle(self.id);
+                    self.over(Outcome::Arrived, cx);
+                }
+                State::Describing(..)
+                | State::Admitting(_)
+                | State::Receiving(_)
+                | State::Preparing(_)
+                | State::Starting(_)
+                | State::Fenced
+                | State::Over(_) => {}
+            },
+        }
+    }
+
+    /// An end of blobs, of a round or of all.
+    fn end_heard(&mut self, heard: &Heard<'_>, cx: &mut Context<'_>) {
+        let handover = self.id;
+        match self.state {
+            State::Receiving(connection) => {
+                self.deadline = cx.now + timing::TRANSLATION + timing::SILENCE;
+                cx.push(match *heard {
+                    Heard::RoundEnd(round) => Effect::FinishRound { handover, round },
+                    Heard::StateEnd => {
+                        self.state = State::Preparing(connection);
+                        Effect::Prepare { handover }
+                    }
+                    Heard::BlobsEnd
+                    | Heard::Commit
+                    | Heard::Abandon(_)
+                    | Heard::Released
+                    | Heard::Unknown => Effect::MakeReady { handover },
+                });
+            }
+            State::Describing(..) | State::Admitting(_) => self.refuse(Reason::Protocol, cx),
+            // Said again.
+            State::Preparing(_)
+            | State::Prepared { .. }
+            | State::Starting(_)
+            | State::Running { .. }
+            | State::Fenced
+            | State::Over(_) => {}
+        }
+    }
+
+    fn done(&mut self, done: &Done, cx: &mut Context<'_>) {
+        let handover = self.id;
+        match (done, &self.state) {
+            (Done::Admitted { missing }, &State::Admitting(connection)) => {
+                self.state = State::Receiving(connection);
+                self.deadline = cx.now + timing::SILENCE;
+                for hashes in missing.chunks(crate::limits::MIGRATION_MISSING_BLOBS) {
+                    let hashes = hashes.into();
+                    cx.send(connection, Message::Missing { handover, hashes });
+                }
+                cx.send(connection, Message::Accept { handover });
+            }
+            (Done::Ready, &State::Receiving(connection)) => {
+                self.deadline = cx.now + timing::SILENCE;
+                cx.send(connection, Message::Ready { handover });
+            }
+            (&Done::RoundStored { round }, &State::Receiving(connection)) => {
+                self.deadline = cx.now + timing::SILENCE;
+                cx.send(connection, Message::RoundDone { handover, round });
+            }
+            (Done::Prepared, &State::Preparing(connection)) => {
+                self.state = State::Prepared {
+                    doubt: None,
+                    asked: 0,
+                };
+                self.deadline = cx.now + timing::question(0);
+                cx.send(connection, Message::Prepared { handover });
+            }
+            (Done::Running, &State::Starting(by)) => {
+                cx.write(self.id, self.peer, Verdict::Ran, Settled::No);
+                self.state = State::Running {
+                    by,
+                    until: cx.now + timing::TELLING,
+                    asked: 0,
+                };
+                self.tell(cx);
+            }
+            (
+                Done::Failed(reason),
+                State::Describing(..)
+                | State::Admitting(_)
+                | State::Receiving(_)
+                | State::Preparing(_)
+                | State::Starting(_),
+            ) => self.refuse(reason.clone(), cx),
+            // What a driver reports of a step that is over already.
+            _ => {}
+        }
+    }
+
+    fn late(&mut self, cx: &mut Context<'_>) {
+        match self.state {
+            State::Describing(..)
+            | State::Admitting(_)
+            | State::Receiving(_)
+            | State::Preparing(_) => self.refuse(Reason::TimedOut, cx),
+            State::Prepared { .. } => {
+                self.ask(cx);
+                if cx.link.is_none() {
+                    cx.dial(self.peer);
+                }
+            }
+            State::Running { by, until, .. } => {
+                if by == Authority::Commit && cx.now >= until {
+                    // The source still asks, if it comes back: the ledger answers.
+                    return self.over(Outcome::Arrived, cx);
+                }
+                self.tell(cx);
+                if cx.link.is_none() {
+                    cx.dial(self.peer);
+                }
+            }
+            State::Starting(_) | State::Fenced | State::Over(_) => {}
+        }
+    }
+
+    /// Asks the source what became of the attempt.
+    fn ask(&mut self, cx: &mut Context<'_>) {
+        let State::Prepared { doubt, asked } = &mut self.state else {
+            return;
+        };
+        let handover = self.id;
+        cx.send_by_link(Message::Status { handover });
+        self.deadline = cx.now + timing::question(*asked);
+        *asked = asked.saturating_add(1);
+        if *asked > timing::QUESTIONS && doubt.is_none() {
+            self.doubt(Doubt::NoAnswer, cx);
+        }
+    }
+
+    /// Runs the copy: on COMMIT, or by an operator's word.
+    fn start(&mut self, by: Authority, cx: &mut Context<'_>) {
+        self.state = State::Starting(by);
+        let (handover, epoch) = (self.id, self.id.epoch);
+        cx.push(Effect::Run { handover, epoch });
+    }
+
+    /// Tells the source that the instance runs.
+    fn tell(&mut self, cx: &mut Context<'_>) {
+        let State::Running { asked, .. } = &mut self.state else {
+            return;
+        };
+        let handover = self.id;
+        cx.send_by_link(Message::Running { handover });
+        self.deadline = cx.now + timing::question(*asked);
+        *asked = asked.saturating_add(1);
+        if cx.link.is_none() && *asked == 1 {
+            cx.dial(self.peer);
+        }
+    }
+
+    /// The source runs the instance, though this node does too by an operator's word: the source's is
+    /// the one.
+    fn fence(&mut self, cx: &mut Context<'_>) {
+        self.state = State::Fenced;
+        let handover = self.id;
+        cx.push(Effect::Fence { handover });
+        let doubt = Doubt::Fenced;
+        cx.push(Effect::Doubted { handover, doubt });
+    }
+
+    /// Refuses this epoch for ever, and says so. It has not run here.
+    fn refuse(&mut self, reason: Reason, cx: &mut Context<'_>) {
+        let refused = Message::Refused {
+            handover: self.id,
+            reason: reason.clone(),
+        };
+        // Written down before it is said.
+        self.discard(reason, Settled::No, cx);
+        cx.send_by_link(refused);
+    }
+
+    /// Drops the copy. Whoever asks hears that this epoch is refused.
+    fn discard(&mut self, reason: Reason, settled: Settled, cx: &mut Context<'_>) {
+        cx.write(self.id, self.peer, Verdict::Refused, settled);
+        cx.push(Effect::Discard { handover: self.id });
+        self.over(Outcome::NotArrived(reason), cx);
+    }
+
+    /// Gives a fenced copy up. It ran here: nothing is written that says that it did not.
+    fn drop_fenced(&mut self, cx: &mut Context<'_>) {
+        cx.push(Effect::Discard { handover: self.id });
+        self.over(Outcome::NotArrived(Reason::Dropped), cx);
+    }
+
+    fn doubt(&mut self, why: Doubt, cx: &mut Context<'_>) {
+        if let State::Prepared { doubt, .. } = &mut self.state
+            && *doubt != Some(why)
+        {
+            *doubt = Some(why);
+            let handover = self.id;
+            cx.push(Effect::Doubted {
+                handover,
+                doubt: why,
+            });
+        }
+    }
+
+    fn over(&mut self, outcome: Outcome, cx: &mut Context<'_>) {
+        self.state = State::Over(outcome.clone());
+        let handover = self.id;
+        cx.push(Effect::Over { handover, outcome });
+    }
+
+    /// An operator cancels.
+    pub fn cancel(&mut self, cx: &mut Context<'_>) -> Result<(), MigrateError> {
+        match self.state {
+            State::Describing(..)
+            | State::Admitting(_)
+            | State::Receiving(_)
+            | State::Preparing(_)
+            | State::Prepared { .. } => {
+                self.refuse(Reason::Cancelled, cx);
+                Ok(())
+            }
+            // The source is not told any more: an operator knows that it does not come back.
+            State::Running {
+                by: Authority::Operator,
+                ..
+            } => {
+                self.over(Outcome::Arrived, cx);
+                Ok(())
+            }
+            State::Starting(_)
+            | State::Running {
+                by: Authority::Commit,
+                ..
+            } => Err(MigrateError::TooLate),
+            State::Fenced | State::Over(_) => Err(MigrateError::NotUnderWay),
+        }
+    }
+
+    /// An operator says who has the instance.
+    pub fn resolve(&mut self, answer: Answer, cx: &mut Context<'_>) -> Result<(), MigrateError> {
+        match (&self.state, answer) {
+            (State::Prepared { doubt: Some(_), .. }, Answer::Here) => {
+                self.start(Authority::Operator, cx);
+            }
+            (State::Prepared { doubt: Some(_), .. }, Answer::There | Answer::Drop) => {
+                self.refuse(Reason::Dropped, cx);
+            }
+            (State::Fenced, Answer::Here) => {
+                cx.settle(self.id);
+                cx.push(Effect::Unfence { handover: self.id });
+                self.over(Outcome::Arrived, cx);
+            }
+            (State::Fenced, Answer::There | Answer::Drop) => self.drop_fenced(cx),
+            (
+                State::Prepared { doubt: None, .. }
+                | State::Describing(..)
+                | State::Admitting(_)
+                | State::Receiving(_)
+                | State::Preparing(_)
+                | State::Starting(_)
+                | State::Running { .. }
+                | State::Over(_),
+                Answer::Here | Answer::There | Answer::Drop,
+            ) => return Err(MigrateError::NotInDoubt),
+        }
+        Ok(())
+    }
+
+    /// Whether nothing more will happen.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over(_))
+    }
+
+    /// Whether the copy may run here now.
+    pub fn owns_instance(&self) -> bool {
+        matches!(self.state, State::Starting(_) | State::Running { .. })
+    }
+
+    /// When it wants a tick.
+    pub fn deadline(&self) -> Option<Time> {
+        match self.state {
+            State::Over(_) => None,
+            // Only the driver helps, or an operator.
+            State::Starting(_)
+            | State::Fenced
+            | State::Prepared {
+                doubt: Some(Doubt::PeerReset | Doubt::PeerForgot | Doubt::Fenced),
+                ..
+            } => None,
+            State::Describing(..)
+            | State::Admitting(_)
+            | State::Receiving(_)
+            | State::Preparing(_)
+            | State::Prepared {
+                doubt: None | Some(Doubt::LinkLost | Doubt::NoAnswer),
+                ..
+            }
+            | State::Running { .. } => Some(self.deadline),
+        }
+    }
+
+    /// What an operator sees.
+    pub fn stage(&self) -> Stage {
+        match self.state {
+            State::Describing(..) | State::Admitting(_) => Stage::Offering,
+            State::Receiving(_) => Stage::Copying,
+            State::Preparing(_) => Stage::Stopped,
+            State::Prepared { doubt: None, .. } => Stage::Prepared,
+            State::Prepared {
+                doubt: Some(doubt), ..
+            } => Stage::InDoubt(doubt),
+            State::Starting(_) => Stage::Committed,
+            State::Running { .. } | State::Over(_) => Stage::HandedOver,
+            State::Fenced => Stage::InDoubt(Doubt::Fenced),
+        }
+    }
+}
