@@ -1,13 +1,20 @@
 //! What canonical frames cost: speed of running code and of translation beside wasmi as published,
 //! bytes of frame maps, time of a capture and a restore.
 //!
-//! `cargo run --release -p sos-engine --example frame_figures -- FILE.wasm ...` translates the given
-//! modules too. Each figure is the best of several runs, the two engines in turn, in time of the CPU,
-//! so that a busy machine matters less.
+//! `cargo run --profile kernel -p sos-engine --example frame_figures -- FILE.wasm ...` translates the
+//! given modules too. Each figure is the best of several runs, the two engines in turn, in time of the
+//! CPU, so that a busy machine matters less. Lines that begin with `row` are for `cargo sos bench`, which
+//! runs this: the name of a row and its figure.
 
 use std::time::Duration;
 
 const ROUNDS: usize = 15;
+/// How often a call is captured; the best counts.
+const CAPTURES: usize = 200;
+/// How deep the calls are that are captured: the last as deep as the kernel lets calls go by default.
+const DEPTHS: [u32; 4] = [1, 20, 300, 9_990];
+/// The one whose time is the row `capture_frames`.
+const DEPTH_OF_ROW: u32 = 300;
 
 /// Programs whose `run` computes for a while, each with another kind of work.
 const KERNELS: [(&str, &str); 5] = [
@@ -171,30 +178,41 @@ fn running() {
         );
         product *= factor;
     }
-    println!(
-        "running: speed {:.3} (geometric mean)",
-        product.powf(1.0 / KERNELS.len() as f64)
-    );
+    let mean = product.powf(1.0 / KERNELS.len() as f64);
+    println!("running: speed {mean:.3} (geometric mean)\nrow capture_run {mean:.4}");
 }
 
-fn translation(path: &str) {
+/// How many times as long the translation of all files takes, on geometric average.
+fn translating(paths: &[String]) {
+    let factors: Vec<f64> = paths.iter().filter_map(|path| translation(path)).collect();
+    if !factors.is_empty() {
+        let mean = factors
+            .iter()
+            .product::<f64>()
+            .powf(1.0 / factors.len() as f64);
+        println!("translation: factor {mean:.3} (geometric mean)\nrow capture_translate {mean:.4}");
+    }
+}
+
+fn translation(path: &str) -> Option<f64> {
     let wasm = std::fs::read(path).unwrap();
     let (published, ours) = best(|| published::translate(&wasm), || ours::translate(&wasm));
     let (Some(published), Some(ours)) = (published, ours) else {
         println!("{path}: refused");
-        return;
+        return None;
     };
     let engine = ours::engine();
     let module = sos_engine::Module::new(&engine, &wasm).unwrap();
     let (maps, all) = (module.frame_map_bytes(), module.translated_bytes());
+    let factor = ours.as_secs_f64() / published.as_secs_f64();
     println!(
-        "translation of {path}: {published:.1?} published, {ours:.1?} ours, factor {:.3}; \
+        "translation of {path}: {published:.1?} published, {ours:.1?} ours, factor {factor:.3}; \
          maps {:.3} bytes for each of {} bytes of WebAssembly, {:.3} of what is translated",
-        ours.as_secs_f64() / published.as_secs_f64(),
         maps as f64 / wasm.len() as f64,
         wasm.len(),
         maps as f64 / all as f64,
     );
+    Some(factor)
 }
 
 /// Times captures and restores of a call `depth` deep.
@@ -210,6 +228,11 @@ fn capturing(depth: u32) {
     let engine = ours::engine();
     let module = sos_engine::Module::new(&engine, wat::parse_str(text).unwrap()).unwrap();
     let mut store = sos_engine::Store::new(&engine, ());
+    // The kernel's defaults.
+    store.set_stack_limits(sos_engine::StackLimits {
+        value_bytes: 1 << 20,
+        call_depth: 10_000,
+    });
     let made = store.instantiate(
         &module,
         Vec::new(),
@@ -218,7 +241,7 @@ fn capturing(depth: u32) {
     );
     let instance = made.unwrap().0;
     let function = instance.get_func(&store, "run").unwrap();
-    store.set_fuel(100_000).unwrap();
+    store.set_fuel(1_000_000).unwrap();
     let mut results = [sos_engine::Val::I64(0)];
     let call = function
         .call_resumable(&mut store, &[], &mut results)
@@ -236,7 +259,7 @@ fn capturing(depth: u32) {
     let first = cpu_time() - begun;
     let (mut capture, mut restore) = (Duration::MAX, Duration::MAX);
     let mut frames = 0;
-    for _ in 0..200 {
+    for _ in 0..CAPTURES {
         let begun = cpu_time();
         let mut references = References::new(&store, &set);
         let stack = call.capture(&store, &references).unwrap();
@@ -249,14 +272,13 @@ fn capturing(depth: u32) {
     println!(
         "capture of {frames} frames: {capture:.2?} (the first of the engine {first:.2?}), restore {restore:.2?}"
     );
+    if depth == DEPTH_OF_ROW {
+        println!("row capture_frames {:.3}", capture.as_secs_f64() * 1e6);
+    }
 }
 
 fn main() {
     running();
-    for path in std::env::args().skip(1) {
-        translation(&path);
-    }
-    for depth in [1, 20, 300] {
-        capturing(depth);
-    }
+    translating(&std::env::args().skip(1).collect::<Vec<_>>());
+    DEPTHS.into_iter().for_each(capturing);
 }

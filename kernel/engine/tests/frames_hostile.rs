@@ -10,6 +10,7 @@ mod cycles;
 
 use cycles::{Captures, Program, World};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
+use serde::{Deserialize, Serialize};
 use sos_engine::frames::{At, CallStack, Frame, FrameFault, RestoreError, Restored};
 use sos_engine::state::{FunctionRef, Value};
 use sos_engine::{Module, ResumableCall, Segments, StackLimits, Val, ValType};
@@ -60,8 +61,26 @@ fn program() -> Program {
     Program::new(&[LIBRARY, MAIN])
 }
 
+/// A call stack to be changed: its frames as a list, in the same bytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Loose {
+    root: FunctionRef,
+    frames: Vec<Frame>,
+    host_call: Option<FunctionRef>,
+}
+
+impl Loose {
+    fn call_stack(&self) -> CallStack {
+        CallStack {
+            root: self.root,
+            frames: self.frames.clone().into(),
+            host_call: self.host_call,
+        }
+    }
+}
+
 /// Call stacks that the program really has.
-fn genuine(program: &Program) -> Vec<CallStack> {
+fn genuine(program: &Program) -> Vec<Loose> {
     let ran = program.run("run", 1, Captures::Here);
     let stacks = ran
         .stacks
@@ -70,9 +89,11 @@ fn genuine(program: &Program) -> Vec<CallStack> {
     stacks.collect()
 }
 
-fn restore(world: &mut World, stack: &CallStack) -> Result<Restored, RestoreError> {
+fn restore(world: &mut World, stack: &Loose) -> Result<Restored, RestoreError> {
     let mut references = world.references();
-    stack.restore(&mut world.store, &mut references)
+    stack
+        .call_stack()
+        .restore(&mut world.store, &mut references)
 }
 
 /// Runs what was restored until it ends, waits for the host too often, or has used its fuel.
@@ -167,7 +188,7 @@ fn mutate_frame(frame: &mut Frame, random: &mut SmallRng) {
     }
 }
 
-fn mutate(stack: &mut CallStack, others: &[CallStack], random: &mut SmallRng) {
+fn mutate(stack: &mut Loose, others: &[Loose], random: &mut SmallRng) {
     let count = stack.frames.len();
     match random.random_range(0..8) {
         0 => stack.root.function = random.random_range(0..12),
@@ -247,7 +268,15 @@ fn mutated_bytes_are_refused_or_run() {
             let at = random.random_range(0..bytes.len());
             bytes[at] = random.random();
         }
-        if let Ok(stack) = postcard::from_bytes::<CallStack>(&bytes)
+        let loose = postcard::from_bytes::<Loose>(&bytes);
+        let flat = postcard::from_bytes::<CallStack>(&bytes);
+        let same = loose.as_ref().map(Loose::call_stack);
+        assert_eq!(
+            same.ok(),
+            flat.ok(),
+            "the bytes are those of a list of frames"
+        );
+        if let Ok(stack) = loose
             && let Ok(restored) = restore(&mut world, &stack)
         {
             run_on(&mut world, restored);
@@ -256,7 +285,7 @@ fn mutated_bytes_are_refused_or_run() {
 }
 
 /// Refuses each stack that `damage` makes of a genuine one for which it answers with the frame.
-fn check_refused(damage: impl Fn(&mut CallStack) -> Option<(usize, FrameFault)>) {
+fn check_refused(damage: impl Fn(&mut Loose) -> Option<(usize, FrameFault)>) {
     let program = program();
     let mut world = program.world(Segments::Applied);
     let mut tried = 0;
@@ -388,7 +417,7 @@ fn the_root_and_the_host_call_are_checked() {
         module: 7,
         function: 0,
     };
-    let damaged = |damage: &dyn Fn(&mut CallStack)| {
+    let damaged = |damage: &dyn Fn(&mut Loose)| {
         let mut stack = waiting.clone();
         damage(&mut stack);
         stack
@@ -410,7 +439,7 @@ fn the_root_and_the_host_call_are_checked() {
         RestoreError::UnknownHostCall(own)
     );
     let stack = damaged(&|stack| stack.frames.clear());
-    assert!(stack.is_tail());
+    assert!(stack.call_stack().is_tail());
     assert_eq!(
         restore(&mut world, &stack).unwrap_err(),
         RestoreError::NoFrames
@@ -459,7 +488,7 @@ fn frames_beyond_the_limits_are_refused() {
     let stack = |depth| {
         let mut frames = vec![frame(At::Call, 4, &[Value::I32(1)]); depth];
         frames.push(frame(At::Entry, 0, &[]));
-        CallStack {
+        Loose {
             root: run,
             frames,
             host_call: None,
@@ -518,7 +547,9 @@ fn a_frame_map_does_not_outgrow_the_code() {
     let Ok(ResumableCall::OutOfFuel(call)) = call else {
         panic!("{call:?}")
     };
-    let stack = call.capture(&world.store, &world.references()).unwrap();
-    assert_eq!(stack.frames[0].locals.len(), LOCALS);
-    assert!(restore(&mut world, &stack).is_ok());
+    let mut references = world.references();
+    let stack = call.capture(&world.store, &references).unwrap();
+    let locals = stack.frames.iter().next().map(|frame| frame.locals.len());
+    assert_eq!(locals, Some(LOCALS));
+    assert!(stack.restore(&mut world.store, &mut references).is_ok());
 }

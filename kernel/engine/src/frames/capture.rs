@@ -1,7 +1,8 @@
 //! From a suspended call to its call stack. Reads only; takes what the frames hold, and no longer.
 
-use super::map::{Head, Operand, Place, Safepoint};
-use super::{CallStack, CaptureError, Frame};
+use super::map::{Operand, Place};
+use super::sites::{NoSite, Site, Sites};
+use super::{CallStack, CaptureError, Frames};
 use crate::core::RawVal;
 use crate::engine::{Inst, Stack};
 use crate::state::{FunctionRef, References, Value};
@@ -53,21 +54,19 @@ impl ResumableCallHostTrap {
     }
 }
 
-/// Each cell may become a value, and each call a frame that is named while it is looked at. The
-/// safepoint of one frame at a time is read from its map, which may take the operands twice. The
-/// first capture makes the index of the engine's functions.
+/// Each cell may become a value, and each call a frame that is named while it is looked at. The first
+/// capture makes the index of the engine's functions.
 fn capture_bytes(engine: &Engine, stack: &Stack) -> usize {
     let calls = stack.suspended_calls().len();
-    let frame = size_of::<Frame>() + 4 * size_of::<Call>();
+    let frame = Frames::HEAD_BYTES + 4 * size_of::<Call>();
     let starts = stack.suspended_calls().map(|(_, start, _)| start);
     let ends = starts.clone().skip(1).chain([stack.cell_count()]);
     let cells = starts
         .zip(ends)
         .map(|(start, end)| end.saturating_sub(start));
-    let safepoint = 2 * size_of::<Operand>() + size_of::<(ValType, u32)>();
     stack.cell_count() * size_of::<Value>()
         + calls * frame
-        + cells.max().unwrap_or(0) * safepoint
+        + Sites::bytes(cells.max().unwrap_or(0), stack.cell_count())
         + engine.find_bytes()
 }
 
@@ -109,14 +108,33 @@ impl<'a> Capture<'a> {
             name.flatten().ok_or(CaptureError::OtherFunction)
         };
         let calls = self.calls()?;
-        let last = calls.len().checked_sub(1);
-        let mut frames = Vec::with_capacity(calls.len());
-        for (index, call) in calls.iter().enumerate() {
-            let pause = match innermost {
-                Innermost::Pause { required_fuel } if Some(index) == last => Some(required_fuel),
-                _ => None,
-            };
-            frames.push(self.frame(index, call, pause)?);
+        let mut sites = Sites::new(self.engine);
+        let paused = match (innermost, calls.last()) {
+            (Innermost::Pause { required_fuel }, Some(last)) => {
+                let frame = calls.len() - 1;
+                Some(sites.pause(last.address).map_err(|error| match error {
+                    NoSite::Unknown => CaptureError::NoSafepoint { frame },
+                    NoSite::BetweenSafepoints => CaptureError::BetweenSafepoints { required_fuel },
+                })?)
+            }
+            _ => None,
+        };
+        // Values of the others have cells below those of the innermost.
+        let below = calls.last().map_or(0, |last| last.start);
+        let inner = match (&paused, calls.last()) {
+            (Some(site), _) => site.value_count(),
+            (None, Some(last)) => sites.call(last.address).map_or(0, Site::value_count),
+            (None, None) => 0,
+        };
+        let mut frames = Frames::with_capacity(calls.len(), below + inner);
+        let waiting = calls.len() - usize::from(paused.is_some());
+        for (index, call) in calls[..waiting].iter().enumerate() {
+            let site = sites.call(call.address);
+            let site = site.ok_or(CaptureError::NoSafepoint { frame: index })?;
+            self.frame(index, call, site, &mut frames)?;
+        }
+        if let (Some(site), Some(last)) = (&paused, calls.last()) {
+            self.frame(waiting, last, site, &mut frames)?;
         }
         Ok(CallStack {
             root: name(root)?,
@@ -162,69 +180,43 @@ impl<'a> Capture<'a> {
         Ok(calls)
     }
 
-    /// The frame of `call`; `pause` is the fuel that it wants when it is out of fuel itself.
-    fn frame(&self, frame: usize, call: &Call, pause: Option<u64>) -> Result<Frame, CaptureError> {
-        let none = CaptureError::NoSafepoint { frame };
-        let entry = self.engine.function_at(call.address);
-        let translated = entry.and_then(|entry| entry.translated()).ok_or(none)?;
-        let head = translated.map.head().ok_or(none)?;
-        let offset = call.address - translated.code.as_ptr().addr();
-        let safepoint = match pause {
-            None => translated.map.call_at(&head, offset).ok_or(none)?,
-            Some(required_fuel) => {
-                let between = CaptureError::BetweenSafepoints { required_fuel };
-                translated.map.pause_at(&head, offset).ok_or(between)?
-            }
-        };
-        Ok(Frame {
-            function: FunctionRef {
-                module: call.module,
-                function: head.function,
-            },
-            operator: safepoint.operator,
-            at: safepoint.at,
-            locals: self.locals(frame, call, &head)?,
-            operands: self.operands(frame, call, &head, &safepoint)?,
-        })
-    }
-
-    fn locals(
+    /// Adds the frame of `call`, which is at `site`.
+    fn frame(
         &self,
         frame: usize,
         call: &Call,
-        head: &Head<'_>,
-    ) -> Result<Vec<Value>, CaptureError> {
-        let mut locals = Vec::with_capacity(head.local_count());
-        for (value_type, cell) in head.each_local() {
+        site: &Site,
+        frames: &mut Frames,
+    ) -> Result<(), CaptureError> {
+        let values = frames.values();
+        for &(value_type, cell) in &site.locals {
             let raw = self.cells(call.start + cell, value_type);
-            locals.push(self.value(frame, value_type, raw)?);
+            values.push(self.value(frame, value_type, raw)?);
         }
-        Ok(locals)
-    }
-
-    fn operands(
-        &self,
-        frame: usize,
-        call: &Call,
-        head: &Head<'_>,
-        safepoint: &Safepoint,
-    ) -> Result<Vec<Value>, CaptureError> {
-        let mut cell = head.local_cells();
-        let mut operands = Vec::with_capacity(safepoint.operands.len());
-        for operand in &safepoint.operands {
+        let mut cell = call.start + site.local_cells;
+        for operand in &site.safepoint.operands {
             let value_type = operand.value_type;
             let raw = match operand.place {
-                Place::Cells => self.cells(call.start + cell, value_type),
-                Place::Local(index) => head
-                    .cell_of_local(index)
-                    .and_then(|cell| self.cells(call.start + cell, value_type)),
+                Place::Cells => self.cells(cell, value_type),
+                Place::Local(local) => self.cells(call.start + local as usize, value_type),
                 Place::Constant(bits) => Some(bits),
                 Place::Register => self.register(operand),
             };
-            operands.push(self.value(frame, value_type, raw)?);
+            values.push(self.value(frame, value_type, raw)?);
             cell += super::map::cells_of(value_type);
         }
-        Ok(operands)
+        let function = FunctionRef {
+            module: call.module,
+            function: site.function,
+        };
+        let safepoint = &site.safepoint;
+        frames.push(
+            function,
+            safepoint.operator,
+            safepoint.at,
+            site.locals.len(),
+        );
+        Ok(())
     }
 
     fn value(

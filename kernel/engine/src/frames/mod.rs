@@ -7,7 +7,7 @@
 //! A program stops for fuel at function entries, heads of loops and arms of `if`, and for the host
 //! at calls. Those are its *safepoints* ([`At`]). The translator knows there where each local and
 //! operand lies and writes it down (`record`, in the format of `encoding`); running code is not
-//! changed. `capture` translates a stack by these maps (`map`), which `index` finds by address;
+//! changed. `sites` reads the maps for calls, `capture` translates a stack by these maps (`map`), which `index` finds by address;
 //! `restore` looks each frame up in the target's own maps and makes the stack again. Every byte of
 //! a call stack is a claim there: it is refused with a [`RestoreError`], or is a well-typed program.
 //!
@@ -17,13 +17,16 @@
 mod capture;
 mod encoding;
 mod error;
+mod flat;
 mod index;
 mod map;
 mod record;
 mod restore;
+mod sites;
 
 pub use self::{
     error::{CaptureError, FrameFault, RestoreError},
+    flat::{FrameRef, Frames},
     map::FrameMap,
     restore::Restored,
 };
@@ -44,12 +47,12 @@ pub struct CallStack {
     pub root: FunctionRef,
     /// The calls, outermost first. None when a host call is the root's tail call: then nothing is
     /// left of the program but to return what the host call returns.
-    pub frames: Vec<Frame>,
+    pub frames: Frames,
     /// The host function that the innermost call waits for; none when it is out of fuel.
     pub host_call: Option<FunctionRef>,
 }
 
-/// One call.
+/// One call. [`Frames`] are made of these and can be read as these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
     /// The function, which its module defines.
@@ -110,7 +113,7 @@ impl CallStack {
     pub fn tail(root: FunctionRef, host_call: FunctionRef) -> CallStack {
         CallStack {
             root,
-            frames: Vec::new(),
+            frames: Frames::default(),
             host_call: Some(host_call),
         }
     }

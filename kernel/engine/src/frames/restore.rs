@@ -6,7 +6,7 @@
 //! of a well-typed program, whatever its values are.
 
 use super::map::{Callee, HAS_TAIL_CALLS, Head, Place, Safepoint, cells_of, register_of};
-use super::{At, CallStack, Frame, FrameFault, RestoreError, Translated};
+use super::{At, CallStack, FrameFault, FrameRef, RestoreError, Translated};
 use crate::engine::{Inst, Stack};
 use crate::func::FuncEntity;
 use crate::ir::{Slot, SlotSpan};
@@ -156,7 +156,7 @@ impl<'a> Restoring<'a> {
     /// and what it has to be.
     fn frame(
         &mut self,
-        frame: &Frame,
+        frame: FrameRef<'_>,
         expected: &Expected,
         start: usize,
         is_calling: bool,
@@ -268,7 +268,7 @@ impl<'a> Restoring<'a> {
 
     fn set_locals(
         &mut self,
-        frame: &Frame,
+        frame: FrameRef<'_>,
         head: &Head<'_>,
         start: usize,
     ) -> Result<(), FrameFault> {
@@ -276,7 +276,7 @@ impl<'a> Restoring<'a> {
         if frame.locals.len() != expected {
             return Err(FrameFault::LocalCount { expected });
         }
-        for (index, ((expected, cell), local)) in head.each_local().zip(&frame.locals).enumerate() {
+        for (index, ((expected, cell), local)) in head.each_local().zip(frame.locals).enumerate() {
             let wrong = FrameFault::LocalType { index, expected };
             let bits = self.bits(expected, *local, wrong)?;
             self.set_cells(start + cell, expected, bits)?;
@@ -286,7 +286,7 @@ impl<'a> Restoring<'a> {
 
     fn set_operands(
         &mut self,
-        frame: &Frame,
+        frame: FrameRef<'_>,
         head: &Head<'_>,
         safepoint: &Safepoint,
         start: usize,
@@ -301,8 +301,7 @@ impl<'a> Restoring<'a> {
             }
         }
         let mut cell = start + head.local_cells();
-        for (index, (operand, value)) in safepoint.operands.iter().zip(&frame.operands).enumerate()
-        {
+        for (index, (operand, value)) in safepoint.operands.iter().zip(frame.operands).enumerate() {
             let expected = operand.value_type;
             let wrong = FrameFault::OperandType { index, expected };
             let bits = self.bits(expected, *value, wrong)?;
@@ -372,7 +371,7 @@ impl<'a> Restoring<'a> {
 
 /// The safepoint that `frame` names.
 fn safepoint(
-    frame: &Frame,
+    frame: FrameRef<'_>,
     translated: &Translated<'_>,
     head: &Head<'_>,
 ) -> Result<Safepoint, FrameFault> {

@@ -4,6 +4,7 @@
 //! [`crate::lan`] for both systems; the ceiling of that path alone stands beside them. Neighbours:
 //! `tools/peer` is the program inside the Linux machine, `guests/bench` its equal on SOS.
 
+mod capture;
 mod ceiling;
 mod compute;
 mod cpio;
@@ -270,6 +271,15 @@ fn measure_sos(
     if !wanted.is_empty() {
         say("bench: SOS takes snapshots, restores and clones");
         snapshots::on_sos(kit, &wanted, samples)?;
+    }
+    let wanted = names_of(chosen, Setting::Engines);
+    if !wanted.is_empty() {
+        say("bench: the engines compute and translate");
+        capture::on_host(&wanted, samples)?;
+    }
+    if !names_of(chosen, Setting::Freeze).is_empty() {
+        say("bench: SOS freezes programs that never wait");
+        samples.add(capture::FREEZE, capture::freeze_ms(kit)?);
     }
     if !names_of(chosen, Setting::Spinner).is_empty() {
         say("bench: SOS serves beside a spinner");

@@ -21,6 +21,10 @@ pub enum Setting {
     Exec,
     /// A machine whose state is saved, restored and cloned while it serves.
     Snapshots,
+    /// An ordinary process with wasmi as published and as ours.
+    Engines,
+    /// A machine whose instances are frozen again and again.
+    Freeze,
 }
 
 /// What the peer's figure is.
@@ -100,9 +104,18 @@ const SPINNER_FACTOR: f64 = 3.0;
 /// A program on a node that stays may take so long from command to exit.
 const KEPT_MS: f64 = 30.0;
 
-const ROWS: [Row; 27] = {
+/// Programs with frame maps run at this part of the speed in wasmi as published, at least,
+const CAPTURE_RUN_FACTOR: f64 = 0.98;
+/// and take so many times as long to be translated, at most.
+const CAPTURE_TRANSLATE_FACTOR: f64 = 1.15;
+/// From an operator's request to a frozen program, whatever it does.
+const CAPTURE_FREEZE_MS: f64 = 10.0;
+/// The capture of its calls, without its memory.
+const CAPTURE_FRAMES_US: f64 = 50.0;
+
+const ROWS: [Row; 31] = {
     use Better::{Higher, Lower};
-    use Setting::{Compute, Exec, Program, Services, Spinner, Start, Suite};
+    use Setting::{Compute, Engines, Exec, Freeze, Program, Services, Spinner, Start, Suite};
     [
         row(
             "boot_http",
@@ -292,6 +305,46 @@ const ROWS: [Row; 27] = {
                 Lower,
                 Spinner,
                 "p99 of web at 50/s with a spinner, over that without",
+            )
+        },
+        Row {
+            peer: Peer::Target(CAPTURE_RUN_FACTOR),
+            ..row(
+                "capture_run",
+                "factor",
+                Higher,
+                Engines,
+                "speed of programs with frame maps, over that in wasmi as published",
+            )
+        },
+        Row {
+            peer: Peer::Target(CAPTURE_TRANSLATE_FACTOR),
+            ..row(
+                "capture_translate",
+                "factor",
+                Lower,
+                Engines,
+                "time to translate guests with frame maps, over that in wasmi as published",
+            )
+        },
+        Row {
+            peer: Peer::Target(CAPTURE_FREEZE_MS),
+            ..row(
+                "capture_freeze",
+                "ms",
+                Lower,
+                Freeze,
+                "from a request to the cut of a program that never waits, the slowest of several",
+            )
+        },
+        Row {
+            peer: Peer::Target(CAPTURE_FRAMES_US),
+            ..row(
+                "capture_frames",
+                "us",
+                Lower,
+                Engines,
+                "capture of a suspended program 300 calls deep",
             )
         },
     ]

@@ -18,10 +18,11 @@ use crate::qemu::Node;
 use crate::{build, image, paths};
 
 /// The end of the shell's prompt; the node's name stands before it.
-const PROMPT: &str = "> ";
+pub const PROMPT: &str = "> ";
 /// Ctrl-C, which ends a following verb.
 const INTERRUPT: &[u8] = b"\x03";
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the shell may take to answer.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const COMPUTE_TIMEOUT: Duration = Duration::from_secs(180);
 /// The addresses of `web` and of `bench`, which has the byte streams.
 const WEB: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
@@ -77,7 +78,13 @@ impl Kit {
         })
     }
 
-    fn image(&self, name: &str, manifest: &str) -> Result<PathBuf> {
+    /// The kernel's file.
+    pub fn kernel(&self) -> &Path {
+        &self.kernel
+    }
+
+    /// Makes a boot image of a manifest.
+    pub fn image(&self, name: &str, manifest: &str) -> Result<PathBuf> {
         let file = self.folder.join(format!("bench-{name}.sosimg"));
         image::from_text(manifest, &paths::workspace()?)?.write(&file)?;
         Ok(file)
@@ -161,7 +168,7 @@ impl Machine for Sos {
 }
 
 /// Types a line into a node's shell and returns what comes until the next prompt.
-fn ask(node: &Node, line: &str) -> Result<String> {
+pub fn ask(node: &Node, line: &str) -> Result<String> {
     let console = node.console();
     // A prompt from before the echo of the line must not count as the end of its answer.
     console.send_line(line)?;

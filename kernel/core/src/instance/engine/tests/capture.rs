@@ -4,7 +4,7 @@
 use super::sets::{EXIT, set};
 use super::*;
 use sos_engine::ExternType;
-use sos_engine::state::{TableState, Value};
+use sos_engine::state::TableState;
 
 /// A set, by names and texts.
 type Set<'a> = &'a [(&'a str, &'a str)];
@@ -76,11 +76,10 @@ fn restore(
 fn heap_bytes(state: &ExecutionState) -> u64 {
     let calls = match &state.progress {
         ProgressState::OutOfFuel { calls, .. } | ProgressState::HostCall { calls, .. } => {
-            calls.frames.as_slice()
+            calls.frames.heap_bytes()
         }
-        _ => &[],
+        _ => 0,
     };
-    let values = calls.iter().map(|it| it.locals.len() + it.operands.len());
     let modules = state.store.modules.iter().flatten();
     let runs = modules
         .flat_map(|module| &module.tables)
@@ -88,7 +87,7 @@ fn heap_bytes(state: &ExecutionState) -> u64 {
             TableState::Functions(runs) => size_of_val(runs.as_slice()),
             TableState::Externals(runs) => size_of_val(runs.as_slice()),
         });
-    (size_of_val(calls) + values.sum::<usize>() * size_of::<Value>() + runs.sum::<usize>()) as u64
+    (calls + runs.sum::<usize>()) as u64
 }
 
 /// The same execution in a new engine, by way of bytes.

@@ -1,0 +1,113 @@
+//! What the maps tell of the calls of one stack, each place in the code read once: a deep stack returns to
+//! few places. Direct-mapped by address, so that it is bounded and forgets when there are many.
+
+use super::map::{Operand, Place, Safepoint};
+use crate::{Engine, ValType};
+use alloc::vec::Vec;
+
+/// Places that are remembered at once.
+const SITES: usize = 32;
+
+/// A safepoint, and where the values of a call are that is at it.
+#[derive(Debug)]
+pub(super) struct Site {
+    /// Index of the function in its module.
+    pub(super) function: u32,
+    pub(super) safepoint: Safepoint,
+    /// Type and first cell of each local.
+    pub(super) locals: Vec<(ValType, usize)>,
+    /// Cells of all locals.
+    pub(super) local_cells: usize,
+}
+
+impl Site {
+    /// How many values a call has that is there.
+    pub(super) fn value_count(&self) -> usize {
+        self.locals.len() + self.safepoint.operands.len()
+    }
+}
+
+/// The sites that were read last, by code address.
+pub(super) struct Sites<'a> {
+    engine: &'a Engine,
+    read: [Option<(usize, Site)>; SITES],
+}
+
+/// Why there is no site.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NoSite {
+    /// The address is in no function, or its map leaves it out.
+    Unknown,
+    /// The function is known; nothing is where fuel ran out.
+    BetweenSafepoints,
+}
+
+impl<'a> Sites<'a> {
+    pub(super) fn new(engine: &'a Engine) -> Sites<'a> {
+        Sites {
+            engine,
+            read: [const { None }; SITES],
+        }
+    }
+
+    /// Heap that sites take at most: for calls of `largest` cells at most, and of `all` together. A list
+    /// may be there twice while it grows.
+    pub(super) fn bytes(largest: usize, all: usize) -> usize {
+        let cell = 2 * size_of::<Operand>() + 2 * size_of::<(ValType, usize)>();
+        largest.saturating_mul(SITES + 1).min(all) * cell
+    }
+
+    /// The site of a call that returns to `address`.
+    pub(super) fn call(&mut self, address: usize) -> Option<&Site> {
+        let slot = &mut self.read[address / super::CODE_UNIT % SITES];
+        if slot.as_ref().is_none_or(|(known, _)| *known != address) {
+            // The old one goes first: both are not counted.
+            *slot = None;
+            let site = read(self.engine, address, Wanted::Call).ok()?;
+            *slot = Some((address, site));
+        }
+        slot.as_ref().map(|(_, site)| site)
+    }
+
+    /// The site where fuel ran out at `address`.
+    pub(super) fn pause(&self, address: usize) -> Result<Site, NoSite> {
+        read(self.engine, address, Wanted::Pause)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    Call,
+    Pause,
+}
+
+fn read(engine: &Engine, address: usize, wanted: Wanted) -> Result<Site, NoSite> {
+    let entry = engine.function_at(address);
+    let translated = entry.and_then(|entry| entry.translated());
+    let translated = translated.ok_or(NoSite::Unknown)?;
+    let head = translated.map.head().ok_or(NoSite::Unknown)?;
+    let offset = address - translated.code.as_ptr().addr();
+    let mut safepoint = match wanted {
+        Wanted::Call => translated.map.call_at(&head, offset),
+        Wanted::Pause => translated.map.pause_at(&head, offset),
+    }
+    .ok_or(match wanted {
+        Wanted::Call => NoSite::Unknown,
+        Wanted::Pause => NoSite::BetweenSafepoints,
+    })?;
+    for operand in &mut safepoint.operands {
+        if let Place::Local(index) = operand.place {
+            let cell = head.cell_of_local(index).ok_or(NoSite::Unknown)?;
+            // From here on a cell of the call, whichever it mirrors.
+            operand.place = Place::Local(u32::try_from(cell).map_err(|_| NoSite::Unknown)?);
+        }
+    }
+    let mut locals = Vec::with_capacity(head.local_count());
+    locals.extend(head.each_local());
+    Ok(Site {
+        function: head.function,
+        locals,
+        local_cells: head.local_cells(),
+        safepoint,
+    })
+}
