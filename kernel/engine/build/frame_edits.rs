@@ -151,9 +151,15 @@ pub const EDITS: &[Edit] = &[
         self.operands.recorded
     }
 
+    /// Those of them that went to cells of their own since then.
+    pub fn settled_operands(&self) -> &[u32] {
+        &self.operands.settled
+    }
+
     /// The lowest `count` operands were recorded.
     pub fn set_recorded_operands(&mut self, count: usize) {
         self.operands.recorded = count;
+        self.operands.settled.clear();
     }
 
 ",
@@ -164,14 +170,14 @@ pub const EDITS: &[Edit] = &[
         why: "frame maps write only operands that changed",
         anchor: "    /// Information about the registers that are in use.\n    regs: RegisterMap,\n}\n\n/// The state of all",
         change: Replace(
-            "    /// Information about the registers that are in use.\n    regs: RegisterMap,\n    /// Operands, from the bottom, as they were last recorded.\n    pub(super) recorded: usize,\n}\n\n/// The state of all",
+            "    /// Information about the registers that are in use.\n    regs: RegisterMap,\n    /// Operands, from the bottom, that are those last recorded.\n    pub(super) recorded: usize,\n    /// Those of them that went to cells of their own since then.\n    pub(super) settled: Vec<u32>,\n}\n\n/// The state of all",
         ),
     },
     Edit {
         file: "src/engine/translator/func/stack/operands.rs",
         why: "frame maps write only operands that changed",
         anchor: "        self.max_offset = 0;\n        self.regs.reset();\n",
-        change: InsertAfter("        self.recorded = 0;\n"),
+        change: InsertAfter("        self.recorded = 0;\n        self.settled.clear();\n"),
     },
     Edit {
         file: "src/engine/translator/func/stack/operands.rs",
@@ -184,27 +190,35 @@ pub const EDITS: &[Edit] = &[
         why: "frame maps write only operands that changed: one that leaves its register",
         anchor: "        *in_reg = false;\n        Some(returned)\n",
         change: Replace(
-            "        *in_reg = false;\n        self.recorded = self.recorded.min(usize::from(pos));\n        Some(returned)\n",
+            "        *in_reg = false;\n        self.settle(pos);\n        Some(returned)\n",
         ),
     },
     Edit {
         file: "src/engine/translator/func/stack/operands.rs",
         why: "frame maps write only operands that changed: one that gets cells of its own",
         anchor: "        self.operands[usize::from(index)] = StackOperand::Temp {\n",
-        change: InsertBefore("        self.recorded = self.recorded.min(usize::from(index));\n"),
+        change: InsertBefore("        self.settle(index);\n"),
     },
     Edit {
         file: "src/engine/translator/func/stack/operands.rs",
         why: "frame maps write only operands that changed: a local that gets cells of its own",
         anchor: "        self.operands[usize::from(pos)] = StackOperand::Temp {\n",
-        change: InsertBefore("        self.recorded = self.recorded.min(usize::from(pos));\n"),
+        change: InsertBefore("        self.settle(pos);\n"),
     },
     Edit {
         file: "src/engine/translator/func/stack/operands.rs",
         why: "frame maps tell which registers mirror locals",
         anchor: "    /// Returns the current [`RegisterMap`] state.\n",
         change: InsertBefore(
-            "    /// The local that the register for `ty` mirrors.
+            "    /// The operand at `pos` goes to cells of its own.
+    fn settle(&mut self, pos: StackPos) {
+        let index = usize::from(pos);
+        if index < self.recorded {
+            self.settled.push(index as u32);
+        }
+    }
+
+    /// The local that the register for `ty` mirrors.
     pub fn local_in_register(&self, ty: ValType) -> Option<LocalIdx> {
         match self.regs.get(ty)? {
             RegisterLink::Local(index) => Some(index),

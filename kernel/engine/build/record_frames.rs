@@ -77,7 +77,7 @@
             kept: stack.recorded_operands(),
         };
         let total = stack.height();
-        let is_recorded = frames.record(point, |index| {
+        let is_recorded = frames.record(point, stack.settled_operands(), |index| {
             let operand = stack.peek(total - 1 - index);
             let place = match operand {
                 Operand::Local(local) => crate::frames::Place::Local(local.local_index().into()),

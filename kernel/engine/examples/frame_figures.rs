@@ -277,8 +277,75 @@ fn capturing(depth: u32) {
     }
 }
 
+/// Times what is done in one piece whatever the fuel: `run` of a module, and its instantiation with its
+/// active segments; then the capture of what it holds.
+fn in_one_piece(name: &str, wasm: &[u8]) {
+    let engine = ours::engine();
+    let module = sos_engine::Module::new(&engine, wasm).unwrap();
+    let (mut making, mut running, mut capturing) = (Duration::MAX, Duration::MAX, Duration::MAX);
+    for _ in 0..3 {
+        let mut store = sos_engine::Store::new(&engine, ());
+        store.set_fuel(u64::MAX / 2).unwrap();
+        let memories = module
+            .defined_memories()
+            .map(|memory| sos_engine::GuestMemory::zeroed(memory.minimum() as usize * 65536));
+        let memories = memories.collect();
+        let begun = cpu_time();
+        let made = store.instantiate(&module, Vec::new(), memories, sos_engine::Segments::Applied);
+        let instance = made.unwrap().0;
+        making = making.min(cpu_time() - begun);
+        let function = instance.get_func(&store, "run").unwrap();
+        let begun = cpu_time();
+        function.call(&mut store, &[], &mut []).unwrap();
+        running = running.min(cpu_time() - begun);
+        let set = [sos_engine::state::Member {
+            module: &module,
+            instance: Some(instance),
+        }];
+        let begun = cpu_time();
+        sos_engine::state::StoreState::capture(&store, &set).unwrap();
+        capturing = capturing.min(cpu_time() - begun);
+    }
+    println!("{name}: {making:.2?} to make, {running:.2?} to run, {capturing:.2?} to capture");
+}
+
+fn pieces() {
+    for elements in [100_000, 1_000_000] {
+        let text = format!(
+            r#"(module (table 0 funcref) (func $f (export "run")
+                (drop (table.grow (ref.func $f) (i32.const {elements})))))"#
+        );
+        let wasm = wat::parse_str(text).unwrap();
+        in_one_piece(&format!("table.grow by {elements}"), &wasm);
+        let text = format!(
+            r#"(module (table {elements} funcref) (elem declare func $f $g) (func $g)
+                (func $f (export "run") (local $i i32) (loop $next
+                    (table.set (local.get $i) (select (result funcref) (ref.func $f) (ref.func $g)
+                        (i32.and (local.get $i) (i32.const 1))))
+                    (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+                        (i32.const {elements}))))))"#
+        );
+        let wasm = wat::parse_str(text).unwrap();
+        in_one_piece(&format!("{elements} elements, no neighbours alike"), &wasm);
+        let listed = "$f ".repeat(elements);
+        let text = format!(
+            r#"(module (table {elements} funcref) (elem (i32.const 0) {listed}) (func $f (export "run")))"#
+        );
+        let wasm = wat::parse_str(text).unwrap();
+        in_one_piece(&format!("{elements} elements in an active segment"), &wasm);
+    }
+    let bytes = 32 << 20;
+    let text = format!(
+        r#"(module (memory 512) (data (i32.const 0) "{}") (func (export "run")))"#,
+        "x".repeat(bytes)
+    );
+    let wasm = wat::parse_str(text).unwrap();
+    in_one_piece(&format!("{} MiB in an active segment", bytes >> 20), &wasm);
+}
+
 fn main() {
     running();
     translating(&std::env::args().skip(1).collect::<Vec<_>>());
     DEPTHS.into_iter().for_each(capturing);
+    pieces();
 }

@@ -11,7 +11,7 @@ mod cycles;
 use cycles::{Captures, Program, World};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde::{Deserialize, Serialize};
-use sos_engine::frames::{At, CallStack, Frame, FrameFault, RestoreError, Restored};
+use sos_engine::frames::{At, CallStack, CaptureError, Frame, FrameFault, RestoreError, Restored};
 use sos_engine::state::{FunctionRef, Value};
 use sos_engine::{Module, ResumableCall, Segments, StackLimits, Val, ValType};
 
@@ -538,18 +538,38 @@ fn a_frame_map_does_not_outgrow_the_code() {
         maps <= code + 2 * 1024,
         "{maps} bytes of maps for {code} bytes of code"
     );
-    // What it has of safepoints is right.
+    // All of its safepoints are there.
     let program = Program::new(&[&text]);
     let mut world = program.world(Segments::Applied);
     let function = world.export("run");
     world.store.set_fuel(1).unwrap();
-    let call = function.call_resumable(&mut world.store, &[], &mut []);
-    let Ok(ResumableCall::OutOfFuel(call)) = call else {
-        panic!("{call:?}")
-    };
-    let mut references = world.references();
-    let stack = call.capture(&world.store, &references).unwrap();
-    let locals = stack.frames.iter().next().map(|frame| frame.locals.len());
-    assert_eq!(locals, Some(LOCALS));
-    assert!(stack.restore(&mut world.store, &mut references).is_ok());
+    let mut suspended = function.call_resumable(&mut world.store, &[], &mut []);
+    let mut captures = 0;
+    let mut calls = 0;
+    while let Ok(ResumableCall::OutOfFuel(call)) = suspended {
+        let mut references = world.references();
+        let fuel = match call.capture(&world.store, &references) {
+            Ok(stack) => {
+                captures += 1;
+                let frames = stack.frames.iter();
+                calls += frames.filter(|frame| frame.at == At::Call).count();
+                let locals = stack.frames.iter().next().map(|frame| frame.locals.len());
+                assert_eq!(locals, Some(LOCALS));
+                assert!(stack.restore(&mut world.store, &mut references).is_ok());
+                3
+            }
+            Err(CaptureError::BetweenSafepoints { required_fuel }) => required_fuel,
+            Err(error) => panic!("{error}"),
+        };
+        world.store.set_fuel(fuel).unwrap();
+        suspended = call.resume(&mut world.store, &mut []);
+    }
+    assert!(
+        matches!(suspended, Ok(ResumableCall::Finished)),
+        "{suspended:?}"
+    );
+    assert!(
+        captures > LOCALS && calls > LOCALS / 2,
+        "{captures} {calls}"
+    );
 }

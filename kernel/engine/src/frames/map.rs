@@ -5,9 +5,9 @@
 //! call is captured or restored. It is a stream of records of a few bytes each, every one relative
 //! to the one before, with restarts now and then that a search can begin at.
 //!
-//! A record: a byte (its kind, which registers mirror locals, whether there are operands), the
-//! distance in code and in operators, the mirrored locals, what a call calls, how many operands
-//! are kept from the record before, and the operands above them.
+//! A record: a byte (its kind, which registers mirror locals, whether there are operands, and whether some
+//! moved), the distance in code and in operators, the mirrored locals, what a call calls, which operands
+//! of the record before are in their own cells now, how many are kept, and the operands above them.
 
 use super::{At, encoding::Reader};
 use crate::ValType;
@@ -23,6 +23,8 @@ pub(crate) const HAS_TAIL_CALLS: u8 = 1;
 pub(crate) const HAS_OPERANDS: u8 = 8;
 /// The bits of a record's first byte that say which registers mirror a local.
 pub(crate) const REGISTER_BITS: [u8; 3] = [16, 32, 64];
+/// The bit of a record's first byte that says that operands of the record before went to their cells.
+pub(crate) const HAS_SETTLED: u8 = 128;
 
 /// Where an operand is, in a running frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,6 +289,12 @@ fn read_record(reader: &mut Reader<'_>, safepoint: &mut Safepoint) -> Option<()>
         6 => (At::Call, Some(Callee::Function(reader.number()?))),
         _ => (At::Call, Some(Callee::OfType(reader.number()?))),
     };
+    if first & HAS_SETTLED != 0 {
+        for _ in 0..reader.number()? {
+            let operand = safepoint.operands.get_mut(reader.number()? as usize)?;
+            operand.place = Place::Cells;
+        }
+    }
     if first & HAS_OPERANDS == 0 {
         safepoint.operands.clear();
         return Some(());

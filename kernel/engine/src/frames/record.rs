@@ -1,13 +1,14 @@
 //! Writes a function's frame map while it is translated.
 //!
-//! What it costs is linear in the function: only operands that changed since the record before are
-//! written, and a restart repeats all of them only after as many bytes as that takes. A hostile
-//! function could still move many operands at many calls; the map then leaves safepoints out
-//! rather than outgrow the code, and such a call cannot be captured there.
+//! What it costs is linear in the function: only operands that are new since the record before are
+//! written, and the numbers of those that went to cells of their own; a restart repeats all of them only
+//! after as many bytes as that takes. Only blocks that declare many parameters of changing types again and
+//! again take more; the map then leaves safepoints out rather than outgrow the function, and such
+//! a call cannot be captured there.
 
 use super::encoding::{push_number, push_operands, type_byte};
 use super::map::{
-    CODE_UNIT, FrameMap, HAS_OPERANDS, HAS_TAIL_CALLS, Operand, REGISTER_BITS, Restart,
+    CODE_UNIT, FrameMap, HAS_OPERANDS, HAS_SETTLED, HAS_TAIL_CALLS, Operand, REGISTER_BITS, Restart,
 };
 use crate::ValType;
 use alloc::vec::Vec;
@@ -16,8 +17,10 @@ use alloc::vec::Vec;
 const RESTART_BYTES: usize = 256;
 /// Bytes that every map may have, whatever the code.
 const FREE_BYTES: usize = 1024;
-/// Bytes that a map may have beyond that for each byte of code. Usual are 0.1.
+/// Bytes that a map may have beyond that for each byte of code, and for each operator, of which one that
+/// pushes a constant vector takes most: 20, and as many in a restart. Usual are 0.1 for a byte of code.
 const BYTES_PER_CODE_BYTE: usize = 1;
+const BYTES_PER_OPERATOR: usize = 40;
 
 /// What kind of record is written, with what belongs to it. The numbers are those of the format.
 #[derive(Debug, Clone, Copy)]
@@ -98,11 +101,13 @@ impl Recorder {
         }
     }
 
-    /// Writes a record, `operand` being those of the point from the bottom. Tells whether it is
-    /// there: it is left out when the map would outgrow the code.
+    /// Writes a record, `operand` being those of the point from the bottom, of which `settled` went to
+    /// cells of their own since the record before. Tells whether it is there: it is left out when the
+    /// map would outgrow the function.
     pub(crate) fn record(
         &mut self,
         point: Point,
+        settled: &[u32],
         mut operand: impl FnMut(usize) -> Operand,
     ) -> bool {
         debug_assert!(point.offset.is_multiple_of(CODE_UNIT));
@@ -115,17 +120,22 @@ impl Recorder {
             true => (offset, operator, 0),
             false => (self.last_offset, self.last_operator, point.kept),
         };
-        self.push_first_byte(&point);
+        let kept = kept.min(point.height);
+        let is_kept = |index: &&u32| (**index as usize) < kept;
+        let settled = settled.iter().filter(is_kept);
+        self.push_first_byte(&point, settled.clone().next().is_some());
         push_number(&mut self.bytes, offset - last_offset);
         push_number(&mut self.bytes, operator - last_operator);
         self.push_details(&point);
+        self.push_settled(settled);
         if point.height > 0 {
-            let kept = kept.min(point.height);
             push_number(&mut self.bytes, kept as u32);
             push_number(&mut self.bytes, (point.height - kept) as u32);
             self.push_operands((kept..point.height).map(&mut operand));
         }
-        if self.bytes.len() > FREE_BYTES + BYTES_PER_CODE_BYTE * point.offset {
+        let most =
+            BYTES_PER_CODE_BYTE * point.offset + BYTES_PER_OPERATOR * self.operators as usize;
+        if self.bytes.len() > FREE_BYTES + most {
             self.bytes.truncate(begin);
             return false;
         }
@@ -143,7 +153,15 @@ impl Recorder {
         true
     }
 
-    fn push_first_byte(&mut self, point: &Point) {
+    fn push_settled<'s>(&mut self, settled: impl Iterator<Item = &'s u32> + Clone) {
+        let count = settled.clone().count() as u32;
+        if count > 0 {
+            push_number(&mut self.bytes, count);
+            settled.for_each(|&index| push_number(&mut self.bytes, index));
+        }
+    }
+
+    fn push_first_byte(&mut self, point: &Point, has_settled: bool) {
         let mut first = match point.kind {
             Kind::Entry => 0,
             Kind::Loop => 1,
@@ -161,6 +179,9 @@ impl Recorder {
         }
         if point.height > 0 {
             first |= HAS_OPERANDS;
+        }
+        if has_settled {
+            first |= HAS_SETTLED;
         }
         self.bytes.push(first);
     }
