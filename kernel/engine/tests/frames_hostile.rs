@@ -556,7 +556,7 @@ fn a_frame_map_does_not_outgrow_the_code() {
                 let locals = stack.frames.iter().next().map(|frame| frame.locals.len());
                 assert_eq!(locals, Some(LOCALS));
                 assert!(stack.restore(&mut world.store, &mut references).is_ok());
-                3
+                call.required_fuel()
             }
             Err(CaptureError::BetweenSafepoints { required_fuel }) => required_fuel,
             Err(error) => panic!("{error}"),

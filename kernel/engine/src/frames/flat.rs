@@ -87,16 +87,18 @@ impl Frames {
     }
 
     /// Each of them, outermost first.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = FrameRef<'_>> {
-        let mut begin = 0;
-        self.heads.iter().map(move |head| {
-            let locals = &self.values[begin..head.operands];
-            begin = head.end;
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = FrameRef<'_>> + DoubleEndedIterator {
+        (0..self.heads.len()).map(|index| {
+            let head = &self.heads[index];
+            let begin = match index {
+                0 => 0,
+                _ => self.heads[index - 1].end,
+            };
             FrameRef {
                 function: head.function,
                 operator: head.operator,
                 at: head.at,
-                locals,
+                locals: &self.values[begin..head.operands],
                 operands: &self.values[head.operands..head.end],
             }
         })
