@@ -1,6 +1,7 @@
 //! What the tests share: [`sim`], the simulated machine and cluster; [`qemu`], real boots; [`tool`], the
-//! command line; and the guests' modules.
+//! command line; [`fuzz`], what the fuzz targets run; and the guests' modules.
 
+pub mod fuzz;
 pub mod programs;
 pub mod qemu;
 pub mod sim;

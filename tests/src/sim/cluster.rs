@@ -94,11 +94,16 @@ impl Cluster {
 
     /// Boots a node from an image.
     pub fn boot(&mut self, name: &str, image: Vec<u8>) -> usize {
+        // A node's image lives as long as the node, which here is as long as the test.
+        self.boot_from(name, Vec::leak(image))
+    }
+
+    /// Boots a node from an image that others may be booted from.
+    pub fn boot_from(&mut self, name: &str, image: &'static [u8]) -> usize {
         let seed = self.random.random();
         let mut machine = SimMachine::new(self.clock.clone(), 1, seed);
         let info = BootInfo {
-            // A node's image lives as long as the node, which here is as long as the test.
-            image: Some(Vec::leak(image)),
+            image: Some(image),
             name: Some(name.into()),
         };
         let kernel = Kernel::new(&mut machine, info);
