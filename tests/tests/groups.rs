@@ -373,6 +373,108 @@ fn frames_for_a_suspended_instance_wait_for_it() {
     done(&mut cluster, "link rm back");
 }
 
+#[test]
+fn clones_are_plugged_in_and_get_the_addresses_they_are_given() {
+    let (mut cluster, client) = shop();
+    let text = done(&mut cluster, "clone store as one");
+    assert!(
+        text.contains("unplugged, as its link has no free end: eth0"),
+        "{text}"
+    );
+    assert!(
+        text.contains("--address PORT=ADDRESS/LENGTH: eth1"),
+        "{text}"
+    );
+    assert_eq!(interface(&mut cluster, "one", 0).0, "unplugged");
+    assert_eq!(interface(&mut cluster, "one", 1).0, "lan");
+    done(
+        &mut cluster,
+        "clone store as two --address eth1=10.0.0.51/24",
+    );
+    cluster.connect(client, "10.0.0.51:7").expect("a clone");
+    // One address of three is taken: none is made.
+    refused(
+        &mut cluster,
+        "clone store --count 3 --address eth1=10.0.0.50/24",
+        "10.0.0.51 is the address of 'two'",
+    );
+    let rows = cluster.json(0, "ls --json");
+    assert_eq!(rows.as_array().expect("rows").len(), 4);
+    let events = cluster.shell(0, "events");
+    let is_told = |line: &str| line.contains("store-2") && line.contains("cloned");
+    assert!(!events.lines().any(is_told), "{events}");
+    refused(
+        &mut cluster,
+        "clone store --count 10 --address eth1=10.0.0.250/24",
+        "there are addresses for 5 clones; begin lower",
+    );
+    refused(
+        &mut cluster,
+        "clone store --address eth7=10.0.0.250/24",
+        "no clone has a port 'eth7'",
+    );
+    refused(
+        &mut cluster,
+        "clone store --address eth1=0.0.0.0/24",
+        "did not start",
+    );
+    let made = cluster.json(
+        0,
+        "clone store --count 2 --address eth1=10.0.0.60/24 --json",
+    );
+    assert_eq!(made[1]["name"], "store-3");
+    assert_eq!(made[1]["unplugged"][0], "eth0");
+    for address in ["10.0.0.60:7", "10.0.0.61:7"] {
+        cluster.connect(client, address).expect(address);
+    }
+    // The other end of a link that is free is a clone's to have, unless the original is on it.
+    done(&mut cluster, "kill web");
+    let text = done(&mut cluster, "clone store as three");
+    assert!(text.contains("unplugged"), "{text}");
+    done(&mut cluster, "snapshot store to kept --stop");
+    done(&mut cluster, "restore kept as four");
+    assert_eq!(interface(&mut cluster, "four", 0).0, "back");
+}
+
+#[test]
+fn lines_of_the_shell_come_over_the_channel() {
+    let (mut cluster, _) = shop();
+    let mut outsider = Outsider::greeted(&mut cluster, 0);
+    let mut run = |cluster: &mut Cluster, line: &str| {
+        let request = 5;
+        outsider.say(cluster, &ToNode::Line { request, line });
+        let mut result = Ok(String::new());
+        let mut complete = false;
+        while !complete {
+            outsider.expect(cluster, |message| match message {
+                ToOperator::Report { last, data, .. } => {
+                    let text = String::from_utf8_lossy(data.0);
+                    result.as_mut().expect("a report").push_str(&text);
+                    complete = *last;
+                }
+                ToOperator::Refused {
+                    refusal: Refusal::Control(text),
+                    ..
+                } => {
+                    result = Err(text.clone());
+                    complete = true;
+                }
+                other => panic!("{other:?}"),
+            });
+        }
+        result
+    };
+    let list = run(&mut cluster, "ls").expect("a list");
+    assert!(list.contains("store"), "{list}");
+    run(&mut cluster, "suspend store").expect("done");
+    let again = run(&mut cluster, "suspend store").expect_err("suspended");
+    assert!(again.starts_with("error: "), "{again}");
+    run(&mut cluster, "resume store").expect("done");
+    let made = run(&mut cluster, "clone --group web store --json").expect("clones");
+    assert!(made.starts_with("[{\"name\":\"web-2\""), "{made}");
+    assert_asks(&mut cluster, 0, "web-2");
+}
+
 /// The station address of the store's second port.
 fn store_mac(cluster: &mut Cluster) -> [u8; 6] {
     let rows = cluster.json(0, "switch --json");

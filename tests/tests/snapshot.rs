@@ -416,6 +416,70 @@ fn an_incremental_file_needs_its_parent_and_little_room() {
 }
 
 #[test]
+fn a_parent_that_is_removed_leaves_its_children_right() {
+    let (mut cluster, _, socket) = echoing();
+    let second = empty_node(&mut cluster);
+    done(&mut cluster, "snapshot echo to a");
+    exchange(&mut cluster, socket, b'a');
+    let text = cluster.shell(0, "snapshot echo to b --incremental");
+    assert!(text.contains("\nb adds to a\n"), "{text}");
+    exchange(&mut cluster, socket, b'a');
+    done(&mut cluster, "snapshot echo to c --incremental --stop");
+    let text = cluster.shell(0, "snapshot rm b");
+    assert!(text.contains("\nc adds to a now\n"), "{text}");
+    let rows = cluster.json(0, "snapshots --json");
+    assert_eq!(
+        (&rows[1]["name"], &rows[1]["parent"]),
+        (&"c".into(), &"a".into())
+    );
+    let mut outsider = Outsider::greeted(&mut cluster, 0);
+    let files = ["a", "c"].map(|name| export(&mut cluster, &mut outsider, name));
+    let header = Summary::read(&files[1]).header.expect("a header");
+    assert_eq!(header.parent.expect("a parent").to_string(), rows[0]["id"]);
+    let removed = cluster.json(0, "snapshot rm a --json");
+    assert_eq!(removed[0]["report"]["moved"][0]["parent"], "");
+    let alone = export(&mut cluster, &mut outsider, "c");
+    assert_eq!(Summary::read(&alone).header.expect("a header").parent, None);
+
+    let mut outsider = Outsider::greeted(&mut cluster, second);
+    for (name, file) in ["a", "c"].iter().zip(&files) {
+        assert_eq!(import(&mut cluster, &mut outsider, name, file), Ok(()));
+    }
+    cluster.shell(second, "restore c");
+    assert_eq!(exchange(&mut cluster, socket, b'a'), b'e');
+}
+
+/// Grows to 20 pages after a second.
+const GROWS: &str = r#"(module
+    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        (drop (call $sleep (i64.const 1000000000)))
+        (drop (memory.grow (i32.const 19)))
+        (memory.fill (i32.const 65536) (i32.const 7) (i32.const 100000))
+        (drop (call $sleep (i64.const 100000000000)))))"#;
+
+#[test]
+fn a_snapshot_adds_to_no_larger_one() {
+    let mut cluster = Cluster::new(1);
+    let image = ImageBuilder::new("grows").instance("grows", GROWS);
+    cluster.boot("node1", image.build());
+    cluster.run_for(2 * SECOND);
+    done(&mut cluster, "snapshot grows to large");
+    done(&mut cluster, "restart grows");
+    cluster.run_for(HALF);
+    let text = cluster.shell(0, "snapshot grows to small --incremental");
+    assert!(
+        text.contains("small holds all pages, as the last"),
+        "{text}"
+    );
+    let rows = cluster.json(0, "snapshots --json");
+    assert_eq!(rows[1]["parent"], "");
+    let kept = cluster.json(0, "snapshot grows to next --incremental --json");
+    assert_eq!(kept[0]["pages"]["since"], "small");
+}
+
+#[test]
 fn a_damaged_file_is_refused_and_the_node_goes_on() {
     let mut cluster = ticking();
     done(&mut cluster, "snapshot ticks to whole");

@@ -149,7 +149,7 @@ pub enum Request {
     PowerOff,
     /// Restart the machine.
     Reboot,
-    /// Takes a snapshot of an instance and keeps it.
+    /// Takes a snapshot of an instance and keeps it: [`Report::Kept`].
     Snapshot {
         /// The instance.
         name: String,
@@ -162,7 +162,7 @@ pub enum Request {
     },
     /// The snapshots that are kept: [`Report::Snapshots`].
     Snapshots,
-    /// Forgets a snapshot.
+    /// Forgets a snapshot, or all of a group: [`Report::Removed`].
     RemoveSnapshot {
         /// Its name.
         name: String,
@@ -193,7 +193,7 @@ pub enum Request {
         /// Its name.
         name: String,
     },
-    /// Takes snapshots of several instances at one instant and keeps them.
+    /// Takes snapshots of several instances at one instant and keeps them: [`Report::Kept`].
     SnapshotGroup {
         /// The instances.
         names: Vec<String>,

@@ -45,6 +45,8 @@ pub enum Report {
     Made(Vec<MadeRow>),
     /// Snapshots that were forgotten.
     Removed(RemovedReport),
+    /// Snapshots that were taken.
+    Kept(Vec<KeptRow>),
 }
 
 /// Entries with the number to ask for next.
@@ -329,8 +331,31 @@ impl MadeRow {
     }
 }
 
+/// A snapshot that was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptRow {
+    /// Its name.
+    pub name: String,
+    /// The instance.
+    pub instance: String,
+    /// Which pages its file holds.
+    pub pages: KeptPages,
+}
+
+/// Which pages the file of a snapshot holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeptPages {
+    /// All.
+    All,
+    /// Those that were written since the snapshot of this name.
+    Since(String),
+    /// All, though the others were asked for: the last snapshot's memories are larger than these.
+    AllAfterLarger,
+}
+
 /// What `snapshot rm` did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovedReport {
     /// The snapshots that are forgotten.
     pub removed: Vec<String>,
@@ -339,7 +364,7 @@ pub struct RemovedReport {
 }
 
 /// An incremental snapshot whose parent was forgotten.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MovedRow {
     /// Its name.
     pub name: String,

@@ -105,7 +105,10 @@ impl Control for Operator<'_> {
                 to,
                 cut,
                 extent,
-            } => kernel.take_snapshot(*machine, &name, &to, cut, extent)?,
+            } => {
+                let kept = kernel.take_snapshot(*machine, &name, &to, cut, extent)?;
+                return Ok(Report::Kept(kept));
+            }
             Request::Snapshots => return Ok(Report::Snapshots(kernel.snapshots.rows())),
             Request::RemoveSnapshot { name } => {
                 return Ok(Report::Removed(kernel.snapshots.forget(&name)?));
@@ -115,7 +118,10 @@ impl Control for Operator<'_> {
                 to,
                 cut,
                 extent,
-            } => kernel.take_group(*machine, &names, &to, cut, extent)?,
+            } => {
+                let kept = kernel.take_group(*machine, &names, &to, cut, extent)?;
+                return Ok(Report::Kept(kept));
+            }
             Request::Restore {
                 snapshot,
                 to,

@@ -11,7 +11,7 @@ use super::lifecycle::Farewell;
 use super::record::Ended;
 use super::snapshots::{Facts, Origin, require_instance_name};
 use super::{Kernel, Record};
-use crate::control::{ControlError, CutMode, Extent, MadeRow, PortAddress};
+use crate::control::{ControlError, CutMode, Extent, KeptRow, MadeRow, PortAddress};
 use crate::host::Revival;
 use crate::image::is_name;
 use crate::limits;
@@ -65,7 +65,7 @@ impl Kernel {
         to: &str,
         mode: CutMode,
         extent: Extent,
-    ) -> Result<(), ControlError> {
+    ) -> Result<Vec<KeptRow>, ControlError> {
         let keys = self.keys_of(names)?;
         if mode == CutMode::Stopping {
             for &key in &keys {
@@ -119,7 +119,10 @@ impl Kernel {
                 self.journal.event(now, name, EventKind::Stopped, to.into());
             }
         }
-        Ok(())
+        let kept = snapshots.iter();
+        Ok(kept
+            .filter_map(|name| self.snapshots.kept(name, extent))
+            .collect())
     }
 
     /// Makes instances of all members of a group: the originals, or others whose names begin with `to`.

@@ -10,7 +10,8 @@ use super::anew::{addresses_of, check_addresses};
 use super::lifecycle::Farewell;
 use super::record::{Ended, State};
 use crate::control::{
-    ControlError, CutMode, Extent, MadeRow, MovedRow, PortAddress, RemovedReport, SnapshotRow,
+    ControlError, CutMode, Extent, KeptPages, KeptRow, MadeRow, MovedRow, PortAddress,
+    RemovedReport, SnapshotRow,
 };
 use crate::host::Revival;
 use crate::image;
@@ -248,10 +249,11 @@ impl Snapshots {
                 room_bytes,
             });
         }
+        let parent = facts.parent.filter(|&id| self.can_add(id, &cut));
         self.taken += 1;
         let snapshot = Snapshot {
             id: facts.id,
-            parent: facts.parent,
+            parent,
             cut: Arc::new(cut),
             taken: facts.taken,
             origin: facts.origin,
@@ -263,6 +265,32 @@ impl Snapshots {
         };
         self.kept.insert(name.into(), snapshot);
         Ok(())
+    }
+
+    /// Whether the file of a cut may add to a snapshot: pages beyond the end of its memories it cannot take away.
+    fn can_add(&self, parent: SnapshotId, cut: &Cut) -> bool {
+        let Some((_, parent)) = self.by_id(parent) else {
+            return false;
+        };
+        let (before, now) = (&parent.cut.memories, &cut.memories);
+        let mut pairs = before.iter().zip(now);
+        before.len() <= now.len()
+            && pairs.all(|(before, now)| before.size_bytes() <= now.size_bytes())
+    }
+
+    /// What became of a snapshot that was asked for.
+    pub fn kept(&self, name: &str, extent: Extent) -> Option<KeptRow> {
+        let snapshot = self.kept.get(name)?;
+        let parent = snapshot.parent.and_then(|id| self.by_id(id));
+        Some(KeptRow {
+            name: name.into(),
+            instance: snapshot.cut.spec.name.clone(),
+            pages: match (parent, extent) {
+                (Some((parent, _)), _) => KeptPages::Since(parent.into()),
+                (None, Extent::Full) => KeptPages::All,
+                (None, Extent::Incremental) => KeptPages::AllAfterLarger,
+            },
+        })
     }
 
     /// Forgets a snapshot, or all of a group. What added to it adds to what it added to, or stands alone.
@@ -310,14 +338,20 @@ impl Snapshots {
         if let Some(next) = next {
             next.own_bytes = own_bytes(&next.cut.memories, &earlier);
         }
-        let mut moved = Vec::new();
+        let is_child = |kept: &&Snapshot| kept.parent == Some(removed.id);
+        let children = self.kept.values().filter(is_child);
+        let moved: BTreeMap<SnapshotId, Option<SnapshotId>> = children
+            .map(|child| {
+                let parent = removed.parent;
+                (child.id, parent.filter(|&id| self.can_add(id, &child.cut)))
+            })
+            .collect();
         for kept in self.kept.values_mut() {
-            if kept.parent == Some(removed.id) {
-                kept.parent = removed.parent;
-                moved.push(kept.id);
+            if let Some(parent) = moved.get(&kept.id) {
+                kept.parent = *parent;
             }
         }
-        Ok(moved)
+        Ok(moved.into_keys().collect())
     }
 
     /// What `snapshots` shows.
@@ -385,7 +419,7 @@ impl Kernel {
         to: &str,
         mode: CutMode,
         extent: Extent,
-    ) -> Result<(), ControlError> {
+    ) -> Result<Vec<KeptRow>, ControlError> {
         let key = self.key_of(name)?;
         self.snapshots.admit(to)?;
         let parent = self.snapshots.parent_for(name, extent)?;
@@ -416,7 +450,7 @@ impl Kernel {
             self.take_apart(key, Ended::Stopped, Farewell::Silent);
             self.journal.event(now, name, EventKind::Stopped, to.into());
         }
-        Ok(())
+        Ok(self.snapshots.kept(to, extent).into_iter().collect())
     }
 
     pub(super) fn draw_snapshot_id(&mut self) -> SnapshotId {

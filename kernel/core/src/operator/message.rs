@@ -142,6 +142,13 @@ pub enum ToNode<'a> {
         /// The bytes.
         data: Bytes<'a>,
     },
+    /// Runs one line as the shell does: [`ToOperator::Report`] with what it prints, or a refusal with that.
+    Line {
+        /// The request.
+        request: u32,
+        /// The line.
+        line: &'a str,
+    },
 }
 
 /// What a snapshot's file holds besides the instance's state.

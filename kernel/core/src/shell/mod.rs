@@ -154,10 +154,7 @@ impl Shell {
     }
 
     fn run_line(&mut self, line: &str, now: Time, control: &mut dyn Control) {
-        let format = match line.split_whitespace().any(|word| word == "--json") {
-            true => Format::Json,
-            false => Format::Table,
-        };
+        let format = format_of(line);
         let command = match parse(line) {
             Ok(command) => command,
             Err(error) => return self.print(&error_text(&error, format)),
@@ -172,7 +169,7 @@ impl Shell {
             Some(Err(request)) => control.execute(request).map(|report| {
                 self.mode = Mode::started(&command, &report, now);
             }),
-            None => run_once(&command, control, &mut text),
+            None => run_once(&command, control, &mut text).map(|_| ()),
         };
         if let Err(error) = result {
             text.push_str(&error_text(&error, format));
@@ -250,6 +247,65 @@ fn common_prefix<'a>(left: &'a str, right: &str) -> &'a str {
     &left[..same.map(|(character, _)| character.len_utf8()).sum()]
 }
 
+/// What came of a line that an operator elsewhere gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineResult {
+    /// What it printed.
+    Done(String),
+    /// It was not carried out, or not for all names: what it printed.
+    Failed(String),
+}
+
+/// Runs one line for an operator elsewhere. Verbs that go on until they are interrupted are the console's.
+pub fn run_line(line: &str, now: Time, control: &mut dyn Control) -> LineResult {
+    let format = format_of(line);
+    if line.len() > limits::SHELL_LINE_BYTES {
+        let error = format!("the line has more than {} bytes", limits::SHELL_LINE_BYTES);
+        return LineResult::Failed(error_text(&error, format));
+    }
+    let command = match parse(line) {
+        Ok(command) => command,
+        Err(error) => return LineResult::Failed(error_text(&error, format)),
+    };
+    let mut text = String::new();
+    let lasting = || {
+        let error = "it goes on until it is interrupted; use the node's console for that";
+        LineResult::Failed(error_text(&error, format))
+    };
+    match Mode::of(&command, now) {
+        Some(Ok(mut mode)) => {
+            let mut bytes = Vec::new();
+            match mode.advance(now, control, &mut bytes) {
+                Progress::Ended => {
+                    LineResult::Done(String::from_utf8_lossy(&bytes).replace('\r', ""))
+                }
+                Progress::Goes => lasting(),
+            }
+        }
+        Some(Err(_)) => lasting(),
+        None => match run_once(&command, control, &mut text) {
+            Ok(Acts::AllDone) => LineResult::Done(text),
+            Ok(Acts::SomeFailed) => LineResult::Failed(text),
+            Err(error) => LineResult::Failed(error_text(&error, format)),
+        },
+    }
+}
+
+/// Whether what was asked of several names was done to all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Acts {
+    AllDone,
+    SomeFailed,
+}
+
+/// How the answer to a line is printed, and what is wrong with it.
+fn format_of(line: &str) -> Format {
+    match line.split_whitespace().any(|word| word == "--json") {
+        true => Format::Json,
+        false => Format::Table,
+    }
+}
+
 /// `report` as one line of JSON.
 fn json(report: &impl Serialize, text: &mut String) {
     // Reports are plain data with string keys, which serde_json always renders.
@@ -264,19 +320,19 @@ fn run_once(
     command: &Command,
     control: &mut dyn Control,
     text: &mut String,
-) -> Result<(), ControlError> {
+) -> Result<Acts, ControlError> {
     let (request, format) = match command {
-        Command::Nothing => return Ok(()),
+        Command::Nothing => return Ok(Acts::AllDone),
         Command::Clear => {
             text.push_str("\x1b[H\x1b[2J");
-            return Ok(());
+            return Ok(Acts::AllDone);
         }
         Command::Help(verb) => {
             help(*verb, text);
-            return Ok(());
+            return Ok(Acts::AllDone);
         }
         Command::Act(action, names, format) => {
-            return act(*action, names, *format, control, text);
+            return Ok(act(*action, names, *format, control, text));
         }
         Command::Do(request, format) => (request.clone(), *format),
         Command::List(format) => (Request::Instances, *format),
@@ -291,7 +347,7 @@ fn run_once(
         | Command::Top { .. }
         | Command::Ping { .. }
         | Command::Events(..)
-        | Command::KernelLog(..) => return Ok(()),
+        | Command::KernelLog(..) => return Ok(Acts::AllDone),
     };
     let mut report = control.execute(request)?;
     if let (Command::Segments(kind, _), Report::Segments(rows)) = (command, &mut report) {
@@ -305,7 +361,7 @@ fn run_once(
         Format::Json => json(&report, text),
         Format::Table => table(&report, text),
     }
-    Ok(())
+    Ok(Acts::AllDone)
 }
 
 fn table(report: &Report, text: &mut String) {
@@ -317,6 +373,7 @@ fn table(report: &Report, text: &mut String) {
         Report::Node(node) => text.push_str(&render::node(node)),
         Report::Snapshots(rows) => text.push_str(&render::snapshots(rows)),
         Report::Made(rows) => text.push_str(&render::made(rows)),
+        Report::Kept(rows) => text.push_str(&render::kept(rows)),
         Report::Removed(removed) => text.push_str(&render::removed(removed)),
         Report::Done
         | Report::Logs(_)
@@ -345,8 +402,9 @@ fn act(
     format: Format,
     control: &mut dyn Control,
     text: &mut String,
-) -> Result<(), ControlError> {
+) -> Acts {
     let mut acted = Vec::new();
+    let mut all = Acts::AllDone;
     for name in names {
         let (asked, name) = (name, name.clone());
         let request = match action {
@@ -361,6 +419,9 @@ fn act(
         };
         // One that fails does not keep the others from being done.
         let result = control.execute(request);
+        if result.is_err() {
+            all = Acts::SomeFailed;
+        }
         match (format, result) {
             (Format::Json, result) => acted.push(Acted {
                 name: asked,
@@ -374,7 +435,7 @@ fn act(
     if format == Format::Json {
         json(&acted, text);
     }
-    Ok(())
+    all
 }
 
 /// An error as it is printed: with `--json` as an object.

@@ -1,8 +1,8 @@
 //! Reports as text for people: aligned columns, units, one line per fact.
 
 use crate::control::{
-    InstanceDetail, InstanceRow, InterfaceRow, MadeRow, NetworkDetail, NodeDetail, RemovedReport,
-    SegmentRow, SnapshotRow, SocketRow,
+    InstanceDetail, InstanceRow, InterfaceRow, KeptPages, KeptRow, MadeRow, NetworkDetail,
+    NodeDetail, RemovedReport, SegmentRow, SnapshotRow, SocketRow,
 };
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -520,6 +520,23 @@ pub fn made(rows: &[MadeRow]) -> String {
             );
         }
         text.push('\n');
+    }
+    text
+}
+
+/// What `snapshot` did that was asked for what changed.
+pub fn kept(rows: &[KeptRow]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let _ = match &row.pages {
+            KeptPages::All => Ok(()),
+            KeptPages::Since(parent) => writeln!(text, "{} adds to {parent}", row.name),
+            KeptPages::AllAfterLarger => writeln!(
+                text,
+                "{} holds all pages, as the last snapshot's memory is larger: it stands alone",
+                row.name
+            ),
+        };
     }
     text
 }

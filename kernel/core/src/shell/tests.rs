@@ -179,6 +179,90 @@ fn tab_completes_verbs_and_names() {
 }
 
 #[test]
+fn tab_completes_snapshots_keywords_and_flags() {
+    let mut session = Session::new();
+    session.type_text("snapshot --g\tst\tweb t\tmonday2\r");
+    assert_eq!(
+        session.control.requests.last(),
+        Some(&Request::SnapshotGroup {
+            names: vec!["store".into(), "web".into()],
+            to: "monday2".into(),
+            cut: crate::control::CutMode::Running,
+            extent: crate::control::Extent::Full,
+        })
+    );
+    session.type_text("restore mo\ta\tcopy\r");
+    assert_eq!(
+        session.control.requests.last(),
+        Some(&Request::Restore {
+            snapshot: "monday".into(),
+            to: Some("copy".into()),
+            addresses: vec![],
+        })
+    );
+    session.type_text("snapshot rm mo\t\r");
+    assert_eq!(
+        session.control.requests.last(),
+        Some(&Request::RemoveSnapshot {
+            name: "monday".into()
+        })
+    );
+    session.type_text("clone sto\t--cou\t2 a\tx\r");
+    assert!(matches!(
+        session.control.requests.last(),
+        Some(Request::Clone { name, to: Some(to), count: 2, .. }) if name == "store" && to == "x"
+    ));
+}
+
+#[test]
+fn every_verb_answers_in_json_errors_too() {
+    let mut session = Session::new();
+    let mut json = |line: &str| {
+        let text = session.type_text(&format!("{line}\r"));
+        let line = text.lines().find(|line| line.starts_with(['{', '[', 'n']));
+        let value: serde_json::Value = serde_json::from_str(line.expect(&text)).expect(&text);
+        value
+    };
+    assert_eq!(json("suspend web --json")[0]["name"], "web");
+    let both = json("start ghost web --json");
+    let error = both[0]["error"].as_str().expect("an error");
+    assert!(error.contains("no instance named 'ghost'"), "{error}");
+    assert!(both[1]["error"].is_null());
+    assert_eq!(json("switch add x --json"), serde_json::Value::Null);
+    let error = json("restore --json");
+    assert!(error["error"].as_str().unwrap().contains("usage"));
+    let without = ["console", "ping", "help", "clear"];
+    for verb in VERBS.iter().filter(|verb| !without.contains(&verb.name)) {
+        assert!(verb.usage.contains("--json"), "{}", verb.name);
+    }
+}
+
+#[test]
+fn a_line_from_elsewhere_prints_or_says_why_not() {
+    let mut control = FakeControl::default();
+    let mut run = |line: &str| run_line(line, Time::ZERO, &mut control);
+    let done = |result: LineResult| match result {
+        LineResult::Done(text) => text,
+        LineResult::Failed(text) => panic!("{text}"),
+    };
+    let failed = |result: LineResult| match result {
+        LineResult::Failed(text) => text,
+        LineResult::Done(text) => panic!("{text}"),
+    };
+    assert!(done(run("ls")).contains("store"));
+    assert_eq!(done(run("logs web")), "");
+    assert!(failed(run("start web ghost")).starts_with("error: no instance named 'ghost'"));
+    assert!(failed(run("nonsense --json")).starts_with("{\"error\":"));
+    for line in ["console web", "logs -f web", "top", "ping web 10.0.0.1"] {
+        assert!(
+            failed(run(line)).contains("until it is interrupted"),
+            "{line}"
+        );
+    }
+    assert!(failed(run(&"x".repeat(5000))).contains("more than"));
+}
+
+#[test]
 fn logs_are_followed_until_interrupted() {
     let mut session = Session::new();
     let entry = |text: &str| GuestLogRow {

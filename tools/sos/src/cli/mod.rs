@@ -3,6 +3,7 @@
 //! One file per verb that is more than a call into the library: `run`, `exec`, `snapshot`, `make` (build, image,
 //! new).
 
+mod ctl;
 mod exec;
 mod make;
 mod run;
@@ -48,6 +49,8 @@ enum Verb {
     Run(run::Arguments),
     /// Run one program on a node: its streams, status and files as if it ran here
     Exec(exec::Arguments),
+    /// One line of a node's shell: list, start, suspend, clone and all its other verbs
+    Ctl(ctl::Arguments),
     /// Snapshots of a node's instances, and their files here
     Snapshot(snapshot::Arguments),
     /// Build the kernel, and the guests of a manifest or all guests
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         None => run::run(&run::Arguments::demo()),
         Some(Verb::Run(arguments)) => run::run(&arguments),
         Some(Verb::Exec(arguments)) => Ok(exec::run(&arguments)),
+        Some(Verb::Ctl(arguments)) => ctl::run(&arguments),
         Some(Verb::Snapshot(arguments)) => snapshot::run(&arguments),
         Some(Verb::Build(arguments)) => make::build(&arguments).map(done),
         Some(Verb::Image(arguments)) => make::image(&arguments).map(done),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sos_core::control::{CutMode, Extent, MadeRow, Request, SnapshotRow};
+use sos_core::control::{CutMode, Extent, MadeRow, RemovedReport, Request, SnapshotRow};
 use sos_core::operator::{Contents, Packing};
 use sos_core::shell::render;
 
@@ -34,6 +34,7 @@ const EARLY: Duration = Duration::from_secs(1);
   cargo sos snapshot inspect m.snap            say what is in it
   cargo sos snapshot import m.snap             give it to a node
   cargo sos snapshot restore monday            let web go on from there
+  cargo sos snapshot take web store both       keep both as they are at one instant: both.web, both.store
 
 A file that is exported appears when it is complete; Ctrl-C leaves none. A file is read through before it is
 given to a node, and the node checks it once more.")]
@@ -58,11 +59,12 @@ enum Action {
         /// The file
         file: PathBuf,
     },
-    /// Take a snapshot of an instance and keep it on the node
+    /// Take a snapshot of an instance and keep it on the node, or of several at one instant
     Take {
-        /// The instance
-        instance: String,
-        /// The snapshot's name
+        /// The instances
+        #[arg(required = true)]
+        instances: Vec<String>,
+        /// The snapshot's name; of several, that of the group
         snapshot: String,
         /// End the instance there, without a word to its peers
         #[arg(long)]
@@ -73,24 +75,25 @@ enum Action {
     },
     /// List the snapshots of a node
     List,
-    /// Make an instance of a snapshot
+    /// Make an instance of a snapshot, or all of a group
     Restore {
-        /// The snapshot
+        /// The snapshot or group
         snapshot: String,
         /// Make another instance of this name
         #[arg(long, value_name = "NAME")]
         to: Option<String>,
     },
-    /// Forget a snapshot
+    /// Forget a snapshot, or all of a group
     Rm {
         /// The snapshot
         snapshot: String,
     },
-    /// Write a snapshot of a node to a file
+    /// Write a snapshot of a node to a file, or each of a group
     Export {
-        /// The snapshot
+        /// The snapshot or group
         snapshot: String,
-        /// The file, `-` for standard output; without it the snapshot's name with the ending .snap
+        /// The file, `-` for standard output; without it the snapshot's name with the ending .snap. Of a group: the
+        /// folder of its files
         #[arg(short, long)]
         output: Option<PathBuf>,
         /// Compress pages
@@ -132,7 +135,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let mut bar = Bar::new("check", Total::Exactly(bytes));
         files::check(file, &mut |done| bar.show(done))?;
     }
-    let mut client = connect(arguments)?;
+    let mut client = connect(arguments.node.as_deref(), arguments.channel.as_deref())?;
     act(&mut client, &arguments.action, format)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -150,8 +153,8 @@ fn inspect(file: &Path, format: Format) -> Result<ExitCode> {
 }
 
 /// The node that is named, or the only one that runs.
-fn connect(arguments: &Arguments) -> Result<Client> {
-    if let Some(socket) = &arguments.channel {
+pub(super) fn connect(node: Option<&str>, channel: Option<&Path>) -> Result<Client> {
+    if let Some(socket) = channel {
         let shown = socket.display();
         let stream =
             UnixStream::connect(socket).with_context(|| format!("no node listens at {shown}"))?;
@@ -161,8 +164,8 @@ fn connect(arguments: &Arguments) -> Result<Client> {
             ));
         });
     }
-    let name = match &arguments.node {
-        Some(name) => name.clone(),
+    let name = match node {
+        Some(name) => name.to_string(),
         None => {
             let mut running = KeptNode::running()?;
             match (running.pop(), running.len()) {
@@ -183,26 +186,38 @@ fn act(client: &mut Client, action: &Action, format: Format) -> Result<()> {
         // It needs no node.
         Action::Inspect { .. } => Ok(()),
         Action::Take {
-            instance,
+            instances,
             snapshot,
             stop,
             incremental,
         } => {
-            let request = Request::Snapshot {
-                name: instance.clone(),
-                to: snapshot.clone(),
-                cut: match stop {
-                    true => CutMode::Stopping,
-                    false => CutMode::Running,
+            let cut = match stop {
+                true => CutMode::Stopping,
+                false => CutMode::Running,
+            };
+            let extent = match incremental {
+                true => Extent::Incremental,
+                false => Extent::Full,
+            };
+            let to = snapshot.clone();
+            let request = match &instances[..] {
+                [name] => Request::Snapshot {
+                    name: name.clone(),
+                    to,
+                    cut,
+                    extent,
                 },
-                extent: match incremental {
-                    true => Extent::Incremental,
-                    false => Extent::Full,
+                names => Request::SnapshotGroup {
+                    names: names.to_vec(),
+                    to,
+                    cut,
+                    extent,
                 },
             };
             transfer::ask(client, &request)?;
             let rows = transfer::list(client)?;
-            let taken = rows.into_iter().filter(|row| row.name == *snapshot);
+            let is_taken = |row: &SnapshotRow| row.name == *snapshot || row.group == *snapshot;
+            let taken = rows.into_iter().filter(is_taken);
             show_rows(&taken.collect::<Vec<_>>(), format)
         }
         Action::List => show_rows(&transfer::list(client)?, format),
@@ -225,7 +240,14 @@ fn act(client: &mut Client, action: &Action, format: Format) -> Result<()> {
             let request = Request::RemoveSnapshot {
                 name: snapshot.clone(),
             };
-            transfer::ask(client, &request).map(|_| ())
+            let removed = transfer::ask(client, &request)?;
+            let removed: RemovedReport =
+                serde_json::from_slice(&removed).context("understand what the node did")?;
+            match format {
+                Format::Json => println!("{}", json!(removed)),
+                Format::Text => print!("{}", render::removed(&removed)),
+            }
+            Ok(())
         }
         Action::Export {
             snapshot,
@@ -241,9 +263,21 @@ fn act(client: &mut Client, action: &Action, format: Format) -> Result<()> {
                 true => Contents::StateOnly,
                 false => Contents::SelfContained,
             };
-            let output = output.clone();
-            let output = output.unwrap_or_else(|| format!("{snapshot}.snap").into());
-            export(client, snapshot, contents, packing, &output, format)
+            let rows = transfer::list(client)?;
+            let members = rows.iter().filter(|row| row.group == *snapshot);
+            let members: Vec<&str> = members.map(|row| &row.name[..]).collect();
+            let is_one = members.is_empty() || rows.iter().any(|row| row.name == *snapshot);
+            let file = |name: &str| PathBuf::from(format!("{name}.snap"));
+            if is_one {
+                let output = output.clone().unwrap_or_else(|| file(snapshot));
+                return export(client, snapshot, contents, packing, &output, format);
+            }
+            let folder = output.clone().unwrap_or_default();
+            for member in members {
+                let output = folder.join(file(member));
+                export(client, member, contents, packing, &output, format)?;
+            }
+            Ok(())
         }
         Action::Import { file, to } => import(client, file, to.as_deref(), format),
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use sos_core::control::{Request, SnapshotRow};
 use sos_core::limits;
-use sos_core::operator::{self, Bytes, Contents, Packing, ToNode, ToOperator};
+use sos_core::operator::{self, Bytes, Contents, Packing, Refusal, ToNode, ToOperator};
 
 use crate::exec::{Client, Event};
 
@@ -32,6 +32,45 @@ pub fn ask(client: &mut Client, wanted: &Request) -> Result<Vec<u8>> {
                     return Ok(report);
                 }
             }
+            other => refuse_or_skip(request, other)?,
+        }
+    }
+}
+
+/// What came of a line of the node's shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// What it printed.
+    Done(String),
+    /// What it printed; not everything was done.
+    Failed(String),
+}
+
+/// Runs a line of the node's shell.
+///
+/// # Errors
+/// The node is gone, or refuses lines.
+pub fn run_line(client: &mut Client, line: &str) -> Result<Line> {
+    let request = client.number();
+    client.say(&ToNode::Line { request, line })?;
+    let mut text = Vec::new();
+    loop {
+        let body = next_frame(client)?;
+        match operator::decode(&body)? {
+            ToOperator::Report {
+                request: of,
+                last,
+                data,
+            } if of == request => {
+                text.extend_from_slice(data.0);
+                if last {
+                    return Ok(Line::Done(String::from_utf8_lossy(&text).into_owned()));
+                }
+            }
+            ToOperator::Refused {
+                request: of,
+                refusal: Refusal::Control(text),
+            } if of == request => return Ok(Line::Failed(text)),
             other => refuse_or_skip(request, other)?,
         }
     }

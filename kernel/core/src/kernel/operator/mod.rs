@@ -19,6 +19,7 @@ use crate::control::{self, Control};
 use crate::limits;
 use crate::machine::Machine;
 use crate::operator::{self, FrameReader, Refusal, ToNode, ToOperator, Violation};
+use crate::shell::{self, LineResult};
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -66,7 +67,7 @@ enum Phase {
 /// A report on its way.
 struct PendingReport {
     request: u32,
-    json: Vec<u8>,
+    bytes: Vec<u8>,
     sent: usize,
 }
 
@@ -248,6 +249,10 @@ impl Kernel {
                 self.control(machine, session, request, &whole);
                 Ok(())
             }
+            ToNode::Line { request, line } => {
+                self.run_line(machine, session, request, line);
+                Ok(())
+            }
             ToNode::PutBlob {
                 request,
                 hash,
@@ -306,16 +311,26 @@ impl Kernel {
         };
         // A report consists of numbers, text and lists, which JSON can always hold.
         let json = serde_json::to_vec(&report).unwrap_or_default();
-        if json.len() > limits::OPERATOR_REPORT_BYTES {
-            let bytes = json.len();
-            return session.refuse(request, Refusal::ReportTooLong { bytes });
+        session.begin_report(request, json);
+    }
+
+    /// Runs a line of the shell.
+    fn run_line(
+        &mut self,
+        machine: &mut dyn Machine,
+        session: &mut Session,
+        request: u32,
+        line: &str,
+    ) {
+        let now = self.clock.now();
+        let mut operator = answer::Operator {
+            kernel: self,
+            machine,
+        };
+        match shell::run_line(line, now, &mut operator) {
+            LineResult::Done(text) => session.begin_report(request, text.into_bytes()),
+            LineResult::Failed(text) => session.refuse(request, Refusal::Control(text)),
         }
-        session.report = Some(PendingReport {
-            request,
-            json,
-            sent: 0,
-        });
-        session.send_report();
     }
 }
 
@@ -323,6 +338,19 @@ impl Session {
     /// Whether nothing more is read: enough waits to be sent.
     fn is_held_up(&self) -> bool {
         self.out.is_full() || self.report.is_some() || self.is_settling()
+    }
+
+    fn begin_report(&mut self, request: u32, bytes: Vec<u8>) {
+        if bytes.len() > limits::OPERATOR_REPORT_BYTES {
+            let bytes = bytes.len();
+            return self.refuse(request, Refusal::ReportTooLong { bytes });
+        }
+        self.report = Some(PendingReport {
+            request,
+            bytes,
+            sent: 0,
+        });
+        self.send_report();
     }
 
     fn refuse(&mut self, request: u32, refusal: Refusal) {
@@ -337,7 +365,7 @@ impl Session {
         while let Some(report) = &mut self.report
             && !self.out.is_full()
         {
-            let rest = &report.json[report.sent..];
+            let rest = &report.bytes[report.sent..];
             let piece = &rest[..rest.len().min(limits::OPERATOR_PIECE_BYTES)];
             let last = piece.len() == rest.len();
             self.out.push(&ToOperator::Report {
