@@ -5,6 +5,8 @@
 //! scheduler has counted is taken off the figures of rows that are all computing.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -61,6 +63,38 @@ impl Withheld {
     }
 }
 
+/// What one thread had to wait so far, which is read quickly.
+#[derive(Debug)]
+pub struct ThreadWait(File);
+
+impl ThreadWait {
+    /// Of the thread of a process that has run most: an emulator's processor. None where the host does not
+    /// tell.
+    pub fn of_busiest(process_id: u32) -> Option<ThreadWait> {
+        let threads = threads(Path::new(&format!("/proc/{process_id}/task")));
+        let busiest = threads.iter().max_by_key(|(_, scheduled)| scheduled.ran_ns);
+        ThreadWait::open(&busiest?.0.join("schedstat"))
+    }
+
+    /// Of the thread that asks.
+    pub fn of_this_thread() -> Option<ThreadWait> {
+        ThreadWait::open(Path::new("/proc/thread-self/schedstat"))
+    }
+
+    fn open(file: &Path) -> Option<ThreadWait> {
+        File::open(file).ok().map(ThreadWait)
+    }
+
+    /// The figure now; zero for a thread that has ended.
+    pub fn so_far(&self) -> Duration {
+        let mut text = [0; 128];
+        let read = self.0.read_at(&mut text, 0).unwrap_or(0);
+        let text = std::str::from_utf8(&text[..read]).unwrap_or_default();
+        let scheduled = Scheduled::read(text).unwrap_or_default();
+        Duration::from_nanos(scheduled.waited_ns)
+    }
+}
+
 fn threads(tasks: &Path) -> BTreeMap<PathBuf, Scheduled> {
     let entries = std::fs::read_dir(tasks).into_iter().flatten().flatten();
     entries
@@ -85,6 +119,17 @@ mod tests {
         };
         assert_eq!(later.since(earlier), expected);
         assert_eq!(Scheduled::read("some text"), None);
+    }
+
+    #[test]
+    fn the_wait_of_a_thread_never_becomes_less() {
+        let wait = ThreadWait::of_this_thread().unwrap();
+        let before = wait.so_far();
+        std::thread::yield_now();
+        assert!(wait.so_far() >= before);
+        let busiest = ThreadWait::of_busiest(std::process::id());
+        assert!(busiest.is_some());
+        assert!(ThreadWait::of_busiest(u32::MAX).is_none());
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::bench::withheld::ThreadWait;
+
 /// Bytes of one round trip.
 const ECHO_BYTES: usize = 64;
 /// How long an answer may take before the measurement is given up.
@@ -36,23 +38,30 @@ pub struct Pinger {
 struct Trip {
     sent: Instant,
     back: Instant,
+    /// What the host had the emulated processor and the client wait meanwhile.
+    withheld: Duration,
 }
 
 /// The round trips of a [`Pinger`].
 pub struct Trips(Vec<Trip>);
 
 impl Pinger {
-    /// Connects and begins.
-    pub fn start(address: SocketAddr) -> Result<Pinger> {
+    /// Connects to the machine that this QEMU runs, and begins.
+    pub fn start(address: SocketAddr, process_id: u32) -> Result<Pinger> {
         let mut stream = connect(address)?;
         // The first trip shows that it is connected to the end.
-        trip(&mut stream, 0)?;
+        trip(&mut stream, 0, &[])?;
         let ends = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&ends);
         let thread = std::thread::spawn(move || {
+            let waits = [
+                ThreadWait::of_busiest(process_id),
+                ThreadWait::of_this_thread(),
+            ];
+            let waits: Vec<_> = waits.into_iter().flatten().collect();
             let mut trips = Vec::new();
             while !told.load(Ordering::Relaxed) {
-                trips.push(trip(&mut stream, trips.len() as u8)?);
+                trips.push(trip(&mut stream, trips.len() as u8, &waits)?);
             }
             Ok(trips)
         });
@@ -78,27 +87,34 @@ impl Drop for Pinger {
     }
 }
 
-fn trip(stream: &mut TcpStream, number: u8) -> Result<Trip> {
+fn trip(stream: &mut TcpStream, number: u8, waits: &[ThreadWait]) -> Result<Trip> {
     let piece = [number; ECHO_BYTES];
     let mut received = [0; ECHO_BYTES];
+    let waited = || waits.iter().map(ThreadWait::so_far).sum::<Duration>();
+    let before = waited();
     let sent = Instant::now();
     stream.write_all(&piece).context("send to the echo")?;
     stream
         .read_exact(&mut received)
         .context("receive from the echo")?;
     ensure!(piece == received, "the echo changed the bytes");
+    let back = Instant::now();
     Ok(Trip {
         sent,
-        back: Instant::now(),
+        back,
+        withheld: waited().saturating_sub(before),
     })
 }
 
 impl Trips {
-    /// The longest trip of those that were under way between two moments.
+    /// The longest trip of those that were under way between two moments, without what the host withheld
+    /// from each.
     pub fn longest(&self, from: Instant, until: Instant) -> Option<Duration> {
         let touched = self.0.iter();
         let touched = touched.filter(|trip| trip.back >= from && trip.sent <= until);
-        touched.map(|trip| trip.back - trip.sent).max()
+        touched
+            .map(|trip| (trip.back - trip.sent).saturating_sub(trip.withheld))
+            .max()
     }
 }
 
@@ -139,11 +155,17 @@ mod tests {
     fn the_longest_trip_is_one_that_was_under_way() {
         let zero = Instant::now();
         let at = |ms: u64| zero + Duration::from_millis(ms);
-        let trip = |sent, back| Trip {
+        let trip = |sent, back, withheld| Trip {
             sent: at(sent),
             back: at(back),
+            withheld: Duration::from_millis(withheld),
         };
-        let trips = Trips(vec![trip(0, 50), trip(50, 52), trip(52, 60), trip(60, 99)]);
+        let trips = Trips(vec![
+            trip(0, 50, 0),
+            trip(50, 52, 9),
+            trip(52, 62, 2),
+            trip(62, 99, 0),
+        ]);
         let longest = |from, until| trips.longest(at(from), at(until));
         assert_eq!(longest(51, 55), Some(Duration::from_millis(8)));
         assert_eq!(longest(20, 51), Some(Duration::from_millis(50)));
@@ -163,7 +185,7 @@ mod tests {
                 stream.write_all(&piece).unwrap();
             }
         });
-        let pinger = Pinger::start(address).unwrap();
+        let pinger = Pinger::start(address, std::process::id()).unwrap();
         service.join().unwrap();
         let error = pinger.finish().err().unwrap().to_string();
         assert_eq!(error, "the echo changed the bytes");

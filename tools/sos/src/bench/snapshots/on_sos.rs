@@ -1,7 +1,8 @@
 //! SOS's rows: a node with an instance of 64 MiB and one of 1 MiB, asked over its operator's channel.
 //!
 //! - `snapshot_pause`: the longest round trip of a client from the request until a while after the answer.
-//!   The node keeps an earlier snapshot of the instance meanwhile;
+//!   The node keeps an earlier snapshot of the instance meanwhile. Of each trip is taken off what this host
+//!   had QEMU's processor and the client wait, as is for the peer;
 //! - `snapshot_save`: from the request to its answer: the snapshot is whole then, in the node's memory, and
 //!   nothing that happens later changes it. Its file is made when it leaves the node, which is told beside;
 //! - `restore_http`: from the request, on a node that runs, to an HTTP answer over a connection that is
@@ -186,7 +187,7 @@ impl Holder<'_> {
         let mut times_ms = Vec::new();
         self.snapshot_to(EARLIER, LARGE, CutMode::Running)?;
         for _ in 0..ROUNDS {
-            let pinger = Pinger::start(echo)?;
+            let pinger = Pinger::start(echo, self.sos.process_id())?;
             std::thread::sleep(AFTERMATH);
             let begin = Instant::now();
             self.snapshot(LARGE, CutMode::Running)?;

@@ -62,7 +62,8 @@ struct Saves {
 fn save(machine: &Linux, qmp: &mut Qmp, file: &Path) -> Result<Saves> {
     let mut saves = Saves::default();
     for _ in 0..SAVES {
-        let pinger = Pinger::start(machine.services().address(Service::Echo))?;
+        let echo = machine.services().address(Service::Echo);
+        let pinger = Pinger::start(echo, machine.process_id())?;
         let begin = Instant::now();
         qmp.save(file)?;
         saves.times_ms.push(milliseconds(begin.elapsed()));
