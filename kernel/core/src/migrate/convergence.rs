@@ -17,8 +17,9 @@ pub struct Goals {
     pub most_rounds: u32,
     /// Time for all rounds.
     pub most_time: Duration,
-    /// The least share of CPU time that the instance is left with, per cent.
-    pub least_share_percent: u8,
+    /// The least share of CPU time that the instance is left with, in parts of a million. One that
+    /// writes a word to every page dirties thousands of times of what a link carries.
+    pub least_share_ppm: u32,
 }
 
 impl Default for Goals {
@@ -28,7 +29,7 @@ impl Default for Goals {
             most_downtime: Duration::from_millis(500),
             most_rounds: 40,
             most_time: Duration::from_secs(60),
-            least_share_percent: 1,
+            least_share_ppm: 50,
         }
     }
 }
@@ -38,8 +39,8 @@ impl Default for Goals {
 pub enum Decision {
     /// Copy it while the instance runs on with this share of its CPU time.
     Copy {
-        /// Per cent.
-        share_percent: u8,
+        /// Parts of a million.
+        share_ppm: u32,
     },
     /// Stop the instance and copy the rest.
     Stop,
@@ -47,6 +48,10 @@ pub enum Decision {
     GiveUp,
 }
 
+/// All of its CPU time, in parts of a million.
+pub const FULL_SHARE_PPM: u32 = 1_000_000;
+/// What the share is divided by at most in one step, as a power of two.
+const LARGEST_STEP: u32 = 5;
 /// Rounds with fewer bytes tell more of the link's delay than of its bandwidth.
 const TELLING_BYTES: u64 = 128 * 1024;
 /// A round that leaves more than these per cent of the one before does not converge by itself.
@@ -60,7 +65,9 @@ pub struct Convergence {
     goals: Goals,
     began: Time,
     rounds: u32,
-    share_percent: u8,
+    share_ppm: u32,
+    /// Rounds in a row for which it was slowed down.
+    slowed: u32,
     /// Bytes a second, when a round has told.
     bandwidth: Option<u64>,
     /// When the memories were frozen last, and what had changed then.
@@ -77,7 +84,8 @@ impl Convergence {
             goals,
             began: now,
             rounds: 0,
-            share_percent: 100,
+            share_ppm: FULL_SHARE_PPM,
+            slowed: 0,
             bandwidth: None,
             measured: None,
             dirty_rate: 0,
@@ -107,7 +115,9 @@ impl Convergence {
         let (Some((then, sent_bytes)), Some(bandwidth)) = (before, self.bandwidth) else {
             // Nothing was sent yet.
             self.rounds = 1;
-            return Decision::Copy { share_percent: 100 };
+            return Decision::Copy {
+                share_ppm: FULL_SHARE_PPM,
+            };
         };
         let nanos = now.since(then).as_nanos().max(1);
         let rate = u128::from(dirty_bytes) * 1_000_000_000 / nanos;
@@ -128,23 +138,26 @@ impl Convergence {
             };
         }
         self.rounds += 1;
-        if dirty_bytes > sent_bytes / 100 * SHRINKS_PERCENT {
-            self.slow_down(bandwidth);
+        match dirty_bytes > sent_bytes / 100 * SHRINKS_PERCENT {
+            true => self.slow_down(bandwidth),
+            false => self.slowed = 0,
         }
         Decision::Copy {
-            share_percent: self.share_percent,
+            share_ppm: self.share_ppm,
         }
     }
 
-    /// At least halves the share, and more where the rates tell that more is needed. The rate is a lower
-    /// bound: an instance that writes the same pages again and again writes more than can be seen.
+    /// Halves the share, quarters it if that did not help, and so on; or takes more where the rates tell
+    /// that more is needed. The rate is a lower bound: an instance that writes the same pages again and
+    /// again writes more than can be seen.
     fn slow_down(&mut self, bandwidth: u64) {
+        self.slowed = (self.slowed + 1).min(LARGEST_STEP);
         let aim = u128::from(bandwidth) * u128::from(AIM_PERCENT) / 100;
         let rate = u128::from(self.dirty_rate.max(1));
-        let share = u128::from(self.share_percent);
-        let wanted = (share * aim / rate).min(share / 2);
-        let wanted = u8::try_from(wanted).unwrap_or(self.share_percent);
-        self.share_percent = wanted.max(self.goals.least_share_percent).max(1);
+        let share = u128::from(self.share_ppm);
+        let wanted = (share * aim / rate).min(share >> self.slowed);
+        let wanted = u32::try_from(wanted).unwrap_or(self.share_ppm);
+        self.share_ppm = wanted.max(self.goals.least_share_ppm).max(1);
     }
 
     /// Rounds so far.
@@ -152,9 +165,9 @@ impl Convergence {
         self.rounds
     }
 
-    /// The instance's share of its CPU time, per cent.
-    pub fn share_percent(&self) -> u8 {
-        self.share_percent
+    /// The instance's share of its CPU time, in parts of a million.
+    pub fn share_ppm(&self) -> u32 {
+        self.share_ppm
     }
 
     /// Bytes a second that the link carries, when it is known.
@@ -201,7 +214,7 @@ mod tests {
         took: Duration,
         gap: Duration,
         bytes: u64,
-        share_percent: u8,
+        share_ppm: u32,
     }
 
     impl World {
@@ -213,22 +226,22 @@ mod tests {
                 // A generous bound, so that a controller that never ends fails the test.
                 assert!(convergence.rounds() <= self.goals.most_rounds);
                 let decision = convergence.measured(now, dirty, 16 * 1024);
-                let Decision::Copy { share_percent } = decision else {
+                let Decision::Copy { share_ppm } = decision else {
                     return Story {
                         last: decision,
                         rounds: convergence.rounds(),
                         took: now.since(Time::ZERO),
                         gap: time_for(dirty, self.link),
                         bytes: bytes + dirty,
-                        share_percent: convergence.share_percent(),
+                        share_ppm: convergence.share_ppm(),
                     };
                 };
                 let took = time_for(dirty, self.link) + Duration::from_micros(200);
                 bytes += dirty;
                 convergence.stored(dirty, took);
                 now = now + took;
-                let written = u128::from(self.rate) * took.as_nanos() * u128::from(share_percent);
-                let written = u64::try_from(written / 100_000_000_000).unwrap_or(u64::MAX);
+                let written = u128::from(self.rate) * took.as_nanos() * u128::from(share_ppm);
+                let written = u64::try_from(written / 1_000_000_000_000_000).unwrap_or(u64::MAX);
                 dirty = written.min(self.working_set);
             }
         }
@@ -249,14 +262,14 @@ mod tests {
         let story = world(64, 64, 0, 100).migrate();
         assert_eq!(story.last, Decision::Stop);
         assert_eq!((story.rounds, story.bytes), (1, 64 * MIB));
-        assert_eq!(story.share_percent, 100);
+        assert_eq!(story.share_ppm, FULL_SHARE_PPM);
     }
 
     #[test]
     fn a_steady_writer_below_the_link_is_not_slowed_down() {
         let story = world(64, 64, 30, 100).migrate();
         assert_eq!(story.last, Decision::Stop);
-        assert_eq!(story.share_percent, 100);
+        assert_eq!(story.share_ppm, FULL_SHARE_PPM);
         assert!(story.gap <= Duration::from_millis(10), "{story:?}");
         assert!(story.bytes < 110 * MIB, "{story:?}");
     }
@@ -265,31 +278,28 @@ mod tests {
     fn a_small_working_set_is_stopped_at_once_however_hot_it_is() {
         let story = world(64, 1, 10_000, 200).migrate();
         assert_eq!(story.last, Decision::Stop);
-        assert_eq!((story.rounds, story.share_percent), (1, 100));
+        assert_eq!((story.rounds, story.share_ppm), (1, FULL_SHARE_PPM));
     }
 
     #[test]
     fn a_writer_that_outruns_the_link_converges_within_bounds() {
-        for (rate, link) in [
-            (500, 100),
-            (4000, 100),
-            (20_000, 100),
-            (4000, 40),
-            (150, 100),
-        ] {
-            let story = world(64, 64, rate, link).migrate();
-            assert_eq!(story.last, Decision::Stop, "{rate} {link} {story:?}");
-            assert!(story.share_percent < 100, "{story:?}");
-            assert!(story.gap <= Duration::from_millis(500), "{story:?}");
-            let bound = Duration::from_secs(if link < 100 { 25 } else { 10 });
-            assert!(story.took <= bound, "{rate} {link} {story:?}");
+        // The last ones write a word to every page in a loop.
+        for rate in [150, 500, 4000, 20_000, 200_000] {
+            for link in [50, 100, 1000] {
+                let story = world(64, 64, rate, link).migrate();
+                assert_eq!(story.last, Decision::Stop, "{rate} {link} {story:?}");
+                assert!(story.gap <= Duration::from_millis(100), "{story:?}");
+                let bound = Duration::from_secs(1000 / link.min(100));
+                assert!(story.took <= bound, "{rate} {link} {story:?}");
+                assert_eq!(story.share_ppm < FULL_SHARE_PPM, rate > link, "{story:?}");
+            }
         }
     }
 
     #[test]
     fn what_cannot_converge_is_given_up_and_bounded() {
         let mut hopeless = world(4096, 4096, 400_000, 10);
-        hopeless.goals.least_share_percent = 50;
+        hopeless.goals.least_share_ppm = FULL_SHARE_PPM / 2;
         let story = hopeless.migrate();
         assert_eq!(story.last, Decision::GiveUp);
         let one_round = Duration::from_secs(410);
@@ -299,10 +309,10 @@ mod tests {
     #[test]
     fn rounds_are_bounded_and_a_short_enough_gap_is_taken_then() {
         let mut slow = world(64, 3, 1_000_000, 100);
-        slow.goals.most_rounds = 5;
+        slow.goals.most_rounds = 3;
         let story = slow.migrate();
         assert_eq!(story.last, Decision::Stop);
-        assert_eq!(story.rounds, 5);
+        assert_eq!(story.rounds, 3);
         assert!(story.gap <= slow.goals.most_downtime);
     }
 
@@ -315,6 +325,6 @@ mod tests {
         convergence.stored(0, Duration::MAX);
         convergence.measured(Time::from_nanos(u64::MAX), u64::MAX, u64::MAX);
         convergence.measured(Time::ZERO, 0, 0);
-        assert!(convergence.share_percent() >= 1);
+        assert!(convergence.share_ppm() >= 1);
     }
 }

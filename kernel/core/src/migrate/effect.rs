@@ -60,8 +60,8 @@ pub enum Effect {
     Throttle {
         /// The attempt.
         handover: HandoverId,
-        /// Per cent, 1 to 100.
-        share_percent: u8,
+        /// Parts of a million, from 1 on; [`super::FULL_SHARE_PPM`] is all of it.
+        share_ppm: u32,
     },
     /// Stop the instance, cut it, send what its memories have changed since the last round that was
     /// sent, and its state: [`Done::StateQueued`]. Frames that reach it from now on wait.

@@ -26,7 +26,7 @@ mod source;
 mod target;
 mod timing;
 
-pub use convergence::{Convergence, Decision, Goals};
+pub use convergence::{Convergence, Decision, FULL_SHARE_PPM, Goals};
 pub use effect::{Done, Effect, Outcome};
 pub use error::{Doubt, MigrateError, Reason, Violation};
 pub use ledger::{Ledger, Role, Verdict};

@@ -10,7 +10,7 @@ pub use state::Progress;
 pub(super) use state::{Event, Heard};
 
 use super::context::Context;
-use super::convergence::{Convergence, Decision};
+use super::convergence::{Convergence, Decision, FULL_SHARE_PPM};
 use super::ledger::{Settled, Verdict};
 use super::{Answer, BootId, ConnectionId, Done, Doubt, Effect, HandoverId, Message, MigrateError};
 use super::{Mode, NodeId, Order, Outcome, Reason, Stage, timing};
@@ -43,7 +43,7 @@ impl Source {
             state: State::Dialing,
             peer_boot: None,
             progress: Progress {
-                share_percent: 100,
+                share_ppm: FULL_SHARE_PPM,
                 ..Progress::default()
             },
             deadline: cx.now + timing::ADMISSION,
@@ -338,7 +338,7 @@ impl Source {
         state_bytes: u64,
         cx: &mut Context<'_>,
     ) {
-        let before = self.convergence.share_percent();
+        let before = self.convergence.share_ppm();
         let decision = self.convergence.measured(cx.now, dirty_bytes, state_bytes);
         self.progress = Progress {
             rounds: self.convergence.rounds(),
@@ -347,15 +347,15 @@ impl Source {
             dirty_rate: self.convergence.dirty_rate(),
             bandwidth: self.convergence.bandwidth(),
             expected_downtime: self.convergence.expected_downtime(),
-            share_percent: self.convergence.share_percent(),
+            share_ppm: self.convergence.share_ppm(),
         };
         match decision {
-            Decision::Copy { share_percent } => {
+            Decision::Copy { share_ppm } => {
                 let handover = self.id;
-                if share_percent != before {
+                if share_ppm != before {
                     cx.push(Effect::Throttle {
                         handover,
-                        share_percent,
+                        share_ppm,
                     });
                 }
                 self.state = State::Copying(connection, Step::Queue { began: cx.now });

@@ -18,8 +18,8 @@ pub struct Progress {
     pub bandwidth: Option<u64>,
     /// For how long the instance would stand if it were stopped now.
     pub expected_downtime: Duration,
-    /// The instance's share of its CPU time, per cent.
-    pub share_percent: u8,
+    /// The instance's share of its CPU time, in parts of a million.
+    pub share_ppm: u32,
 }
 
 /// What happens to a source.
