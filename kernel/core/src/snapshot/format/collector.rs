@@ -3,9 +3,10 @@
 
 use super::decoder::{Decoder, Event, Section, within};
 use super::error::{Bound, Problem, SnapshotError};
-use super::layout::{Header, MemoryHead, PAGE_BYTES, SectionKind};
-use super::pages::{PageForm, PagesPayload};
+use super::layout::{Header, MemoryHead, SectionKind};
+use super::pages::PagesPayload;
 use super::pieces::Pieces;
+use super::unpack::{Page, UnpackError, unpack};
 use crate::image::BlobHash;
 use crate::limits;
 use alloc::vec::Vec;
@@ -49,27 +50,6 @@ pub trait Sink {
     /// A page of the last memory, in ascending order. A page that does not come is as in the parent, and
     /// zero without one.
     fn page(&mut self, memory: u32, page: u64, content: Page<'_>) -> Result<(), Self::Error>;
-}
-
-/// What a page holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Page<'a> {
-    /// These bytes, which take so many in the file.
-    Bytes {
-        /// The page.
-        bytes: &'a [u8; PAGE_BYTES],
-        /// What it takes in the file.
-        stored_bytes: usize,
-    },
-    /// Zeros.
-    Zero,
-    /// What that page holds now.
-    Repeat {
-        /// Its memory.
-        memory: u32,
-        /// The page.
-        page: u64,
-    },
 }
 
 /// Why reading ended.
@@ -321,48 +301,11 @@ impl Contents {
         let head = self.memories.last().copied();
         let head = head.filter(|head| head.number == pages.memory);
         let head = head.ok_or_else(|| refuse(Problem::MemoryNumber(pages.memory)))?;
-        let mut scratch = [0; PAGE_BYTES];
-        for (page, form) in pages.pages() {
-            if page < self.next_page || page >= head.pages() {
-                return Err(refuse(Problem::PageNumber(page)));
-            }
-            self.next_page = page + 1;
-            let content = match form {
-                PageForm::Raw(bytes) => Page::Bytes {
-                    bytes,
-                    stored_bytes: PAGE_BYTES,
-                },
-                PageForm::Lz4(block) => {
-                    match lz4_flex::block::decompress_into(block, &mut scratch) {
-                        Ok(PAGE_BYTES) => {}
-                        _ => return Err(refuse(Problem::Compressed)),
-                    }
-                    Page::Bytes {
-                        bytes: &scratch,
-                        stored_bytes: block.len(),
-                    }
-                }
-                PageForm::Zero => Page::Zero,
-                PageForm::Repeat {
-                    memory: source_memory,
-                    page: source,
-                } => {
-                    let source = u64::from(source);
-                    let source_head = self.memories.get(source_memory as usize);
-                    let exists = source_head.is_some_and(|head| source < head.pages());
-                    if !exists || (source_memory, source) >= (head.number, page) {
-                        return Err(refuse(Problem::PageSource));
-                    }
-                    Page::Repeat {
-                        memory: source_memory,
-                        page: source,
-                    }
-                }
-            };
-            sink.page(head.number, page, content)
-                .map_err(ReadError::Sink)?;
-        }
-        Ok(())
+        let give = |page, content: Page<'_>| sink.page(head.number, page, content);
+        unpack(pages, &self.memories, &mut self.next_page, give).map_err(|error| match error {
+            UnpackError::Pages(problem) => refuse(problem),
+            UnpackError::Given(error) => ReadError::Sink(error),
+        })
     }
 
     /// The table was right: nothing may be missing.

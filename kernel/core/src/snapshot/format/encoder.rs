@@ -10,17 +10,12 @@ use super::layout::{
     MemoryHead, PAGE_BYTES, PART_BYTES, SECTION_HEADER_BYTES, Seal, SectionHeader, SectionKind,
     SnapshotId,
 };
+use super::packer::{Base, Packer};
 use super::pages::PagesWriter;
 use crate::image::{BlobBytes, BlobHash};
-use crate::limits;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::hash::{BuildHasherDefault, Hasher};
-use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
-
-/// What the compressor wants to have room for; it takes no less.
-const BLOCK_BYTES: usize = lz4_flex::block::get_maximum_output_size(PAGE_BYTES);
 
 /// Which page is the next to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,13 +148,17 @@ pub struct Encoder {
     /// Headers of the sections so far.
     table: Vec<u8>,
     open: Option<PagesWriter>,
-    repeats: Repeats,
+    packer: Packer,
     digest: Sha256,
 }
 
 impl Encoder {
     /// Writes these objects, in the order of their kinds, and memories.
     pub fn new(options: Options, objects: Vec<Object>, memories: Vec<MemoryHead>) -> Encoder {
+        let base = match options.parent {
+            None => Base::Zero,
+            Some(_) => Base::Earlier,
+        };
         Encoder {
             options,
             objects,
@@ -170,7 +169,7 @@ impl Encoder {
             written: 0,
             table: Vec::new(),
             open: None,
-            repeats: Repeats::default(),
+            packer: Packer::new(options.compression, base),
             digest: Sha256::new(),
         }
     }
@@ -299,42 +298,10 @@ impl Encoder {
                 return Stage::Pages(place, from);
             }
             from = u64::from(page) + 1;
-            self.put_page(source, number, page, &mut open);
+            self.packer.put(source, number, page, &mut open);
         }
         self.open = Some(open);
         Stage::Pages(place, from)
-    }
-
-    fn put_page(
-        &mut self,
-        source: &dyn PageSource,
-        memory: u32,
-        page: u32,
-        open: &mut PagesWriter,
-    ) {
-        let bytes = source.page(memory, u64::from(page));
-        let Some(bytes) = bytes.filter(|bytes| !is_zero(bytes)) else {
-            if self.options.parent.is_some() {
-                open.push_zero(page);
-            }
-            return;
-        };
-        let sum = checksum::of(bytes);
-        if let Some((earlier_memory, earlier)) = self.repeats.find(sum)
-            && source.page(earlier_memory, u64::from(earlier)) == Some(bytes)
-        {
-            return open.push_repeat(page, earlier_memory, earlier);
-        }
-        self.repeats.remember(sum, memory, page);
-        if self.options.compression == Compression::Lz4 {
-            let mut block = [0; BLOCK_BYTES];
-            if let Ok(length) = lz4_flex::block::compress_into(bytes, &mut block)
-                && length < PAGE_BYTES
-            {
-                return open.push_lz4(page, &block[..length]);
-            }
-        }
-        open.push_raw(page, bytes, sum);
     }
 
     fn close_pages(&mut self, open: PagesWriter) {
@@ -391,49 +358,5 @@ impl Encoder {
         self.ready.extend_from_slice(&footer.encode());
         self.written += FOOTER_BYTES as u64;
         Stage::Finished
-    }
-}
-
-/// Whether a page holds nothing; most that do not show it at once.
-fn is_zero(page: &[u8; PAGE_BYTES]) -> bool {
-    let (words, _) = page.as_chunks::<8>();
-    words.iter().all(|word| u64::from_ne_bytes(*word) == 0)
-}
-
-/// Pages that were written, by their checksums, to find those that repeat them.
-#[derive(Default)]
-struct Repeats {
-    // Looked up only, so that the order of hashing shows nowhere.
-    pages: HashMap<u64, (u32, u32), BuildHasherDefault<ChecksumHasher>>,
-}
-
-impl Repeats {
-    fn find(&self, checksum: u64) -> Option<(u32, u32)> {
-        self.pages.get(&checksum).copied()
-    }
-
-    /// Remembers a page, as long as there is room: what is not found is written again.
-    fn remember(&mut self, checksum: u64, memory: u32, page: u32) {
-        if self.pages.len() < limits::SNAPSHOT_REPEATS {
-            self.pages.entry(checksum).or_insert((memory, page));
-        }
-    }
-}
-
-/// A checksum is a hash already.
-#[derive(Default)]
-struct ChecksumHasher(u64);
-
-impl Hasher for ChecksumHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = checksum::of(bytes);
-    }
-
-    fn write_u64(&mut self, checksum: u64) {
-        self.0 = checksum;
     }
 }

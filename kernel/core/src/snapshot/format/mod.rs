@@ -6,22 +6,29 @@
 //! sections whose checksum is right; [`Collector`] holds them to the rules of order, size and number,
 //! and hands objects and pages to a [`Sink`]. [`Summary`] says what is in a file.
 //!
+//! [`Chunks`] and [`ChunkReader`] are the pages alone, in small payloads, for who has another container.
+//!
 //! - `layout`: constants, header, section headers, footer; - `checksum`; - `pages`: page sections;
+//! - `packer`, `unpack`: pages on their way into one and out of it; - `chunks`: pages without a file;
 //! - `encoder`, `decoder`, `collector`, `summary`; - `pieces`: objects on their way in; - `error`: what is wrong with a file, and where.
 
 mod checksum;
+mod chunks;
 mod collector;
 mod decoder;
 mod encoder;
 mod error;
 mod layout;
+mod packer;
 mod pages;
 mod pieces;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
-pub use collector::{Collector, Page, ReadError, Sink};
+pub use chunks::{Chunk, ChunkReader, Chunks};
+pub use collector::{Collector, ReadError, Sink};
 pub use decoder::{Decoder, Event, Section};
 pub use encoder::{Encoder, NextPage, Object, ObjectBytes, Options, PageSource, Progress, Windows};
 pub use error::{Bound, Problem, SnapshotError};
@@ -29,5 +36,7 @@ pub use layout::{
     Compression, FOOTER_BYTES, HEADER_BYTES, Header, MAGIC, MAJOR_VERSION, MINOR_VERSION,
     MemoryHead, PAGE_BYTES, SECTION_HEADER_BYTES, Seal, SectionKind, SnapshotId,
 };
+pub use packer::Base;
 pub use pieces::Pieces;
 pub use summary::{BlobRow, MemoryRow, ObjectRow, Summary, SummaryReader};
+pub use unpack::{Page, UnpackError};

@@ -105,14 +105,22 @@ pub struct PagesWriter {
     checksum: PagesChecksum,
     blocks: usize,
     pages: u64,
+    /// Bytes of the payload after which one more page might be too many.
+    most_bytes: usize,
 }
 
 impl PagesWriter {
     /// A section of pages of this memory.
     pub fn new(memory: u32) -> PagesWriter {
+        PagesWriter::bounded(memory, limits::SNAPSHOT_SECTION_BYTES)
+    }
+
+    /// A section of pages of this memory, whose payload has at most so many bytes.
+    pub fn bounded(memory: u32, most_bytes: usize) -> PagesWriter {
         PagesWriter {
             section: alloc::vec![0; SECTION_HEADER_BYTES],
             memory,
+            most_bytes,
             records: Vec::new(),
             checksum: PagesChecksum::default(),
             blocks: 0,
@@ -125,6 +133,12 @@ impl PagesWriter {
         self.blocks >= PAGES_PER_SECTION
             || self.records.len() >= RECORDS_PER_SECTION
             || self.pages >= limits::SNAPSHOT_SECTION_PAGES
+            || self.payload_bytes() + PAGE_BYTES + RECORD_BYTES > self.most_bytes
+    }
+
+    fn payload_bytes(&self) -> usize {
+        let data_bytes = self.section.len() - SECTION_HEADER_BYTES;
+        data_bytes + self.records.len() * RECORD_BYTES + TAIL_BYTES
     }
 
     /// Whether nothing is in it.
@@ -135,7 +149,8 @@ impl PagesWriter {
     /// A page with its bytes, whose checksum is known.
     pub fn push_raw(&mut self, page: u32, bytes: &[u8; PAGE_BYTES], checksum: u64) {
         if self.blocks == 0 {
-            self.section.reserve(PAGES_PER_SECTION * PAGE_BYTES);
+            let bytes = (PAGES_PER_SECTION * PAGE_BYTES).min(self.most_bytes);
+            self.section.reserve(bytes);
         }
         self.section.extend_from_slice(bytes);
         self.checksum.add_block(checksum);

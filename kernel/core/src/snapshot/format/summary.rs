@@ -1,9 +1,10 @@
 //! [`Summary`]: what is in a file, read without believing it.
 
-use super::collector::{Collector, Page, ReadError, Sink};
+use super::collector::{Collector, ReadError, Sink};
 use super::error::SnapshotError;
 use super::layout::{Header, MemoryHead, PAGE_BYTES, SectionKind};
 use super::pieces::Pieces;
+use super::unpack::Page;
 use crate::image::BlobHash;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -1,5 +1,6 @@
 //! What every file must survive: any cut, any flip, any order; and what writing must keep to.
 
+mod chunks;
 mod hostile;
 mod layout;
 mod mutation;
