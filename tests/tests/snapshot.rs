@@ -2,9 +2,9 @@
 //! operator's channel.
 
 use sos_core::machine::Duration;
-use sos_core::operator::{Bytes, Contents, Packing, Refusal, ToNode, ToOperator};
+use sos_core::operator::Contents;
 use sos_core::snapshot::format::Summary;
-use sos_tests::programs::{SPINS, ticks};
+use sos_tests::programs::{COUNTING_ECHO, SPINS, ticks};
 use sos_tests::sim::channel::Outsider;
 use sos_tests::sim::cluster::Cluster;
 use sos_tests::sim::image::{ImageBuilder, switch};
@@ -12,33 +12,6 @@ use sos_tests::sim::peer::PeerSocket;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HALF: Duration = Duration::from_millis(500);
-
-/// Sends back what it gets on port 7, each byte increased by how many messages the connection brought.
-const COUNTING_ECHO: &str = r#"(module
-    (import "sos" "tcp_listen" (func $listen (param i32 i32) (result i32)))
-    (import "sos" "tcp_accept" (func $accept (param i32 i32 i32) (result i32)))
-    (import "sos" "tcp_read" (func $read (param i32 i32 i32 i32) (result i32)))
-    (import "sos" "tcp_write" (func $write (param i32 i32 i32 i32) (result i32)))
-    (import "sos" "close" (func $close (param i32) (result i32)))
-    (memory (export "memory") 1)
-    (global $count (mut i32) (i32.const 0))
-    (data (i32.const 16) "\04\00\07\00")
-    (func (export "_start") (local $listener i32) (local $peer i32) (local $length i32)
-        (local.set $listener (call $listen (i32.const 16) (i32.const 8)))
-        (loop $serve
-            (local.set $peer (call $accept (local.get $listener) (i32.const 0) (i32.const 0)))
-            (global.set $count (i32.const 0))
-            (loop $more
-                (local.set $length
-                    (call $read (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0)))
-                (if (i32.gt_s (local.get $length) (i32.const 0)) (then
-                    (global.set $count (i32.add (global.get $count) (i32.const 1)))
-                    (i32.store8 (i32.const 1024)
-                        (i32.add (i32.load8_u (i32.const 1024)) (global.get $count)))
-                    (drop (call $write (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0)))
-                    (br $more))))
-            (drop (call $close (local.get $peer)))
-            (br $serve))))"#;
 
 /// Logs eight random letters each second.
 const DRAWS: &str = r#"(module
@@ -297,26 +270,8 @@ fn names_rooms_and_parents_are_refused_with_what_to_do() {
 
 /// The file of a snapshot.
 fn export(cluster: &mut Cluster, outsider: &mut Outsider, snapshot: &str) -> Vec<u8> {
-    let request = 77;
-    outsider.say(
-        cluster,
-        &ToNode::Export {
-            request,
-            snapshot,
-            contents: Contents::SelfContained,
-            packing: Packing::Plain,
-        },
-    );
-    let mut file = Vec::new();
-    let mut complete = false;
-    while !complete {
-        outsider.expect(cluster, |message| match message {
-            ToOperator::SnapshotData { data, .. } => file.extend_from_slice(data.0),
-            ToOperator::Done { .. } => complete = true,
-            other => panic!("{other:?}"),
-        });
-    }
-    file
+    let file = outsider.export(cluster, snapshot, Contents::SelfContained);
+    file.expect("a file")
 }
 
 /// Gives a file to a node; the refusal if there is one.
@@ -326,30 +281,7 @@ fn import(
     snapshot: &str,
     file: &[u8],
 ) -> Result<(), String> {
-    let request = 78;
-    let bytes = file.len() as u64;
-    outsider.say(
-        cluster,
-        &ToNode::Import {
-            request,
-            snapshot,
-            bytes,
-        },
-    );
-    for piece in file.chunks(50_000) {
-        let data = Bytes(piece);
-        outsider.say(cluster, &ToNode::SnapshotData { request, data });
-    }
-    let mut result = Ok(());
-    outsider.expect(cluster, |message| match message {
-        ToOperator::Done { .. } => {}
-        ToOperator::Refused {
-            refusal: Refusal::Control(text),
-            ..
-        } => result = Err(text.clone()),
-        other => panic!("{other:?}"),
-    });
-    result
+    outsider.import(cluster, snapshot, file)
 }
 
 /// A node that has nothing but a switch.

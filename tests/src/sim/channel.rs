@@ -4,7 +4,8 @@ use super::cluster::Cluster;
 use sos_core::image::{BlobHash, InstanceSpec, blob_hash};
 use sos_core::machine::Duration;
 use sos_core::operator::{
-    self, Bytes, FrameReader, Launch, StandardInput, ToNode, ToOperator, append_frame,
+    self, Bytes, Contents, FrameReader, Launch, Packing, Refusal, StandardInput, ToNode,
+    ToOperator, append_frame,
 };
 
 /// Simulated time in which the node has answered.
@@ -109,6 +110,101 @@ impl Outsider {
         });
     }
 
+    /// The file of a snapshot, plain.
+    ///
+    /// # Errors
+    /// Why the node refuses.
+    ///
+    /// # Panics
+    /// When the node answers with something else.
+    pub fn export(
+        &mut self,
+        cluster: &mut Cluster,
+        snapshot: &str,
+        contents: Contents,
+    ) -> Result<Vec<u8>, String> {
+        self.export_packed(cluster, snapshot, contents, Packing::Plain)
+    }
+
+    /// The file of a snapshot.
+    ///
+    /// # Errors
+    /// Why the node refuses.
+    ///
+    /// # Panics
+    /// When the node answers with something else.
+    pub fn export_packed(
+        &mut self,
+        cluster: &mut Cluster,
+        snapshot: &str,
+        contents: Contents,
+        packing: Packing,
+    ) -> Result<Vec<u8>, String> {
+        let request = 77;
+        self.say(
+            cluster,
+            &ToNode::Export {
+                request,
+                snapshot,
+                contents,
+                packing,
+            },
+        );
+        let mut file = Vec::new();
+        let mut end = None;
+        while end.is_none() {
+            self.expect(cluster, |message| match message {
+                ToOperator::SnapshotData { data, .. } => file.extend_from_slice(data.0),
+                ToOperator::Done { .. } => end = Some(Ok(())),
+                ToOperator::Refused {
+                    refusal: Refusal::Control(text),
+                    ..
+                } => end = Some(Err(text.clone())),
+                other => panic!("{other:?}"),
+            });
+        }
+        end.unwrap_or(Ok(())).map(|()| file)
+    }
+
+    /// Gives the file of a snapshot to the node.
+    ///
+    /// # Errors
+    /// Why the node refuses.
+    ///
+    /// # Panics
+    /// When the node answers with something else.
+    pub fn import(
+        &mut self,
+        cluster: &mut Cluster,
+        snapshot: &str,
+        file: &[u8],
+    ) -> Result<(), String> {
+        let request = 78;
+        let bytes = file.len() as u64;
+        self.say(
+            cluster,
+            &ToNode::Import {
+                request,
+                snapshot,
+                bytes,
+            },
+        );
+        for piece in file.chunks(50_000) {
+            let data = Bytes(piece);
+            self.say(cluster, &ToNode::SnapshotData { request, data });
+        }
+        let mut result = Ok(());
+        self.expect(cluster, |message| match message {
+            ToOperator::Done { .. } => {}
+            ToOperator::Refused {
+                refusal: Refusal::Control(text),
+                ..
+            } => result = Err(text.clone()),
+            other => panic!("{other:?}"),
+        });
+        result
+    }
+
     /// Asks for a launch.
     pub fn say_launch(
         &self,
@@ -136,6 +232,14 @@ impl Outsider {
             cluster.run_for(ANSWER_TIME / 10);
             self.read(cluster, usize::MAX, &mut look);
         }
+    }
+
+    /// Hands every message that is there to `look`, while no time passes; leave for input is left out.
+    ///
+    /// # Panics
+    /// When the node's bytes are no messages.
+    pub fn hear(&mut self, cluster: &mut Cluster, mut look: impl FnMut(&ToOperator<'_>)) {
+        self.read(cluster, usize::MAX, &mut look);
     }
 
     /// The next message; leave for input is left out.

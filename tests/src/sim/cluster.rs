@@ -43,6 +43,8 @@ pub struct Node {
     due: Option<Time>,
     /// How it ended, when it did.
     pub ended: Option<Next>,
+    /// Turns since it was switched on.
+    pub turns: u64,
 }
 
 impl Node {
@@ -76,6 +78,10 @@ pub struct Cluster {
     /// Frames on the wire: (arrival, order) to (receiver, frame).
     flying: BTreeMap<(Time, u64), (Station, Vec<u8>)>,
     order: u64,
+    /// Every frame that was put on the segment, for a test that wants to see them.
+    pub seen: Option<Vec<Vec<u8>>>,
+    /// TCP segments with the flag RST that were put on the segment.
+    pub resets: u64,
 }
 
 impl Cluster {
@@ -89,6 +95,8 @@ impl Cluster {
             faults: WireFaults::NONE,
             flying: BTreeMap::new(),
             order: 0,
+            resets: 0,
+            seen: None,
         }
     }
 
@@ -100,6 +108,17 @@ impl Cluster {
 
     /// Boots a node from an image that others may be booted from.
     pub fn boot_from(&mut self, name: &str, image: &'static [u8]) -> usize {
+        let node = self.switch_on(name, image);
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    /// Cuts a node's power and gives it back at once: it boots from an image, and nothing is left of what it held.
+    pub fn cut_power(&mut self, node: usize, name: &str, image: Vec<u8>) {
+        self.nodes[node] = self.switch_on(name, Vec::leak(image));
+    }
+
+    fn switch_on(&mut self, name: &str, image: &'static [u8]) -> Node {
         let seed = self.random.random();
         let mut machine = SimMachine::new(self.clock.clone(), 1, seed);
         let info = BootInfo {
@@ -107,13 +126,13 @@ impl Cluster {
             name: Some(name.into()),
         };
         let kernel = Kernel::new(&mut machine, info);
-        self.nodes.push(Node {
+        Node {
             machine,
             kernel,
             due: Some(Time::ZERO),
             ended: None,
-        });
-        self.nodes.len() - 1
+            turns: 0,
+        }
     }
 
     /// A cluster of one node that runs an image, beside one client: its number.
@@ -151,6 +170,10 @@ impl Cluster {
 
     /// Puts a frame on the segment as `from` would.
     pub fn send(&mut self, from: Station, frame: Vec<u8>) {
+        self.resets += u64::from(is_reset(&frame));
+        if let Some(seen) = &mut self.seen {
+            seen.push(frame.clone());
+        }
         let nodes = (0..self.nodes.len()).map(Station::Node);
         let stations = nodes.chain((0..self.peers.len()).map(Station::Peer));
         for station in stations.filter(|&station| station != from) {
@@ -242,6 +265,7 @@ impl Cluster {
             return false;
         }
         node.machine.channel.changed = false;
+        node.turns += 1;
         let next = node.kernel.turn(&mut node.machine);
         node.due = match next {
             Next::Again => Some(now),
@@ -274,6 +298,19 @@ impl Cluster {
         }
         true
     }
+}
+
+/// Whether a frame holds a TCP segment over IPv4 that resets its connection (RFC 9293, 3.1).
+fn is_reset(frame: &[u8]) -> bool {
+    let Some((ethernet, ip)) = frame.split_at_checked(14) else {
+        return false;
+    };
+    let is_tcp = ethernet.ends_with(&[8, 0]) && ip.get(9) == Some(&6);
+    let header_bytes = ip.first().map_or(0, |first| usize::from(first & 15) * 4);
+    is_tcp
+        && ip
+            .get(header_bytes + 13)
+            .is_some_and(|flags| flags & 4 != 0)
 }
 
 fn has_events(machine: &SimMachine) -> bool {

@@ -7,7 +7,7 @@ use sos_core::image::{
 use std::net::IpAddr;
 
 /// A manifest, its modules and files in the making.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ImageBuilder {
     manifest: Manifest,
     blobs: Vec<Vec<u8>>,

@@ -147,6 +147,21 @@ impl Cluster {
         Ok(buffer)
     }
 
+    /// Receives what is there now, if anything is.
+    ///
+    /// # Errors
+    /// How the connection failed.
+    pub fn read_now(&mut self, socket: PeerSocket) -> Result<Vec<u8>, NetError> {
+        let mut buffer = vec![0; READ_BYTES];
+        let stack = &mut self.peers[socket.peer].stack;
+        let read = stack.tcp_read(socket.id, &mut buffer)?.unwrap_or(0);
+        if read > 0 {
+            self.touch(socket.peer);
+        }
+        buffer.truncate(read);
+        Ok(buffer)
+    }
+
     /// Receives until the stream ends.
     ///
     /// # Errors
@@ -181,7 +196,15 @@ impl Cluster {
     /// # Errors
     /// Those of [`Stack::udp_bind`].
     pub fn udp_bind(&mut self, peer: usize) -> Result<PeerSocket, NetError> {
-        let id = self.touch(peer).stack.udp_bind(None, 0)?;
+        self.udp_bind_to(peer, 0)
+    }
+
+    /// Opens a UDP socket at a port of a peer.
+    ///
+    /// # Errors
+    /// Those of [`Stack::udp_bind`].
+    pub fn udp_bind_to(&mut self, peer: usize, port: u16) -> Result<PeerSocket, NetError> {
+        let id = self.touch(peer).stack.udp_bind(None, port)?;
         Ok(PeerSocket { peer, id })
     }
 
@@ -208,6 +231,20 @@ impl Cluster {
         })?;
         buffer.truncate(length);
         Ok((buffer, from))
+    }
+
+    /// The next datagram, if one is there.
+    ///
+    /// # Errors
+    /// Those of [`Stack::udp_receive_from`].
+    pub fn receive_now(
+        &mut self,
+        socket: PeerSocket,
+    ) -> Result<Option<(Vec<u8>, SocketAddr)>, NetError> {
+        let mut buffer = vec![0; READ_BYTES];
+        let stack = &mut self.peers[socket.peer].stack;
+        let received = stack.udp_receive_from(socket.id, &mut buffer)?;
+        Ok(received.map(|(length, from)| (buffer[..length].to_vec(), from)))
     }
 
     /// A peer whose stack is about to be asked for something.

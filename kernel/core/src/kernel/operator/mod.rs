@@ -353,7 +353,14 @@ impl Session {
         self.send_report();
     }
 
+    /// Refuses a request. What a refusal says may name what came from outside, at any length.
     fn refuse(&mut self, request: u32, refusal: Refusal) {
+        let refusal = match refusal {
+            Refusal::Control(text) => Refusal::Control(runs::bounded(&text)),
+            Refusal::Unsound(text) => Refusal::Unsound(runs::bounded(&text)),
+            Refusal::NoDirectory(name) => Refusal::NoDirectory(runs::bounded(&name)),
+            other => other,
+        };
         self.out.push(&ToOperator::Refused { request, refusal });
     }
 

@@ -402,7 +402,7 @@ fn run_end(ended: &record::Ended) -> RunEnd {
 }
 
 /// A text that fits a frame.
-fn bounded(text: &str) -> String {
+pub(super) fn bounded(text: &str) -> String {
     const MOST: usize = 8 * 1024;
     let mut end = text.len().min(MOST);
     while !text.is_char_boundary(end) {
