@@ -8,7 +8,7 @@ use super::mutate;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde::{Deserialize, Serialize};
-use sos_engine::frames::{CallStack, CaptureError, Restored};
+use sos_engine::frames::{CallStack, CaptureError, Frame, Restored};
 use sos_engine::state::{
     FunctionRef, Member, References, Run, StateError, StoreState, TableState, Value,
 };
@@ -165,11 +165,13 @@ fn rename(value: &mut Value, own_name: &impl Fn(FunctionRef) -> FunctionRef) {
 fn rename_stack(stack: &mut CallStack, own_name: &impl Fn(FunctionRef) -> FunctionRef) {
     stack.root = own_name(stack.root);
     stack.host_call = stack.host_call.map(own_name);
-    for frame in &mut stack.frames {
+    let mut frames: Vec<Frame> = (&stack.frames).into();
+    for frame in &mut frames {
         frame.function = own_name(frame.function);
         let values = frame.locals.iter_mut().chain(&mut frame.operands);
         values.for_each(|value| rename(value, own_name));
     }
+    stack.frames = frames.into();
 }
 
 /// A state as a capture tells it: equal elements of tables together, segments in order.
@@ -262,7 +264,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let mut fuel = 1;
         match capture(&world, &world.references(), &now) {
             Ok(stack) => {
-                let innermost = stack.frames.last();
+                let innermost = stack.frames.iter().next_back();
                 let place = innermost.map(|frame| (frame.function, frame.operator, frame.at));
                 if places.insert((format!("{place:?}"), stack.host_call.is_some())) {
                     let store = StoreState::capture(&world.store, &members(&world));
