@@ -10,7 +10,8 @@
 //! - `source` and `target`: the two state machines; - `convergence`: when to stop the instance, and how
 //!   to slow a writer that outruns the link; - `ledger`: what is remembered of hand-overs that are over;
 //! - `migrations` and `dispatch`: what puts them together; - `order`: what operators say and see; - `effect`: what the driver is asked to do, and what it
-//!   reports; - `error`: reasons, doubts and refusals; - `timing`: how long each step may take.
+//!   reports; - `error`: reasons, doubts and refusals; - `timing`: how long each step may take;
+//! - `transfer`: an instance's pages and states as messages, and back.
 
 mod context;
 mod convergence;
@@ -25,6 +26,7 @@ mod order;
 mod source;
 mod target;
 mod timing;
+mod transfer;
 
 pub use convergence::{Convergence, Decision, FULL_SHARE_PPM, Goals};
 pub use effect::{Done, Effect, Outcome};
@@ -35,3 +37,4 @@ pub use migrations::Migrations;
 pub use names::{BootId, HandoverId, InstanceId, NodeId};
 pub use order::{Answer, ConnectionId, Mode, Order, Row, Stage};
 pub use source::Progress;
+pub use transfer::{Incoming, Next, Outgoing, TransferError};

@@ -316,7 +316,10 @@ fn a_target_that_is_ahead_of_its_source_is_given_up() {
         Message::Running { handover },
     ] {
         // Before the offer is answered, while blobs are sent, and while the instance is frozen.
-        assert_eq!(source_that_hears(&[said.clone()]), (false, true));
+        assert_eq!(
+            source_that_hears(std::slice::from_ref(&said)),
+            (false, true)
+        );
         assert_eq!(source_that_hears(&[accept(), said.clone()]), (false, true));
         assert_eq!(source_that_hears(&[accept(), ready(), said]), (false, true));
     }

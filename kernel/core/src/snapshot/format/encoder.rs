@@ -65,7 +65,8 @@ impl ObjectBytes {
         }
     }
 
-    fn append(&self, from: usize, most: usize, out: &mut Vec<u8>) {
+    /// Appends `most` of them, from byte `from` on; there must be as many.
+    pub fn append(&self, from: usize, most: usize, out: &mut Vec<u8>) {
         match self {
             ObjectBytes::Held(bytes) => out.extend_from_slice(&bytes[from..from + most]),
             ObjectBytes::Made(windows) => {
