@@ -8,11 +8,12 @@ use sos_tests::fuzz::Target;
 macro_rules! target {
     ($target:expr) => {
         $crate::libfuzzer_sys::fuzz_target!(|bytes: &[u8]| $target.run(bytes));
-        $crate::libfuzzer_sys::fuzz_mutator!(
-            |data: &mut [u8], size: usize, most: usize, seed: u32| {
-                $crate::mutate($target, data, size, most, seed)
-            }
-        );
+        $crate::libfuzzer_sys::fuzz_mutator!(|data: &mut [u8],
+                                              size: usize,
+                                              most: usize,
+                                              seed: u32| {
+            $crate::mutate($target, data, size, most, seed)
+        });
     };
 }
 

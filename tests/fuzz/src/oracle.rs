@@ -5,7 +5,8 @@
 
 use sos_tests::fuzz::cycles::Outcome;
 use wasmtime::{
-    Config, Engine, Extern, Func, FuncType, HeapType, Instance, Module, Ref, Store, Trap, Val, ValType,
+    Config, Engine, Extern, Func, FuncType, HeapType, Instance, Module, Ref, Store, Trap, Val,
+    ValType,
 };
 
 /// Bytes of wasmtime's stack: deeper than ours.
@@ -45,9 +46,21 @@ pub fn compare(modules: &[Vec<u8>], name: &str, ours: &Outcome) -> Result<Verdic
     let mut visible: Vec<String> = ours.visible.iter().map(|text| blind(text)).collect();
     visible.sort_unstable();
     let same = [
-        ("result", format!("{result:?}"), format!("{:?}", theirs.result)),
-        ("exports", format!("{visible:?}"), format!("{:?}", theirs.visible)),
-        ("host calls", format!("{:?}", ours.host_calls), format!("{:?}", theirs.host_calls)),
+        (
+            "result",
+            format!("{result:?}"),
+            format!("{:?}", theirs.result),
+        ),
+        (
+            "exports",
+            format!("{visible:?}"),
+            format!("{:?}", theirs.visible),
+        ),
+        (
+            "host calls",
+            format!("{:?}", ours.host_calls),
+            format!("{:?}", theirs.host_calls),
+        ),
     ];
     for (what, ours, theirs) in same {
         if ours != theirs {
@@ -83,10 +96,16 @@ fn run(modules: &[Vec<u8>], name: &str) -> wasmtime::Result<Seen> {
         let module = Module::new(&engine, bytes)?;
         let mut imports = Vec::new();
         for import in module.imports() {
-            let place = import.module().strip_prefix('m').and_then(|place| place.parse::<usize>().ok());
+            let place = import
+                .module()
+                .strip_prefix('m')
+                .and_then(|place| place.parse::<usize>().ok());
             let found = match place {
                 Some(place) => instances[place].get_export(&mut store, import.name()),
-                None => import.ty().func().map(|ty| host(&mut store, ty.clone()).into()),
+                None => import
+                    .ty()
+                    .func()
+                    .map(|ty| host(&mut store, ty.clone()).into()),
             };
             imports.push(found.ok_or_else(|| wasmtime::Error::msg("an import that is not there"))?);
         }
@@ -174,7 +193,10 @@ fn exports(store: &mut Store<HostCalls>, instance: Instance) -> Vec<String> {
             Extern::Table(table) => {
                 let elements = 0..table.size(&*store);
                 let shown = elements.map(|index| table.get(&mut *store, index).map(show_reference));
-                format!("{:?}", shown.map(Option::unwrap_or_default).collect::<Vec<_>>())
+                format!(
+                    "{:?}",
+                    shown.map(Option::unwrap_or_default).collect::<Vec<_>>()
+                )
             }
             _ => continue,
         };

@@ -13,7 +13,11 @@ const BYTES: std::ops::Range<usize> = 500..6000;
 
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u64>());
-    let mut next = |default| arguments.next().map_or(default, |number| number.expect("a number"));
+    let mut next = |default| {
+        arguments
+            .next()
+            .map_or(default, |number| number.expect("a number"))
+    };
     let (captures, first) = (next(100_000), next(0));
     let (mut figures, mut compared, mut skipped, mut modules) = (Figures::default(), 0, 0, 0);
     for seed in first.. {
