@@ -9,11 +9,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sos_core::image::{BlobBytes, BlobHash, blob_hash};
+use sos_core::keys::Key;
 use sos_core::snapshot::format::{
-    Collector, Compression, Encoder, Header, MAJOR_VERSION, MINOR_VERSION, MemoryHead, NextPage,
-    Object, Options, PAGE_BYTES, Page, PageSource, Pieces, Progress, ReadError, Seal, SectionKind,
-    Sink, SnapshotId, Summary,
+    Collector, Compression, Encoder, Header, MAJOR_VERSION, MINOR_VERSION, Maker, MemoryHead,
+    NextPage, Object, Options, PAGE_BYTES, Page, PageSource, Pieces, Progress, ReadError, Seal,
+    SectionKind, Sink, SnapshotId, Summary,
 };
+
+/// What tagged files are tagged with.
+const KEY: Key = Key([0x42; 32]);
 
 type PageBytes = [u8; PAGE_BYTES];
 
@@ -24,6 +28,8 @@ struct Wanted {
     parent: Option<u8>,
     /// Whether it has the section of a group, which came with 1.1.
     group: Option<&'static [u8]>,
+    /// Whether it has a tag, which came with 1.2.
+    is_tagged: bool,
     pages: &'static [(u32, u64, Content)],
 }
 
@@ -42,6 +48,7 @@ const WANTED: &[Wanted] = &[
         id: 0x11,
         parent: None,
         group: None,
+        is_tagged: false,
         pages: &[
             (0, 0, Content::Stepped(3)),
             (0, 1, Content::Filled(7)),
@@ -54,6 +61,7 @@ const WANTED: &[Wanted] = &[
         id: 0x22,
         parent: Some(0x11),
         group: None,
+        is_tagged: false,
         pages: &[(0, 1, Content::Filled(0)), (1, 3, Content::Stepped(5))],
     },
     Wanted {
@@ -61,6 +69,7 @@ const WANTED: &[Wanted] = &[
         id: 0x33,
         parent: None,
         group: None,
+        is_tagged: false,
         pages: &[
             (0, 0, Content::Stepped(3)),
             (0, 1, Content::Filled(7)),
@@ -72,13 +81,31 @@ const WANTED: &[Wanted] = &[
         id: 0x44,
         parent: None,
         group: None,
+        is_tagged: false,
         pages: &[(0, 0, Content::Stepped(3)), (0, 5, Content::Filled(7))],
+    },
+    Wanted {
+        file: "snapshot-1.2.snap",
+        id: 0x66,
+        parent: None,
+        group: None,
+        is_tagged: false,
+        pages: &[(0, 0, Content::Stepped(3)), (1, 5, Content::Filled(7))],
+    },
+    Wanted {
+        file: "snapshot-1.2-tagged.snap",
+        id: 0x77,
+        parent: Some(0x66),
+        group: Some(b"group"),
+        is_tagged: true,
+        pages: &[(0, 1, Content::Filled(0)), (1, 3, Content::Stepped(5))],
     },
     Wanted {
         file: "snapshot-1.1-group.snap",
         id: 0x55,
         parent: Some(0x44),
         group: Some(b"group"),
+        is_tagged: false,
         pages: &[(0, 1, Content::Filled(0)), (1, 3, Content::Stepped(5))],
     },
 ];
@@ -155,6 +182,9 @@ fn write(wanted: &Wanted) -> Vec<u8> {
     };
     let objects = objects(wanted).into_iter().map(object).collect();
     let mut encoder = Encoder::new(options, objects, memories());
+    if wanted.is_tagged {
+        encoder = encoder.tagged(KEY);
+    }
     let mut file = Vec::new();
     loop {
         let progress = encoder.step(&pages, 3);
@@ -217,13 +247,18 @@ impl Sink for Read {
 fn every_golden_file_is_read() {
     for wanted in WANTED {
         let file = std::fs::read(golden(wanted.file)).expect(wanted.file);
-        let mut collector = Collector::default();
+        let mut collector = Collector::with_key(Some(KEY));
         let mut read = Read::default();
         match collector.read(&file, &mut read) {
             Ok(complete) => assert!(complete, "{}", wanted.file),
             Err(ReadError::File(error)) => panic!("{}: {error}", wanted.file),
             Err(ReadError::Sink(never)) => match never {},
         }
+        let maker = match wanted.is_tagged {
+            true => Maker::Own,
+            false => Maker::Unknown,
+        };
+        assert_eq!(collector.maker(), maker, "{}", wanted.file);
         let header = read.header.expect("header");
         assert_eq!(header.id.0, [wanted.id; 16]);
         assert_eq!(header.parent.map(|id| id.0[0]), wanted.parent);

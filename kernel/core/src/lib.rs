@@ -16,6 +16,7 @@ pub mod host;
 pub mod image;
 pub mod instance;
 pub mod kernel;
+pub mod keys;
 pub mod limits;
 pub mod log;
 pub mod machine;

@@ -140,6 +140,8 @@ pub const MODULE_MEMORIES: u32 = 64;
 pub const MODULE_SEGMENTS: u32 = 100_000;
 /// Bytes of a function's name in a backtrace.
 pub const FUNCTION_NAME_BYTES: usize = 160;
+/// Parts of a boot module: an image and snapshots.
+pub const BUNDLE_PARTS: usize = 64;
 /// Blobs of an image: modules and contents of files.
 pub const IMAGE_BLOBS: usize = 65_536;
 /// Bytes of one blob.

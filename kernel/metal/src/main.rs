@@ -37,6 +37,7 @@ use boot::options::{self, Options};
 use boot::pvh::{self, BootInfo};
 use machine::BareMachine;
 use sos_core::kernel::Kernel;
+use sos_core::keys::NodeKeys;
 
 /// Where the entry code ends: the boot CPU in long mode, on the main stack, interrupts off.
 extern "C" fn kernel_main(start_info: u64) -> ! {
@@ -64,6 +65,7 @@ extern "C" fn kernel_main(start_info: u64) -> ! {
     let boot = sos_core::kernel::BootInfo {
         image: boot_image(&info),
         name: name.map(Into::into),
+        keys: node_keys(info.command_line()),
     };
     let kernel = Kernel::new(&mut machine, boot);
     machine.run(kernel)
@@ -78,6 +80,19 @@ fn read_platform(info: &BootInfo) -> Platform {
         log!("acpi: {error}");
         Platform::default()
     })
+}
+
+/// The keys of this node alone: from QEMU's firmware configuration, which other programs of the host do
+/// not see, or from the command line where there is none.
+fn node_keys(command_line: &str) -> Option<NodeKeys> {
+    let file = drivers::fw_cfg::file(SECRET_FILE);
+    let word = options::value(command_line, "secret").map(str::as_bytes);
+    let given = file.as_deref().or(word)?;
+    let keys = NodeKeys::read(given);
+    if keys.is_none() {
+        log!("sos: the node's secret is not 32 bytes or 64 hexadecimal digits; it is passed over");
+    }
+    keys
 }
 
 /// The bytes of the boot module. Its frames were never handed out, so it stays for ever.
@@ -122,6 +137,8 @@ fn start_interrupts(platform: &Platform) -> cpu::clock::Calibration {
     clocks
 }
 
+/// The node's secret in QEMU's firmware configuration.
+const SECRET_FILE: &str = "opt/sos/secret";
 /// The legacy interrupt of COM1.
 const CONSOLE_LINE: u8 = 4;
 

@@ -5,6 +5,7 @@ use super::peer::Peer;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use sos_core::kernel::{BootInfo, Kernel, Next};
+use sos_core::keys::NodeKeys;
 use sos_core::machine::{Clock, Duration, Time};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -108,22 +109,28 @@ impl Cluster {
 
     /// Boots a node from an image that others may be booted from.
     pub fn boot_from(&mut self, name: &str, image: &'static [u8]) -> usize {
-        let node = self.switch_on(name, image);
+        self.boot_with(name, image, None)
+    }
+
+    /// Boots a node from an image, with these keys.
+    pub fn boot_with(&mut self, name: &str, image: &'static [u8], keys: Option<NodeKeys>) -> usize {
+        let node = self.switch_on(name, image, keys);
         self.nodes.push(node);
         self.nodes.len() - 1
     }
 
     /// Cuts a node's power and gives it back at once: it boots from an image, and nothing is left of what it held.
     pub fn cut_power(&mut self, node: usize, name: &str, image: Vec<u8>) {
-        self.nodes[node] = self.switch_on(name, Vec::leak(image));
+        self.nodes[node] = self.switch_on(name, Vec::leak(image), None);
     }
 
-    fn switch_on(&mut self, name: &str, image: &'static [u8]) -> Node {
+    fn switch_on(&mut self, name: &str, image: &'static [u8], keys: Option<NodeKeys>) -> Node {
         let seed = self.random.random();
         let mut machine = SimMachine::new(self.clock.clone(), 1, seed);
         let info = BootInfo {
             image: Some(image),
             name: Some(name.into()),
+            keys,
         };
         let kernel = Kernel::new(&mut machine, info);
         Node {

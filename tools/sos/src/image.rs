@@ -23,6 +23,11 @@ pub struct BootImage {
 impl BootImage {
     /// Writes the image to `path`, at once or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
+        BootImage::write_bytes(&self.bytes, path)
+    }
+
+    /// Writes a boot module to `path`, at once or not at all.
+    pub fn write_bytes(bytes: &[u8], path: &Path) -> Result<()> {
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
@@ -31,7 +36,7 @@ impl BootImage {
             .with_context(|| format!("make the folder {}", folder.display()))?;
         let context = || format!("write the image {}", path.display());
         let mut file = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
-        std::io::Write::write_all(&mut file, &self.bytes).with_context(context)?;
+        std::io::Write::write_all(&mut file, bytes).with_context(context)?;
         file.persist(path).with_context(context)?;
         Ok(())
     }

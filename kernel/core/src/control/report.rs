@@ -299,6 +299,8 @@ pub struct SnapshotRow {
     pub parent: String,
     /// `running`, `stopping` or `imported`.
     pub taken: String,
+    /// Who made it: `this node`, `elsewhere`, or `unknown` of a file without a tag.
+    pub maker: String,
     /// Wall time at which it was taken, nanoseconds since 1970.
     pub wall_nanos: u64,
     /// Bytes of its memories' pages.

@@ -2,8 +2,10 @@
 //!
 //! `manifest` holds the plain data, `validate` says which manifests are sound (`manifest_error` and
 //! `item` name what is not), `codec` reads and writes the file, `error` says what is wrong with it.
-//! The tool encodes, the kernel parses; both run the same code.
+//! The tool encodes, the kernel parses; both run the same code. `bundle` puts an image and snapshots into
+//! one boot module.
 
+mod bundle;
 mod bytes;
 mod codec;
 mod error;
@@ -15,6 +17,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use bundle::{BUNDLE_MAGIC, Bundle, BundleError, Part, PartKind};
 pub use bytes::BlobBytes;
 pub use codec::{FORMAT_VERSION, HEADER_BYTES, Image, MAGIC, blob_hash, encode};
 pub use error::{BlobUse, ImageError, ImagePart};

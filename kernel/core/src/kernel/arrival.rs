@@ -9,10 +9,11 @@ use super::snapshots::{Facts, Origin};
 use super::{Kernel, admission};
 use crate::control::ControlError;
 use crate::image::BlobHash;
+use crate::keys::NodeKeys;
 use crate::machine::{FrozenMemory, GuestMemory, Machine};
 use crate::snapshot::About;
 use crate::snapshot::format::{
-    Collector, Header, MemoryHead, PAGE_BYTES, Page, Pieces, SectionKind, Sink,
+    Collector, Header, Maker, MemoryHead, PAGE_BYTES, Page, Pieces, SectionKind, Sink,
 };
 use crate::snapshot::parts::Parts;
 use alloc::format;
@@ -133,7 +134,7 @@ impl Kernel {
             name: name.into(),
             bytes,
             received: 0,
-            collector: Collector::default(),
+            collector: Collector::with_key(self.keys.as_ref().map(NodeKeys::snapshots)),
             waiting: Vec::new(),
             taken: 0,
             contents: Received {
@@ -232,7 +233,8 @@ impl Kernel {
         let (Some(about), Some(header)) = (about, received.header) else {
             return Err("the snapshot has no header".into());
         };
-        self.keep_received(machine, &arrival.name, about, header, received)?;
+        let maker = arrival.collector.maker();
+        self.keep_received(machine, &arrival.name, about, header, received, maker)?;
         Ok(Settled::Kept)
     }
 
@@ -244,6 +246,7 @@ impl Kernel {
         about: About,
         header: Header,
         mut received: Received,
+        maker: Maker,
     ) -> Result<(), String> {
         let group = received.parts.group(admission::spare_bytes(machine));
         let group = group.map_err(|error| error.to_string())?;
@@ -267,7 +270,7 @@ impl Kernel {
             id: header.id,
             parent: header.parent,
             taken: about.taken,
-            origin: Origin::Imported,
+            origin: Origin::Imported(maker),
         };
         self.snapshots
             .keep(machine, name, cut, facts)

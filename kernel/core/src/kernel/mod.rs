@@ -13,7 +13,7 @@
 //! - `anew`: what makes a clone another instance;
 //! - `snapshots`: cuts that are kept, and suspended instances; - `group`: of several at one instant;
 //! - `joint`: instances that come to life together; - `arrival`: files of snapshots that come;
-//! - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node;
+//! - `boot`: what the boot module holds; - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node;
 //! - `table`: places of records.
 
 mod admission;
@@ -21,6 +21,7 @@ mod anew;
 mod answer;
 mod arrival;
 mod blobs;
+mod boot;
 mod cut;
 mod files;
 mod group;
@@ -40,6 +41,7 @@ mod traffic;
 
 use crate::image::{Autostart, Image, Manifest};
 use crate::instance::engine::Engine;
+use crate::keys::NodeKeys;
 use crate::limits;
 use crate::log::{Journal, Severity};
 use crate::machine::{Clock, Duration, Machine, Time};
@@ -53,6 +55,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use blobs::Blobs;
+use boot::BootSnapshot;
 use programs::Programs;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -91,8 +94,10 @@ pub enum Next {
 /// What the machine found at boot.
 #[derive(Debug, Clone, Default)]
 pub struct BootInfo {
-    /// The boot module, if there is one.
+    /// The boot module, if there is one: an image, or a [bundle](crate::image::Bundle).
     pub image: Option<&'static [u8]>,
+    /// The keys of the node, if it was given a secret.
+    pub keys: Option<NodeKeys>,
     /// The node's name; without it the manifest's.
     pub name: Option<String>,
 }
@@ -133,6 +138,9 @@ pub struct Kernel {
     /// The conversation with an operator outside the node.
     session: operator::Session,
     snapshots: Snapshots,
+    /// Snapshots that came with the boot and are not kept yet.
+    boot_snapshots: VecDeque<BootSnapshot>,
+    keys: Option<NodeKeys>,
     /// Instances that wait for each other.
     joints: Vec<joint::Joint>,
     ending: Option<Next>,
@@ -172,6 +180,8 @@ impl Kernel {
             arrival: Time::ZERO,
             session: operator::Session::default(),
             snapshots: Snapshots::default(),
+            boot_snapshots: VecDeque::new(),
+            keys: boot.keys,
             joints: Vec::new(),
             ending: None,
         };
@@ -179,7 +189,7 @@ impl Kernel {
         kernel.log(Severity::Info, format!("SOS {VERSION}"));
         kernel.log_machine(machine);
         match boot.image {
-            Some(bytes) => kernel.load(bytes, boot.name.is_none()),
+            Some(bytes) => kernel.load_module(bytes, boot.name.is_none()),
             None => kernel.log(
                 Severity::Warning,
                 "no boot image: the node runs no instance; give one as boot module".into(),
@@ -204,6 +214,7 @@ impl Kernel {
         self.receive_frames(machine, now);
         self.deliver();
         self.fire_timers(machine, now);
+        self.advance_boot_snapshot(machine);
         self.start_next_at_boot(machine, now);
         self.run_slices(machine);
         self.deliver();
@@ -237,12 +248,16 @@ impl Kernel {
         !self.run_queue.is_empty()
             || self.fabric_has_work()
             || self.session.has_work()
+            || !self.boot_snapshots.is_empty()
             || machine.has_events()
     }
 
     /// When the next instance starts at boot, if nothing happens until then.
     fn autostart_due(&self) -> Option<Time> {
         self.autostart.front()?;
+        if self.holds_autostart() {
+            return None;
+        }
         let due = self.last_autostart.map_or(Time::ZERO, |last| {
             (self.last_work + AUTOSTART_QUIET).min(last + AUTOSTART_PATIENCE)
         });

@@ -18,7 +18,7 @@ use crate::image;
 use crate::limits;
 use crate::log::EventKind;
 use crate::machine::{FrozenMemory, Machine};
-use crate::snapshot::format::{PAGE_BYTES, SnapshotId};
+use crate::snapshot::format::{Maker, PAGE_BYTES, SnapshotId};
 use crate::snapshot::parts::state_bytes;
 use crate::snapshot::{Cut, Group, Taken, is_snapshot_name};
 use alloc::boxed::Box;
@@ -61,8 +61,8 @@ pub(super) struct Snapshot {
 pub(super) enum Origin {
     /// It was taken here.
     Taken,
-    /// It came as a file.
-    Imported,
+    /// It came as a file, which this one made.
+    Imported(Maker),
 }
 
 impl Snapshot {
@@ -373,8 +373,14 @@ impl Snapshots {
             },
             taken: match snapshot.origin {
                 Origin::Taken => snapshot.taken.to_string(),
-                Origin::Imported => "imported".into(),
+                Origin::Imported(_) => "imported".into(),
             },
+            maker: match snapshot.origin {
+                Origin::Taken | Origin::Imported(Maker::Own) => "this node",
+                Origin::Imported(Maker::Elsewhere) => "elsewhere",
+                Origin::Imported(Maker::Unknown) => "unknown",
+            }
+            .into(),
             wall_nanos: snapshot.cut.wall_nanos,
             memory_bytes: resident_bytes(&snapshot.cut.memories),
             own_bytes: snapshot.own_bytes,

@@ -484,14 +484,15 @@ pub fn snapshots(rows: &[SnapshotRow]) -> String {
         return "none\n".into();
     }
     let mut table = Table::new(&[
-        "NAME", "INSTANCE", "TAKEN", "AT", "MEMORY", "OWN", "STATE", "PARENT", "GROUP",
+        "NAME", "INSTANCE", "TAKEN", "MADE BY", "AT", "MEMORY", "OWN", "STATE", "PARENT", "GROUP",
     ])
-    .right(&[4, 5, 6]);
+    .right(&[5, 6, 7]);
     for row in rows {
         table.row(alloc::vec![
             row.name.clone(),
             row.instance.clone(),
             row.taken.clone(),
+            row.maker.clone(),
             wall(row.wall_nanos),
             bytes(row.memory_bytes),
             bytes(row.own_bytes),

@@ -10,6 +10,7 @@
 pub mod calendar;
 pub mod channel;
 pub mod entropy;
+pub mod fw_cfg;
 pub mod interrupt;
 pub mod mmio;
 pub mod net;

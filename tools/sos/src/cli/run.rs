@@ -8,7 +8,10 @@ use std::sync::mpsc::{Sender, channel};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use sos_core::image::{AddressSpec, Attachment, ForwardProtocol, ForwardSpec, Manifest};
+use sos_core::image::{
+    AddressSpec, Attachment, Bundle, ForwardProtocol, ForwardSpec, Manifest, Part, PartKind,
+};
+use sos_core::shell::render;
 
 use super::default_manifest;
 use crate::exec::keep::Place;
@@ -17,6 +20,7 @@ use crate::lan::{Forward, Lan, LanConfig, Service};
 use crate::manifest::{parse_size, parse_target};
 use crate::process::say;
 use crate::qemu::{Console, End, NodeBuilder};
+use crate::snapshot::{files, key};
 use crate::symbols::Symbols;
 use crate::terminal::{Keys, RawMode, Typed};
 use crate::{build, paths, setup};
@@ -49,6 +53,16 @@ pub struct Arguments {
     /// Give the machine no NIC and forward nothing
     #[arg(long, conflicts_with = "forward")]
     no_lan: bool,
+    /// Give the node a snapshot's file at boot, which it keeps by the file's name; can be given several times,
+    /// what others add to first
+    #[arg(long, value_name = "FILE")]
+    snapshot: Vec<PathBuf>,
+    /// Restore the snapshots that are given at boot, in place of the manifest's instances of their names
+    #[arg(long, requires = "snapshot")]
+    restore: bool,
+    /// The node's secret: a file of 32 bytes or 64 hexadecimal digits, for this node alone
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
     /// Record the LAN's frames in a pcap file
     #[arg(long, value_name = "FILE", conflicts_with = "no_lan")]
     pcap: Option<PathBuf>,
@@ -64,6 +78,9 @@ impl Arguments {
             forward: Vec::new(),
             append: Vec::new(),
             no_lan: false,
+            snapshot: Vec::new(),
+            restore: false,
+            key_file: None,
             pcap: None,
         }
     }
@@ -83,7 +100,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let image = load(&manifest)?;
     // Replaced as a whole: a node that still boots from the old file keeps it.
     let file = paths::cache()?.join(format!("{}.sosimg", image.manifest.name));
-    image.write(&file)?;
+    let module = boot_module(arguments, &image)?;
+    BootImage::write_bytes(&module, &file)?;
 
     let mut node = NodeBuilder::new(&kernel)
         .name(&image.manifest.name)
@@ -91,6 +109,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .memory_mib(arguments.memory >> 20)
         .cpus(arguments.cpus)
         .without_watchdog();
+    if let Some(file) = &arguments.key_file {
+        key::read(file)?;
+        node = node.secret(file);
+    }
     for options in &arguments.append {
         node = node.append(options);
     }
@@ -116,6 +138,48 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         other => say(format!("the node ended: {other}")),
     }
     Ok(ExitCode::from(end.exit_code()))
+}
+
+/// The boot module: the image, or a bundle of it and snapshots.
+fn boot_module(arguments: &Arguments, image: &BootImage) -> Result<Vec<u8>> {
+    if arguments.snapshot.is_empty() {
+        return Ok(image.bytes.clone());
+    }
+    let mut snapshots = Vec::new();
+    for file in &arguments.snapshot {
+        files::check(file, None, &mut |_| ())?;
+        let bytes = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        snapshots.push((name.into_owned(), bytes));
+    }
+    let kind = match arguments.restore {
+        true => PartKind::Restored,
+        false => PartKind::Snapshot,
+    };
+    let bytes = bundle(&image.bytes, &snapshots, kind)?;
+    if bytes.len() as u64 > arguments.memory / 2 {
+        bail!(
+            "the image and the snapshots take {}: give the machine more than twice as much by --memory",
+            render::bytes(bytes.len() as u64)
+        );
+    }
+    Ok(bytes)
+}
+
+/// An image and snapshots by their names, in one boot module.
+fn bundle(image: &[u8], snapshots: &[(String, Vec<u8>)], kind: PartKind) -> Result<Vec<u8>> {
+    let image = Part {
+        kind: PartKind::Image,
+        name: String::new(),
+        bytes: image,
+    };
+    let snapshots = snapshots.iter().map(|(name, bytes)| Part {
+        kind,
+        name: name.clone(),
+        bytes,
+    });
+    let parts = std::iter::once(image).chain(snapshots).collect();
+    Bundle { parts }.encode().context("pack the boot module")
 }
 
 /// Reads an image file, or makes one of a manifest.

@@ -19,7 +19,7 @@ use crate::exec::keep::KeptNode;
 use crate::process::say;
 use crate::snapshot::files::{self, OutFile};
 use crate::snapshot::progress::{Bar, Total};
-use crate::snapshot::{Inspection, transfer};
+use crate::snapshot::{Inspection, key, transfer};
 
 /// Most that a node that is reached by its channel's socket may take to answer.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -58,6 +58,9 @@ enum Action {
     Inspect {
         /// The file
         file: PathBuf,
+        /// Say whether a node with the secret in this file made it
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
     },
     /// Take a snapshot of an instance and keep it on the node, or of several at one instant
     Take {
@@ -126,22 +129,24 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         true => Format::Json,
         false => Format::Text,
     };
-    if let Action::Inspect { file } = &arguments.action {
-        return inspect(file, format);
+    if let Action::Inspect { file, key_file } = &arguments.action {
+        return inspect(file, key_file.as_deref(), format);
     }
     files::end_when_interrupted();
     if let Action::Import { file, .. } = &arguments.action {
         let bytes = file.metadata().map_or(0, |data| data.len());
         let mut bar = Bar::new("check", Total::Exactly(bytes));
-        files::check(file, &mut |done| bar.show(done))?;
+        files::check(file, None, &mut |done| bar.show(done))?;
     }
     let mut client = connect(arguments.node.as_deref(), arguments.channel.as_deref())?;
     act(&mut client, &arguments.action, format)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn inspect(file: &Path, format: Format) -> Result<ExitCode> {
-    let inspection = Inspection::new(files::summary(file, &mut |_| ())?);
+fn inspect(file: &Path, key_file: Option<&Path>, format: Format) -> Result<ExitCode> {
+    let keys = key_file.map(key::read).transpose()?;
+    let key = keys.map(|keys| keys.snapshots());
+    let inspection = Inspection::new(files::summary(file, key, &mut |_| ())?);
     match format {
         Format::Json => println!("{}", inspection.json()),
         Format::Text => print!("{}", inspection.text()),

@@ -91,6 +91,15 @@ impl NodeBuilder {
         self
     }
 
+    /// A file with the node's secret, which other programs of this host do not see on QEMU's command line
+    /// (QEMU, docs/specs/fw_cfg.rst).
+    pub fn secret(self, file: &Path) -> Self {
+        // A comma in a value is written twice.
+        let file = file.display().to_string().replace(',', ",,");
+        let value = format!("name=opt/sos/secret,file={file}");
+        self.arguments(["-fw_cfg".to_string(), value])
+    }
+
     /// Gives the machine a channel to programs on this host: [`channel::connect`] finds it at `socket`.
     /// Its folder should be the user's alone, as whoever reaches the socket commands the node.
     pub fn channel(mut self, socket: &Path) -> Self {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
+use sos_core::keys::Key;
 use sos_core::snapshot::format::{Summary, SummaryReader};
 use tempfile::NamedTempFile;
 
@@ -87,14 +88,14 @@ impl Write for OutFile {
     }
 }
 
-/// Reads a file to its end, sound or not; `progress` is told how many bytes were read.
+/// Reads a file to its end, sound or not, and compares its tag with that of `key`; `progress` is told how many bytes were read.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn summary(path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Summary> {
+pub fn summary(path: &Path, key: Option<Key>, progress: &mut dyn FnMut(u64)) -> Result<Summary> {
     let context = || format!("read {}", path.display());
     let mut file = BufReader::with_capacity(READ_BYTES, File::open(path).with_context(context)?);
-    let mut reader = SummaryReader::default();
+    let mut reader = SummaryReader::with_key(key);
     let mut buffer = vec![0; READ_BYTES];
     let mut done = 0;
     loop {
@@ -115,8 +116,8 @@ pub fn summary(path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Summary> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(path: &Path, progress: &mut dyn FnMut(u64)) -> Result<Summary> {
-    let summary = summary(path, progress)?;
+pub fn check(path: &Path, key: Option<Key>, progress: &mut dyn FnMut(u64)) -> Result<Summary> {
+    let summary = summary(path, key, progress)?;
     match &summary.error {
         None => Ok(summary),
         Some(error) => bail!("{} is no sound snapshot: {error}", path.display()),
@@ -148,7 +149,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("a.snap");
         std::fs::write(&place, [0; 100]).unwrap();
-        let error = check(&place, &mut |_| ()).unwrap_err().to_string();
+        let error = check(&place, None, &mut |_| ()).unwrap_err().to_string();
         assert!(
             error.contains("a.snap") && error.contains("wrong magic"),
             "{error}"

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use sos_core::shell::render::{self, Table};
 use sos_core::snapshot::About;
-use sos_core::snapshot::format::{SectionKind, Summary};
+use sos_core::snapshot::format::{Maker, Seal, SectionKind, Summary};
 use sos_core::snapshot::parts;
 
 use super::state::State;
@@ -62,6 +62,14 @@ impl Inspection {
             Some(error) => writeln!(text, "snapshot   UNSOUND, {size}: {}", plain(error))?,
         }
         if let Some(header) = &summary.header {
+            let maker = match (header.seal, summary.maker) {
+                (Seal::None | Seal::Sha256, _) => "unknown: it has no tag",
+                (Seal::Keyed, Maker::Own) => "the node with this key",
+                (Seal::Keyed, Maker::Elsewhere | Maker::Unknown) => {
+                    "a node with another key than is at hand (--key-file)"
+                }
+            };
+            writeln!(text, "made by    {maker}")?;
             writeln!(text, "id         {}", header.id)?;
             match header.parent {
                 Some(parent) => writeln!(text, "adds to    {parent}, which its node needs too")?,

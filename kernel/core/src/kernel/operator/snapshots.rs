@@ -118,9 +118,14 @@ impl Kernel {
             seal: Seal::Sha256,
         };
         let memories = cut.memories.clone();
+        let encoder = Encoder::new(options, objects, memory_heads(&memories));
+        let encoder = match &self.keys {
+            Some(keys) => encoder.tagged(keys.snapshots()),
+            None => encoder,
+        };
         Ok(Export {
             request,
-            encoder: Encoder::new(options, objects, memory_heads(&memories)),
+            encoder,
             pages: CutPages::new(memories, parent.map(|(_, memories)| memories)),
         })
     }

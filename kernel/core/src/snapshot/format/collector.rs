@@ -6,8 +6,10 @@ use super::error::{Bound, Problem, SnapshotError};
 use super::layout::{Header, MemoryHead, SectionKind};
 use super::pages::PagesPayload;
 use super::pieces::Pieces;
+use super::tag::Maker;
 use super::unpack::{Page, UnpackError, unpack};
 use crate::image::BlobHash;
+use crate::keys::Key;
 use crate::limits;
 use alloc::vec::Vec;
 use core::fmt;
@@ -105,6 +107,19 @@ struct OpenObject {
 }
 
 impl Collector {
+    /// Compares tags with those of this key.
+    pub fn with_key(key: Option<Key>) -> Collector {
+        Collector {
+            decoder: Decoder::with_key(key),
+            ..Collector::default()
+        }
+    }
+
+    /// Who made the file, once it is complete.
+    pub fn maker(&self) -> Maker {
+        self.decoder.maker()
+    }
+
     /// Takes all of `input`; tells whether the file is complete.
     ///
     /// # Errors

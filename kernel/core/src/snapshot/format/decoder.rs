@@ -10,6 +10,8 @@ use super::layout::{
     SECTION_HEADER_BYTES, Seal, SectionHeader, SectionKind,
 };
 use super::pages::PagesPayload;
+use super::tag::Maker;
+use crate::keys::Key;
 use crate::limits;
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
@@ -66,6 +68,9 @@ pub struct Decoder {
     table: Vec<u8>,
     seal: Seal,
     digest: Sha256,
+    /// The key at hand.
+    key: Option<Key>,
+    maker: Maker,
     /// The first error, which every further call gives again.
     failed: Option<SnapshotError>,
 }
@@ -80,12 +85,27 @@ impl Default for Decoder {
             table: Vec::new(),
             seal: Seal::None,
             digest: Sha256::new(),
+            key: None,
+            maker: Maker::Unknown,
             failed: None,
         }
     }
 }
 
 impl Decoder {
+    /// Compares tags with those of this key.
+    pub fn with_key(key: Option<Key>) -> Decoder {
+        Decoder {
+            key,
+            ..Decoder::default()
+        }
+    }
+
+    /// Who made the file, once it is complete.
+    pub fn maker(&self) -> Maker {
+        self.maker
+    }
+
     /// Takes bytes from `input` until there is something to give; none when it wants more of them.
     ///
     /// # Errors
@@ -166,7 +186,7 @@ impl Decoder {
         let (head, rest) = input.split_at(input.len().min(wanted - self.part.len()));
         *input = rest;
         self.part.extend_from_slice(head);
-        if self.seal == Seal::Sha256 && !matches!(self.stage, Stage::Footer { .. }) {
+        if self.seal.has_digest() && !matches!(self.stage, Stage::Footer { .. }) {
             self.digest.update(head);
         }
         self.part.len() == wanted
@@ -175,7 +195,7 @@ impl Decoder {
     fn take_header(&mut self) -> Result<Option<Given>, Problem> {
         let header = Header::decode(as_array(&self.part)?)?;
         self.seal = header.seal;
-        if self.seal == Seal::Sha256 {
+        if self.seal.has_digest() {
             self.digest.update(&self.part);
         }
         self.stage = Stage::SectionHeader;
@@ -251,20 +271,33 @@ impl Decoder {
             sections: (self.table.len() / SECTION_HEADER_BYTES) as u32,
             seal: self.seal,
             digest: footer.digest,
+            tag: footer.tag,
         };
         if footer != expected {
             return Err(Problem::FooterMismatch);
         }
-        let digest = match self.seal {
-            Seal::None => [0; 32],
-            Seal::Sha256 => core::mem::take(&mut self.digest).finalize().into(),
+        let digest = match self.seal.has_digest() {
+            false => [0; 32],
+            true => core::mem::take(&mut self.digest).finalize().into(),
         };
         if footer.digest != digest {
             return Err(Problem::Digest);
         }
+        self.maker = self.judge_maker(&footer)?;
         self.seal = Seal::None;
         self.stage = Stage::Finished;
         Ok(Some(Given::Finished))
+    }
+
+    fn judge_maker(&self, footer: &Footer) -> Result<Maker, Problem> {
+        if footer.seal != Seal::Keyed {
+            return Ok(Maker::Unknown);
+        }
+        match self.key.map(|key| footer.tag_by(&key)) {
+            Some(tag) if tag == footer.tag => Ok(Maker::Own),
+            Some(tag) if tag.is_by_key_of(&footer.tag) => Err(Problem::Tag),
+            Some(_) | None => Ok(Maker::Elsewhere),
+        }
     }
 
     /// The section whose payload was read last.

@@ -12,7 +12,9 @@ use super::layout::{
 };
 use super::packer::{Base, Packer};
 use super::pages::PagesWriter;
+use super::tag::Tag;
 use crate::image::{BlobBytes, BlobHash};
+use crate::keys::Key;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
@@ -138,6 +140,8 @@ enum Stage {
 /// A file on its way out.
 pub struct Encoder {
     options: Options,
+    /// What the file is tagged with.
+    key: Option<Key>,
     objects: Vec<Object>,
     memories: Vec<MemoryHead>,
     stage: Stage,
@@ -162,6 +166,7 @@ impl Encoder {
         };
         Encoder {
             options,
+            key: None,
             objects,
             memories,
             stage: Stage::Header,
@@ -175,6 +180,13 @@ impl Encoder {
         }
     }
 
+    /// Tags the file with this key.
+    pub fn tagged(mut self, key: Key) -> Encoder {
+        self.options.seal = Seal::Keyed;
+        self.key = Some(key);
+        self
+    }
+
     /// Bytes that can be taken.
     pub fn ready(&self) -> &[u8] {
         &self.ready[self.taken..]
@@ -183,7 +195,7 @@ impl Encoder {
     /// Takes the first `count` bytes of [`ready`](Self::ready): their share of the seal is computed now.
     pub fn take(&mut self, count: usize) {
         let count = count.min(self.ready.len() - self.taken);
-        if self.options.seal == Seal::Sha256 {
+        if self.options.seal.has_digest() {
             self.digest.update(&self.ready[self.taken..][..count]);
         }
         self.taken += count;
@@ -346,16 +358,20 @@ impl Encoder {
 
     /// The footer; every byte before it was taken, so that the seal covers them.
     fn put_footer(&mut self, table_offset: u64) -> Stage {
-        let footer = Footer {
+        let mut footer = Footer {
             table_offset,
             file_bytes: self.written + FOOTER_BYTES as u64,
             sections: (self.table.len() / SECTION_HEADER_BYTES) as u32,
             seal: self.options.seal,
-            digest: match self.options.seal {
-                Seal::None => [0; 32],
-                Seal::Sha256 => core::mem::take(&mut self.digest).finalize().into(),
+            digest: match self.options.seal.has_digest() {
+                false => [0; 32],
+                true => core::mem::take(&mut self.digest).finalize().into(),
             },
+            tag: Tag::default(),
         };
+        if let Some(key) = &self.key {
+            footer.tag = footer.tag_by(key);
+        }
         self.ready.extend_from_slice(&footer.encode());
         self.written += FOOTER_BYTES as u64;
         Stage::Finished

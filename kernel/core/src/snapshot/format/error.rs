@@ -75,6 +75,8 @@ pub enum Problem {
     FooterMismatch,
     /// The SHA-256 over all bytes is wrong.
     Digest,
+    /// The tag is not what the key makes of the file.
+    Tag,
     /// The records of a section of pages do not fit its data, or one another.
     PageRecords,
     /// A page that its memory does not have, or that came before.
@@ -183,6 +185,9 @@ impl fmt::Display for Problem {
             Problem::NoFooter => write!(f, "no footer: {AGAIN}"),
             Problem::FooterMismatch => f.write_str("the footer differs from the file"),
             Problem::Digest => write!(f, "the SHA-256 over all bytes is wrong: {AGAIN}"),
+            Problem::Tag => f.write_str(
+                "it claims to be made with this key, and its tag is wrong: somebody changed it",
+            ),
             Problem::PageRecords => f.write_str("its records do not fit its data"),
             Problem::PageNumber(page) => {
                 write!(f, "page {page} is not in its memory, or came before")

@@ -5,6 +5,8 @@
 
 use super::checksum;
 use super::error::Problem;
+use super::tag::Tag;
+use crate::keys::Key;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +17,7 @@ pub const END_MAGIC: [u8; 8] = *b"SOSEND\r\n";
 /// Raised when an older reader could misunderstand a file: it refuses it.
 pub const MAJOR_VERSION: u16 = 1;
 /// Raised when a reader of the same major version can do without what is new.
-pub const MINOR_VERSION: u16 = 1;
+pub const MINOR_VERSION: u16 = 2;
 /// Bytes of a page, the unit in which memories are stored.
 pub const PAGE_BYTES: usize = 4096;
 /// Bytes of [`Header`].
@@ -24,6 +26,8 @@ pub const HEADER_BYTES: usize = 64;
 pub const SECTION_HEADER_BYTES: usize = 40;
 /// Bytes of [`Footer`].
 pub const FOOTER_BYTES: usize = 104;
+/// Bytes of the footer that its tag covers: all before the tag.
+pub const FOOTER_TAGGED_BYTES: usize = 64;
 /// Bytes of [`MemoryHead`].
 pub const MEMORY_HEAD_BYTES: usize = 16;
 /// Bytes that a writer puts into one part of an object.
@@ -186,6 +190,8 @@ pub enum Seal {
     None,
     /// Their SHA-256.
     Sha256,
+    /// Their SHA-256, and a tag by a key of whoever made the file. Since 1.2.
+    Keyed,
 }
 
 impl Seal {
@@ -193,6 +199,15 @@ impl Seal {
         match self {
             Seal::None => 0,
             Seal::Sha256 => 1,
+            Seal::Keyed => 2,
+        }
+    }
+
+    /// Whether the footer has the SHA-256 of all bytes.
+    pub const fn has_digest(self) -> bool {
+        match self {
+            Seal::None => false,
+            Seal::Sha256 | Seal::Keyed => true,
         }
     }
 
@@ -200,6 +215,7 @@ impl Seal {
         match number {
             0 => Ok(Seal::None),
             1 => Ok(Seal::Sha256),
+            2 => Ok(Seal::Keyed),
             found => Err(Problem::UnknownSeal(found)),
         }
     }
@@ -356,11 +372,19 @@ pub struct Footer {
     pub sections: u32,
     /// As in the header.
     pub seal: Seal,
-    /// SHA-256 of all before the footer, by [`Seal::Sha256`]; else zeros.
+    /// SHA-256 of all before the footer, if the seal [has it](Seal::has_digest); else zeros.
     pub digest: [u8; 32],
+    /// By [`Seal::Keyed`]; else zeros.
+    pub tag: Tag,
 }
 
 impl Footer {
+    /// The tag by a key: it covers all fields before it, and so the whole file.
+    pub fn tag_by(&self, key: &Key) -> Tag {
+        let fields = self.encode();
+        Tag::new(key, &fields[..FOOTER_TAGGED_BYTES])
+    }
+
     /// As bytes.
     pub fn encode(&self) -> [u8; FOOTER_BYTES] {
         let mut out = Writer::<FOOTER_BYTES>::default();
@@ -370,6 +394,7 @@ impl Footer {
         out.put(&self.sections.to_le_bytes());
         out.put(&self.seal.number().to_le_bytes());
         out.put(&self.digest);
+        out.put(&self.tag.0);
         out.finish()
     }
 
@@ -386,9 +411,12 @@ impl Footer {
             sections: reader.u32(),
             seal: Seal::from_number(reader.u32())?,
             digest: reader.array(),
+            tag: Tag(reader.array()),
         };
-        reader.reserved(32)?;
-        Ok(footer)
+        match footer.seal {
+            Seal::None | Seal::Sha256 if footer.tag != Tag::default() => Err(Problem::Reserved),
+            _ => Ok(footer),
+        }
     }
 }
 

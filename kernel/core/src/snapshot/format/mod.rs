@@ -8,7 +8,8 @@
 //!
 //! [`Chunks`] and [`ChunkReader`] are the pages alone, in small payloads, for who has another container.
 //!
-//! - `layout`: constants, header, section headers, footer; - `checksum`; - `pages`: page sections;
+//! - `layout`: constants, header, section headers, footer; - `checksum`; - `tag`: who made a file;
+//! - `pages`: page sections;
 //! - `packer`, `unpack`: pages on their way into one and out of it; - `chunks`: pages without a file;
 //! - `encoder`, `decoder`, `collector`, `summary`; - `pieces`: objects on their way in; - `error`: what is wrong with a file, and where.
 
@@ -23,6 +24,7 @@ mod packer;
 mod pages;
 mod pieces;
 mod summary;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod unpack;
@@ -39,4 +41,5 @@ pub use layout::{
 pub use packer::Base;
 pub use pieces::Pieces;
 pub use summary::{BlobRow, MemoryRow, ObjectRow, Summary, SummaryReader};
+pub use tag::{Maker, Tag};
 pub use unpack::{Page, UnpackError};

@@ -4,8 +4,10 @@ use super::collector::{Collector, ReadError, Sink};
 use super::error::SnapshotError;
 use super::layout::{Header, MemoryHead, PAGE_BYTES, SectionKind};
 use super::pieces::Pieces;
+use super::tag::Maker;
 use super::unpack::Page;
 use crate::image::BlobHash;
+use crate::keys::Key;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::convert::Infallible;
@@ -24,6 +26,8 @@ pub struct Summary {
     pub blobs: Vec<BlobRow>,
     /// Its memories.
     pub memories: Vec<MemoryRow>,
+    /// Who made it.
+    pub maker: Maker,
     /// Whether it was read to its end and all of it is sound.
     pub complete: bool,
     /// Why not.
@@ -83,6 +87,14 @@ pub struct SummaryReader {
 }
 
 impl SummaryReader {
+    /// Compares tags with those of this key.
+    pub fn with_key(key: Option<Key>) -> SummaryReader {
+        SummaryReader {
+            collector: Collector::with_key(key),
+            ..SummaryReader::default()
+        }
+    }
+
     /// The next bytes of the file; they are only counted once something was wrong.
     pub fn read(&mut self, bytes: &[u8]) {
         self.summary.file_bytes += bytes.len() as u64;
@@ -104,6 +116,7 @@ impl SummaryReader {
     /// The file ends here.
     pub fn finish(mut self) -> Summary {
         let error = self.error.or_else(|| self.collector.finish().err());
+        self.summary.maker = self.collector.maker();
         self.summary.complete = error.is_none();
         self.summary.error = error.map(|error| error.to_string());
         self.summary

@@ -93,9 +93,10 @@ pub struct Parts {
 }
 
 /// One state on its way back.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Part<T> {
     /// It did not come.
+    #[default]
     Missing,
     /// Its bytes came.
     Bytes(Pieces),
@@ -137,12 +138,6 @@ impl fmt::Display for PartError {
 }
 
 impl core::error::Error for PartError {}
-
-impl<T> Default for Part<T> {
-    fn default() -> Self {
-        Part::Missing
-    }
-}
 
 impl<T: DeserializeOwned> Part<T> {
     /// Decodes its bytes, if they are not decoded yet; tells whether there was something to do.

@@ -109,6 +109,7 @@ impl Forged {
             sections,
             seal: Seal::None,
             digest: [0; 32],
+            tag: Tag::default(),
         };
         self.bytes.extend_from_slice(&footer.encode());
         self.bytes

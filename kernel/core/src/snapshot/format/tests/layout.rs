@@ -7,7 +7,7 @@ use super::super::layout::*;
 fn constants_are_those_of_the_specification() {
     assert_eq!(MAGIC, [0x53, 0x4f, 0x53, 0x53, 0x4e, 0x50, 0x0d, 0x0a]);
     assert_eq!(END_MAGIC, [0x53, 0x4f, 0x53, 0x45, 0x4e, 0x44, 0x0d, 0x0a]);
-    assert_eq!((MAJOR_VERSION, MINOR_VERSION), (1, 1));
+    assert_eq!((MAJOR_VERSION, MINOR_VERSION), (1, 2));
     assert_eq!(
         (HEADER_BYTES, SECTION_HEADER_BYTES, FOOTER_BYTES),
         (64, 40, 104)

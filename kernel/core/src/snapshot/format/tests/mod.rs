@@ -5,6 +5,7 @@ mod hostile;
 mod layout;
 mod mutation;
 mod roundtrip;
+mod tags;
 
 use super::*;
 use crate::image::{BlobBytes, BlobHash, blob_hash};
@@ -148,7 +149,11 @@ fn write(
     memories: &[MemoryHead],
     pages: &Pages,
 ) -> Vec<u8> {
-    let mut encoder = Encoder::new(options, objects, memories.into());
+    finish(Encoder::new(options, objects, memories.into()), pages)
+}
+
+/// What an encoder writes.
+fn finish(mut encoder: Encoder, pages: &Pages) -> Vec<u8> {
     let mut file = Vec::new();
     loop {
         let progress = encoder.step(pages, 7);
