@@ -24,6 +24,7 @@ use crate::snapshot::{Cut, Group, Taken, is_snapshot_name};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -43,7 +44,7 @@ pub(super) struct Snapshot {
     /// The one that its file adds to.
     pub parent: Option<SnapshotId>,
     /// Shared with a file that is being made of it.
-    pub cut: Arc<Cut>,
+    pub cut: Rc<Cut>,
     pub taken: Taken,
     pub origin: Origin,
     /// Whether its instance has gone on from it: another time would repeat its random numbers.
@@ -254,7 +255,7 @@ impl Snapshots {
         let snapshot = Snapshot {
             id: facts.id,
             parent,
-            cut: Arc::new(cut),
+            cut: Rc::new(cut),
             taken: facts.taken,
             origin: facts.origin,
             is_spent: false,

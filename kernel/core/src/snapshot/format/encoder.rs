@@ -15,7 +15,7 @@ use super::pages::PagesWriter;
 use super::tag::Tag;
 use crate::image::{BlobBytes, BlobHash};
 use crate::keys::Key;
-use alloc::sync::Arc;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
@@ -55,7 +55,7 @@ pub enum ObjectBytes {
     /// They are there.
     Held(BlobBytes),
     /// They are made one part after the other.
-    Made(Arc<dyn Windows>),
+    Made(Rc<dyn Windows>),
 }
 
 impl ObjectBytes {

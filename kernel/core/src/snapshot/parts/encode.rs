@@ -7,21 +7,21 @@
 
 use crate::snapshot::Cut;
 use crate::snapshot::format::{SectionKind, Windows};
-use alloc::sync::Arc;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use postcard::ser_flavors::Flavor;
 use serde::{Serialize, Serializer};
 
 /// One state of a cut.
 pub(super) struct State {
-    cut: Arc<Cut>,
+    cut: Rc<Cut>,
     kind: SectionKind,
     length: usize,
 }
 
 impl State {
     /// The state of this kind.
-    pub fn new(cut: &Arc<Cut>, kind: SectionKind) -> State {
+    pub fn new(cut: &Rc<Cut>, kind: SectionKind) -> State {
         State {
             length: length(cut, kind),
             cut: cut.clone(),

@@ -24,7 +24,7 @@ use crate::machine::FrozenMemory;
 use crate::net::stack::StackState;
 use crate::plain::Bytes;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::fmt;
 use serde::de::DeserializeOwned;
@@ -43,11 +43,11 @@ const STATES: [SectionKind; 4] = [
 struct Waiting(Vec<Vec<Bytes>>);
 
 /// The states of a cut as objects, in the order of a file, without its modules and files.
-pub fn objects(about: &About, cut: &Arc<Cut>, group: Option<&Group>) -> Vec<Object> {
+pub fn objects(about: &About, cut: &Rc<Cut>, group: Option<&Group>) -> Vec<Object> {
     let state = |kind| Object {
         kind,
         hash: None,
-        bytes: ObjectBytes::Made(Arc::new(encode::State::new(cut, kind))),
+        bytes: ObjectBytes::Made(Rc::new(encode::State::new(cut, kind))),
     };
     core::iter::once(small(SectionKind::About, about))
         .chain(STATES.into_iter().map(state))
