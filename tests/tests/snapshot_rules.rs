@@ -8,7 +8,7 @@ use sos_core::operator::{Bytes, Contents, Packing, Refusal, ToNode, ToOperator};
 use sos_tests::programs::ticks;
 use sos_tests::sim::channel::Outsider;
 use sos_tests::sim::cluster::Cluster;
-use sos_tests::sim::image::ImageBuilder;
+use sos_tests::sim::image::{ImageBuilder, switch};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -39,6 +39,25 @@ const WRITES: &str = r#"(module
         (drop (call $log (i32.const 2) (i32.const 24) (i32.const 4)))
         (loop (drop (call $sleep (i64.const 1000000000))) (br 0))))"#;
 const FILE_BYTES: u64 = 16 * MIB;
+
+/// Takes connections on port 7, one after the other, and reads each to its end.
+const SERVES: &str = r#"(module
+    (import "sos" "tcp_listen" (func $listen (param i32 i32) (result i32)))
+    (import "sos" "tcp_accept" (func $accept (param i32 i32 i32) (result i32)))
+    (import "sos" "tcp_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "sos" "close" (func $close (param i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 16) "\04\00\07\00")
+    (func (export "_start") (local $listener i32) (local $peer i32)
+        (local.set $listener (call $listen (i32.const 16) (i32.const 8)))
+        (loop $serve
+            (local.set $peer (call $accept (local.get $listener) (i32.const 0) (i32.const 0)))
+            (loop $more
+                (br_if $more (i32.gt_s
+                    (call $read (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0))
+                    (i32.const 0))))
+            (drop (call $close (local.get $peer)))
+            (br $serve))))"#;
 
 /// A module that takes a while to translate, and then ticks every second.
 fn large_ticks() -> String {
@@ -282,6 +301,8 @@ fn what_an_operator_runs_from_outside_is_not_taken_from_under_it() {
     // Its end is the launcher's to hear, and its name free only when the launcher lets go.
     done(&mut cluster, 0, "kill guest");
     refused(&mut cluster, 0, "restore one", "exec");
+    refused(&mut cluster, 0, "start guest", "exec");
+    refused(&mut cluster, 0, "restart guest", "exec");
     outsider.say(&mut cluster, &ToNode::Remove { request: 1 });
     outsider.listen(&mut cluster, |_| {});
     done(&mut cluster, 0, "restore one");
@@ -311,4 +332,117 @@ fn a_snapshot_holds_the_modules_that_it_needs() {
     done(&mut cluster, node, "restore kept");
     cluster.run_for(3 * SECOND);
     assert_eq!(cluster.ticks(node, "ticks"), 5);
+}
+
+/// Logs eight random letters when half a second has passed, and each second after.
+const DRAWS: &str = r#"(module
+    (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
+    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
+    (import "sos" "random" (func $random (param i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start") (local $at i32)
+        (drop (call $random (i32.const 16) (i32.const 8)))
+        (drop (call $sleep (i64.const 3000000000)))
+        (loop $again
+            (drop (call $random (i32.const 16) (i32.const 8)))
+            (local.set $at (i32.const 16))
+            (loop $letters
+                (i32.store8 (local.get $at) (i32.add (i32.const 97)
+                    (i32.and (i32.load8_u (local.get $at)) (i32.const 15))))
+                (local.set $at (i32.add (local.get $at) (i32.const 1)))
+                (br_if $letters (i32.lt_u (local.get $at) (i32.const 24))))
+            (drop (call $log (i32.const 2) (i32.const 16) (i32.const 8)))
+            (drop (call $sleep (i64.const 1000000000)))
+            (br $again))))"#;
+
+/// What an instance of [`DRAWS`] has drawn.
+fn drawn(cluster: &mut Cluster, name: &str) -> Vec<String> {
+    let log = cluster.json(0, &format!("logs {name} --json"));
+    let entries = log["entries"].as_array().expect("entries");
+    let texts = entries.iter().map(|entry| entry["text"].to_string());
+    texts.collect()
+}
+
+#[test]
+fn clones_and_rollbacks_draw_numbers_of_their_own_and_what_was_only_suspended_its_old_ones() {
+    let mut undisturbed = with_instance("draws", DRAWS);
+    undisturbed.run_for(5 * SECOND);
+    let expected = drawn(&mut undisturbed, "draws");
+    let mut cluster = with_instance("draws", DRAWS);
+    done(&mut cluster, 0, "snapshot draws to running");
+    done(&mut cluster, 0, "clone draws --count 2");
+    done(&mut cluster, 0, "suspend draws");
+    cluster.run_for(SECOND);
+    done(&mut cluster, 0, "resume draws");
+    done(&mut cluster, 0, "restore running as third");
+    cluster.run_for(5 * SECOND);
+    let own = drawn(&mut cluster, "draws");
+    assert_eq!(own[..2], expected[..2]);
+    done(&mut cluster, 0, "kill draws");
+    done(&mut cluster, 0, "restore running");
+    cluster.run_for(5 * SECOND);
+    let mut seen = own;
+    for name in ["draws", "draws-2", "draws-3", "third"] {
+        let other = drawn(&mut cluster, name);
+        assert!(other.len() > 2, "{name}: {other:?}");
+        assert!(
+            other.iter().all(|it| !seen.contains(it)),
+            "{name}: {other:?}"
+        );
+        seen.extend(other);
+    }
+}
+
+#[test]
+fn an_instance_comes_back_as_itself_only_when_the_original_is_no_more() {
+    let image = ImageBuilder::new("echoing")
+        .switch("lan", Some("nic0"))
+        .instance("echo", SERVES)
+        .port("eth0", switch("lan"), "10.0.0.1/24");
+    let (mut cluster, client) = Cluster::beside_client(image.build());
+    cluster.run_for(SECOND);
+    cluster.connect(client, "10.0.0.1:7").expect("a connection");
+    done(&mut cluster, 0, "snapshot echo to one");
+    done(&mut cluster, 0, "snapshot --group echo to group");
+    for snapshot in ["one", "group"] {
+        let restore = format!("restore {snapshot}");
+        refused(&mut cluster, 0, &restore, "runs already");
+        done(&mut cluster, 0, "pause echo");
+        refused(&mut cluster, 0, &restore, "runs already");
+        done(&mut cluster, 0, "resume echo");
+        done(&mut cluster, 0, "suspend echo");
+        refused(&mut cluster, 0, &restore, "`resume echo` continues it");
+        done(&mut cluster, 0, "resume echo");
+    }
+    done(&mut cluster, 0, "kill echo");
+    done(&mut cluster, 0, "restore one");
+    cluster.connect(client, "10.0.0.1:7").expect("it serves");
+}
+
+#[test]
+fn a_station_address_has_one_instance() {
+    let mac = Some([2, 0, 0, 0, 0, 9]);
+    let image = |name: &str| {
+        let image = ImageBuilder::new(name).switch("lan", None);
+        let image = image.instance(name, ticks(SECOND));
+        let image = image.port("eth0", switch("lan"), "10.0.0.1/24");
+        image.with(|spec| spec.ports[0].mac = mac).build()
+    };
+    let mut cluster = Cluster::new(1);
+    cluster.boot("node1", image("one"));
+    let node = cluster.boot("node2", image("two"));
+    cluster.run_for(2500 * MILLISECOND);
+    done(&mut cluster, 0, "snapshot one to travel --stop");
+    let mut outsider = Outsider::greeted(&mut cluster, 0);
+    let file = export(&mut cluster, &mut outsider, "travel");
+    let mut outsider = Outsider::greeted(&mut cluster, node);
+    assert_eq!(import(&mut cluster, &mut outsider, "travel", &file), Ok(()));
+    let why = "'two' has the station address of 'one'";
+    refused(&mut cluster, node, "restore travel", why);
+    // Also when it does not run: it may at any time.
+    done(&mut cluster, node, "kill two");
+    refused(&mut cluster, node, "restore travel", why);
+    done(&mut cluster, node, "restore travel as three");
+    cluster.run_for(SECOND);
+    assert_eq!(cluster.ticks(node, "three"), 3);
 }

@@ -306,6 +306,13 @@ pub enum ControlError {
         /// Who has it.
         instance: String,
     },
+    /// A cut would be a second instance at one station address.
+    StationTaken {
+        /// The instance of the cut.
+        name: String,
+        /// Who has the address.
+        instance: String,
+    },
     /// Counting up the addresses of clones leaves their network.
     AddressesEnd {
         /// The first address.
@@ -409,6 +416,10 @@ impl fmt::Display for ControlError {
                 f,
                 "{address} is the address of '{instance}'; choose another one"
             ),
+            ControlError::StationTaken { name, instance } => write!(
+                f,
+                "'{instance}' has the station address of '{name}'; restore that under another name"
+            ),
             ControlError::AddressesEnd {
                 address,
                 prefix_length,
@@ -466,7 +477,7 @@ impl fmt::Display for ControlError {
             ),
             ControlError::RunOutside(name) => write!(
                 f,
-                "'{name}' belongs to the `exec` that launched it, which would lose it; take a snapshot without \
+                "'{name}' belongs to the `exec` that launched it, and ends with that; take a snapshot without \
                  --stop, clone it, or restore under another name"
             ),
             ControlError::Suspended(name) => write!(

@@ -51,6 +51,7 @@ impl Control for Operator<'_> {
             }
             Request::Restart { name } => {
                 let key = kernel.key_of(&name)?;
+                kernel.records[key as usize].require_own()?;
                 if let State::Live(_) | State::Loading(_) = kernel.records[key as usize].state {
                     kernel.stop(key)?;
                 }

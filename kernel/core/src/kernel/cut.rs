@@ -153,17 +153,16 @@ impl Kernel {
     /// Makes an instance of a cut under its own name and addresses: a rollback, if the original went on.
     ///
     /// # Errors
-    /// As for [`Record::require_replaceable`] and a start: what was there is as it was.
+    /// As for [`Self::require_place`] and a start: what was there is as it was.
     pub(super) fn restore(
         &mut self,
         machine: &mut dyn Machine,
         cut: Cut,
         revival: Revival,
     ) -> Result<u32, ControlError> {
-        let name = cut.spec.name.clone();
-        let key = match self.key_of(&name) {
+        self.require_place(&cut)?;
+        let key = match self.key_of(&cut.spec.name) {
             Ok(key) => {
-                self.records[key as usize].require_replaceable()?;
                 self.add_program_of(&cut.spec)?;
                 self.records[key as usize].become_cut(&cut);
                 key
@@ -173,6 +172,25 @@ impl Kernel {
         self.cancel_start(key);
         self.launch_cut(machine, key, cut, revival)?;
         Ok(key)
+    }
+
+    /// That a cut may become its instance again: nobody else is that, by name or by station address (D6).
+    ///
+    /// # Errors
+    /// As for [`Record::require_replaceable`]; [`ControlError::StationTaken`].
+    pub(super) fn require_place(&self, cut: &Cut) -> Result<(), ControlError> {
+        let name = &cut.spec.name;
+        for (_, record) in self.occupied() {
+            if record.spec.name == *name {
+                record.require_replaceable()?;
+            } else if record.macs.iter().any(|mac| cut.macs.contains(mac)) {
+                return Err(ControlError::StationTaken {
+                    name: name.clone(),
+                    instance: record.spec.name.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Makes another instance of a cut, called `name`: with station addresses of its own, the addresses that

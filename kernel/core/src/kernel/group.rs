@@ -371,9 +371,7 @@ impl Kernel {
         revival: Revival,
     ) -> Result<(), ControlError> {
         for cut in &cuts {
-            if let Ok(key) = self.key_of(&cut.spec.name) {
-                self.records[key as usize].require_replaceable()?;
-            }
+            self.require_place(cut)?;
         }
         let company = Arc::new(company);
         let segments = self.make_segments(segments)?;

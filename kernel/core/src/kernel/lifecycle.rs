@@ -56,7 +56,8 @@ impl Kernel {
     /// Starts an instance on an operator's word.
     ///
     /// # Errors
-    /// [`ControlError::AlreadyRunning`] or [`ControlError::StartFailed`].
+    /// [`ControlError::AlreadyRunning`], [`ControlError::Suspended`], [`ControlError::RunOutside`] for one whose end
+    /// was told, or [`ControlError::StartFailed`].
     pub(super) fn start(
         &mut self,
         machine: &mut dyn Machine,
@@ -73,7 +74,7 @@ impl Kernel {
             State::Ended(..) if record.suspended.is_some() => {
                 return Err(ControlError::Suspended(name));
             }
-            State::Ended(..) => {}
+            State::Ended(..) => record.require_own()?,
         }
         self.cancel_autostart(key);
         self.launch(machine, key)
