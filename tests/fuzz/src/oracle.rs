@@ -40,7 +40,7 @@ pub fn compare(modules: &[Vec<u8>], name: &str, ours: &Outcome) -> Result<Verdic
     // The message carries a number that is not meant.
     let plain = |text: &String| text.replace("uninitialized element 2", "uninitialized element");
     let result = match &ours.result {
-        Ok(values) => Ok(values.iter().map(|text| blind(text)).collect()),
+        Ok(values) => Ok(values.iter().map(|text| blind(text)).collect::<Vec<_>>()),
         Err(text) => Err(plain(text)),
     };
     let mut visible: Vec<String> = ours.visible.iter().map(|text| blind(text)).collect();
@@ -84,7 +84,7 @@ fn engine() -> wasmtime::Result<Engine> {
         .wasm_memory64(true)
         .wasm_multi_memory(true)
         .wasm_tail_call(true)
-        .wasm_backtrace(false);
+        .wasm_backtrace_max_frames(None);
     Engine::new(&config)
 }
 
