@@ -446,3 +446,35 @@ fn a_station_address_has_one_instance() {
     cluster.run_for(SECOND);
     assert_eq!(cluster.ticks(node, "three"), 3);
 }
+
+#[test]
+fn only_what_nobody_went_on_from_goes_on_with_its_random_numbers() {
+    let stop = |cluster: &mut Cluster, name: &str| {
+        done(cluster, 0, &format!("snapshot draws to {name} --stop"));
+    };
+    let restored = |cluster: &mut Cluster, name: &str| {
+        done(cluster, 0, &format!("restore {name}"));
+        cluster.run_for(2 * SECOND);
+        drawn(cluster, "draws")
+    };
+    let mut undisturbed = with_instance("draws", DRAWS);
+    stop(&mut undisturbed, "first");
+    let expected = restored(&mut undisturbed, "first");
+    assert!(!expected.is_empty());
+
+    // A file may be restored elsewhere.
+    let mut cluster = with_instance("draws", DRAWS);
+    stop(&mut cluster, "first");
+    let mut outsider = Outsider::greeted(&mut cluster, 0);
+    export(&mut cluster, &mut outsider, "first");
+    outsider.leave(&mut cluster);
+    assert_ne!(restored(&mut cluster, "first")[0], expected[0]);
+
+    // The instance went on from an earlier one meanwhile, with the same peers.
+    let mut cluster = with_instance("draws", DRAWS);
+    done(&mut cluster, 0, "snapshot draws to earlier");
+    stop(&mut cluster, "first");
+    restored(&mut cluster, "earlier");
+    done(&mut cluster, 0, "kill draws");
+    assert_ne!(restored(&mut cluster, "first")[0], expected[0]);
+}

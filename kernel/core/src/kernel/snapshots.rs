@@ -47,7 +47,8 @@ pub(super) struct Snapshot {
     pub cut: Rc<Cut>,
     pub taken: Taken,
     pub origin: Origin,
-    /// Whether its instance has gone on from it: another time would repeat its random numbers.
+    /// Whether its instance has gone on from it or from another one since, here or, as a file, elsewhere: going on
+    /// from it would repeat random numbers, and its peers may have moved on.
     is_spent: bool,
     /// The group that it was taken with.
     pub group: Option<Arc<Group>>,
@@ -69,7 +70,7 @@ pub(super) enum Origin {
 impl Snapshot {
     /// How an instance goes on from it.
     pub fn revival(&self) -> Revival {
-        // A file may have been restored elsewhere, so only what never left the node simply goes on.
+        // A file that came may have been restored elsewhere; one that was sent counts as spent.
         match (self.taken, self.origin, self.is_spent) {
             (Taken::Stopping, Origin::Taken, false) => Revival::Continued,
             _ => Revival::Restored,
@@ -144,12 +145,13 @@ impl Snapshots {
         }
     }
 
-    /// Takes note that instances have gone on from these.
+    /// Takes note that instances have gone on from these, or may: none of their snapshots so far is where their
+    /// peers stand and their random numbers.
     pub fn spend(&mut self, names: &[String]) {
-        for name in names {
-            if let Some(snapshot) = self.kept.get_mut(name) {
-                snapshot.is_spent = true;
-            }
+        let found = names.iter().filter_map(|name| self.kept.get(name));
+        let instances: BTreeSet<String> = found.map(|it| it.cut.spec.name.clone()).collect();
+        for snapshot in self.kept.values_mut() {
+            snapshot.is_spent |= instances.contains(&snapshot.cut.spec.name);
         }
     }
 

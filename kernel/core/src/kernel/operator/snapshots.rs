@@ -58,7 +58,10 @@ impl Kernel {
             return Err(unexpected("a second snapshot before the first was sent"));
         }
         match self.export(request, name, contents, packing) {
-            Ok(export) => session.export = Some(export),
+            Ok(export) => {
+                self.snapshots.spend(&[name.into()]);
+                session.export = Some(export);
+            }
             Err(text) => session.refuse(request, Refusal::Control(text)),
         }
         Ok(())
