@@ -16,8 +16,8 @@ use core::num::NonZero;
 pub struct References {
     /// By the modules' places.
     members: Vec<Functions>,
-    /// Places of the members that define functions, by their first function's handle.
-    by_handle: Vec<(u32, usize)>,
+    /// What members define, by their first function's handle.
+    by_handle: Vec<Defined>,
     /// Functions that no member defines, by handle; gathered when the first is asked for.
     host: OnceCell<BTreeMap<u32, FunctionRef>>,
     /// What stands for the host's numbers, made when the first reference to each is restored.
@@ -30,6 +30,16 @@ struct Functions {
     imported: u32,
 }
 
+/// The functions that a member defines: their handles ascend by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Defined {
+    first_handle: u32,
+    count: u32,
+    place: u32,
+    /// Index of the first.
+    first_index: u32,
+}
+
 impl References {
     /// Those of `set`, whose instances are in `store`.
     pub fn new<T>(store: &Store<T>, set: &[Member<'_>]) -> References {
@@ -38,12 +48,12 @@ impl References {
             imported: u32::try_from(member.module.get_imports().len_funcs()).unwrap_or(u32::MAX),
         });
         let members: Vec<_> = members.collect();
-        // An instance's own functions are made one after the other: their handles ascend by one.
-        let by_handle = members.iter().enumerate().filter_map(|(place, member)| {
-            let first = function(&store.inner, member, member.imported)?;
-            Some((handle(&store.inner, &first)?, place))
+        let told = (0..).zip(members.iter().zip(set));
+        let runs = told.filter_map(|(place, (member, told))| {
+            let count = u32::try_from(told.module.len_funcs()).ok()? - member.imported;
+            defined(&store.inner, member, place, count)
         });
-        let mut by_handle: Vec<_> = by_handle.collect();
+        let mut by_handle: Vec<_> = runs.collect();
         by_handle.sort_unstable();
         References {
             members,
@@ -120,16 +130,15 @@ impl References {
         if raw == 0 {
             return Ok(None);
         }
-        let after = self.by_handle.partition_point(|(first, _)| *first <= raw);
-        let defined = after.checked_sub(1).and_then(|index| {
-            let (first, place) = self.by_handle[index];
-            let member = &self.members[place];
-            let index = member.imported.checked_add(raw - first)?;
-            let found = function(store, member, index)?;
-            (handle(store, &found) == Some(raw)).then_some(FunctionRef {
-                module: place as u32,
-                function: index,
-            })
+        // Arithmetic alone: a table of 100 000 functions is named within a capture.
+        let after = self
+            .by_handle
+            .partition_point(|defined| defined.first_handle <= raw);
+        let defined = after.checked_sub(1).map(|before| self.by_handle[before]);
+        let defined = defined.filter(|defined| raw - defined.first_handle < defined.count);
+        let defined = defined.map(|defined| FunctionRef {
+            module: defined.place,
+            function: defined.first_index + (raw - defined.first_handle),
         });
         let host = || self.host(store).get(&raw).copied();
         defined.or_else(host).map(Some).ok_or(Problem::Foreign)
@@ -195,6 +204,22 @@ impl References {
         let raw = Nullable::Val(object).unwrap_raw(&*store);
         raw.unwrap_or(RawRef::null())
     }
+}
+
+/// The functions that a member defines, `count` of them. An instance makes them one after the other, so
+/// that the handles of the first and the last tell those between; none if they do not.
+fn defined(store: &StoreInner, member: &Functions, place: u32, count: u32) -> Option<Defined> {
+    let first_index = member.imported;
+    let last = function(store, member, first_index + count.checked_sub(1)?)?;
+    let first = function(store, member, first_index)?;
+    let first_handle = handle(store, &first)?;
+    let is_run = handle(store, &last)?.checked_sub(first_handle)? == count - 1;
+    is_run.then_some(Defined {
+        first_handle,
+        count,
+        place,
+        first_index,
+    })
 }
 
 /// The function `index` of a member, imports counted.
