@@ -1,6 +1,6 @@
 //! What the tests share: [`sim`], the simulated machine and cluster; [`qemu`], real boots; [`tool`], the
 //! command line; [`fuzz`], what the fuzz targets run; [`heap`], which counts what simulated nodes allocate;
-//! [`wild`], which spoils states; and the guests' modules.
+//! and the guests' modules.
 
 pub mod fuzz;
 pub mod heap;
@@ -9,7 +9,6 @@ pub mod qemu;
 pub mod sim;
 pub mod spec;
 pub mod tool;
-pub mod wild;
 
 use sos::setup::WasmTarget;
 

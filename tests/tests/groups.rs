@@ -2,7 +2,7 @@
 //! to each other; clones and their addresses; frames for suspended instances.
 
 use sos_core::machine::Duration;
-use sos_core::operator::{Bytes, Contents, Packing, Refusal, ToNode, ToOperator};
+use sos_core::operator::{Contents, Refusal, ToNode, ToOperator};
 use sos_tests::sim::channel::Outsider;
 use sos_tests::sim::cluster::{Cluster, Station};
 use sos_tests::sim::image::{ImageBuilder, link, switch};
@@ -238,14 +238,21 @@ fn a_group_goes_on_at_a_node_that_has_neither_its_programs_nor_its_link() {
     let second = empty_node(&mut cluster);
     done(&mut cluster, "snapshot --group web store to travel --stop");
     let mut outsider = Outsider::greeted(&mut cluster, 0);
-    let files =
-        ["travel.web", "travel.store"].map(|name| export(&mut cluster, &mut outsider, name));
+    let files = ["travel.web", "travel.store"].map(|name| {
+        outsider
+            .export(&mut cluster, name, Contents::SelfContained)
+            .expect("a file")
+    });
     outsider.leave(&mut cluster);
     let mut outsider = Outsider::greeted(&mut cluster, second);
-    import(&mut cluster, &mut outsider, "travel.web", &files[0]).expect("the first");
+    outsider
+        .import(&mut cluster, "travel.web", &files[0])
+        .expect("the first");
     let text = cluster.shell(second, "restore travel");
     assert!(text.contains("lacks the snapshots of 'store'"), "{text}");
-    import(&mut cluster, &mut outsider, "its.store", &files[1]).expect("the second");
+    outsider
+        .import(&mut cluster, "its.store", &files[1])
+        .expect("the second");
     done_at(&mut cluster, second, "restore travel");
     cluster.run_for(SECOND);
     assert_asks(&mut cluster, second, "web");
@@ -484,62 +491,4 @@ fn store_mac(cluster: &mut Cluster) -> [u8; 6] {
         .map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal"))
         .collect();
     bytes.try_into().expect("six bytes")
-}
-
-/// The file of a snapshot.
-fn export(cluster: &mut Cluster, outsider: &mut Outsider, snapshot: &str) -> Vec<u8> {
-    let request = 77;
-    let (contents, packing) = (Contents::SelfContained, Packing::Plain);
-    outsider.say(
-        cluster,
-        &ToNode::Export {
-            request,
-            snapshot,
-            contents,
-            packing,
-        },
-    );
-    let mut file = Vec::new();
-    let mut complete = false;
-    while !complete {
-        outsider.expect(cluster, |message| match message {
-            ToOperator::SnapshotData { data, .. } => file.extend_from_slice(data.0),
-            ToOperator::Done { .. } => complete = true,
-            other => panic!("{other:?}"),
-        });
-    }
-    file
-}
-
-/// Gives a file to a node; the refusal if there is one.
-fn import(
-    cluster: &mut Cluster,
-    outsider: &mut Outsider,
-    snapshot: &str,
-    file: &[u8],
-) -> Result<(), String> {
-    let request = 78;
-    let bytes = file.len() as u64;
-    outsider.say(
-        cluster,
-        &ToNode::Import {
-            request,
-            snapshot,
-            bytes,
-        },
-    );
-    for piece in file.chunks(50_000) {
-        let data = Bytes(piece);
-        outsider.say(cluster, &ToNode::SnapshotData { request, data });
-    }
-    let mut result = Ok(());
-    outsider.expect(cluster, |message| match message {
-        ToOperator::Done { .. } => {}
-        ToOperator::Refused {
-            refusal: Refusal::Control(text),
-            ..
-        } => result = Err(text.clone()),
-        other => panic!("{other:?}"),
-    });
-    result
 }

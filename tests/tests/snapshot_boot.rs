@@ -3,7 +3,7 @@
 use sos_core::image::{Bundle, Part, PartKind};
 use sos_core::keys::NodeKeys;
 use sos_core::machine::Duration;
-use sos_core::operator::{Bytes, Contents, Packing, Refusal, ToNode, ToOperator};
+use sos_core::operator::{Contents, Packing};
 use sos_core::snapshot::format::{Maker, SummaryReader};
 use sos_tests::programs::ticks;
 use sos_tests::sim::channel::Outsider;
@@ -42,47 +42,13 @@ fn file(keys: Option<NodeKeys>) -> Vec<u8> {
     assert_eq!(cluster.ticks(0, "ticks"), 2);
     cluster.shell(0, "snapshot ticks to travel");
     let mut outsider = Outsider::greeted(&mut cluster, 0);
-    let export = ToNode::Export {
-        request: 7,
-        snapshot: "travel",
-        contents: Contents::SelfContained,
-        packing: Packing::Compressed,
-    };
-    outsider.say(&mut cluster, &export);
-    let (mut file, mut complete) = (Vec::new(), false);
-    while !complete {
-        outsider.expect(&mut cluster, |message| match message {
-            ToOperator::SnapshotData { data, .. } => file.extend_from_slice(data.0),
-            ToOperator::Done { .. } => complete = true,
-            other => panic!("{other:?}"),
-        });
-    }
-    file
+    let contents = Contents::SelfContained;
+    let file = outsider.export_packed(&mut cluster, "travel", contents, Packing::Compressed);
+    file.expect("a file")
 }
 
 fn import(cluster: &mut Cluster, node: usize, file: &[u8]) -> Result<(), String> {
-    let mut outsider = Outsider::greeted(cluster, node);
-    let (request, bytes) = (8, file.len() as u64);
-    let import = ToNode::Import {
-        request,
-        snapshot: "travel",
-        bytes,
-    };
-    outsider.say(cluster, &import);
-    for piece in file.chunks(50_000) {
-        let data = Bytes(piece);
-        outsider.say(cluster, &ToNode::SnapshotData { request, data });
-    }
-    let mut result = Ok(());
-    outsider.expect(cluster, |message| match message {
-        ToOperator::Done { .. } => {}
-        ToOperator::Refused {
-            refusal: Refusal::Control(text),
-            ..
-        } => result = Err(text.clone()),
-        other => panic!("{other:?}"),
-    });
-    result
+    Outsider::greeted(cluster, node).import(cluster, "travel", file)
 }
 
 #[test]

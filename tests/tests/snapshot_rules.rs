@@ -4,7 +4,7 @@
 use sos_core::image::{Autostart, blob_hash};
 use sos_core::limits;
 use sos_core::machine::Duration;
-use sos_core::operator::{Bytes, Contents, Packing, Refusal, ToNode, ToOperator};
+use sos_core::operator::{Contents, ToNode};
 use sos_tests::programs::ticks;
 use sos_tests::sim::channel::Outsider;
 use sos_tests::sim::cluster::Cluster;
@@ -102,57 +102,10 @@ fn refused(cluster: &mut Cluster, node: usize, line: &str, why: &str) {
     assert!(text.contains("error: ") && text.contains(why), "{text}");
 }
 
+/// The self-contained file of a snapshot.
 fn export(cluster: &mut Cluster, outsider: &mut Outsider, snapshot: &str) -> Vec<u8> {
-    let (request, contents, packing) = (77, Contents::SelfContained, Packing::Plain);
-    outsider.say(
-        cluster,
-        &ToNode::Export {
-            request,
-            snapshot,
-            contents,
-            packing,
-        },
-    );
-    let (mut file, mut complete) = (Vec::new(), false);
-    while !complete {
-        outsider.expect(cluster, |message| match message {
-            ToOperator::SnapshotData { data, .. } => file.extend_from_slice(data.0),
-            ToOperator::Done { .. } => complete = true,
-            other => panic!("{other:?}"),
-        });
-    }
-    file
-}
-
-fn import(
-    cluster: &mut Cluster,
-    outsider: &mut Outsider,
-    snapshot: &str,
-    file: &[u8],
-) -> Result<(), String> {
-    let (request, bytes) = (78, file.len() as u64);
-    outsider.say(
-        cluster,
-        &ToNode::Import {
-            request,
-            snapshot,
-            bytes,
-        },
-    );
-    for piece in file.chunks(50_000) {
-        let data = Bytes(piece);
-        outsider.say(cluster, &ToNode::SnapshotData { request, data });
-    }
-    let mut result = Ok(());
-    outsider.expect(cluster, |message| match message {
-        ToOperator::Done { .. } => {}
-        ToOperator::Refused {
-            refusal: Refusal::Control(text),
-            ..
-        } => result = Err(text.clone()),
-        other => panic!("{other:?}"),
-    });
-    result
+    let file = outsider.export(cluster, snapshot, Contents::SelfContained);
+    file.expect("a file")
 }
 
 /// A node that runs `ticks` in a version that ticks every five seconds and has the snapshot `old` of one that
@@ -166,7 +119,7 @@ fn two_versions() -> (Cluster, usize) {
     let node = cluster.boot("node2", image("ticks", ticks(5 * SECOND)));
     cluster.run_for(5500 * MILLISECOND);
     let mut outsider = Outsider::greeted(&mut cluster, node);
-    assert_eq!(import(&mut cluster, &mut outsider, "old", &file), Ok(()));
+    assert_eq!(outsider.import(&mut cluster, "old", &file), Ok(()));
     outsider.leave(&mut cluster);
     (cluster, node)
 }
@@ -210,7 +163,7 @@ fn a_restore_that_is_killed_while_it_loads_leaves_the_instance_as_its_manifest_h
     outsider.leave(&mut cluster);
     let node = cluster.boot("node2", image("ticks", ticks(5 * SECOND)));
     let mut outsider = Outsider::greeted(&mut cluster, node);
-    assert_eq!(import(&mut cluster, &mut outsider, "old", &file), Ok(()));
+    assert_eq!(outsider.import(&mut cluster, "old", &file), Ok(()));
     done(&mut cluster, node, "kill ticks");
     while_loading(&mut cluster, node, "restore old", "kill ticks");
     done(&mut cluster, node, "start ticks");
@@ -319,7 +272,7 @@ fn a_snapshot_holds_the_modules_that_it_needs() {
     outsider.leave(&mut cluster);
     let node = cluster.boot("node2", ImageBuilder::new("empty").build());
     let mut outsider = Outsider::greeted(&mut cluster, node);
-    assert_eq!(import(&mut cluster, &mut outsider, "kept", &file), Ok(()));
+    assert_eq!(outsider.import(&mut cluster, "kept", &file), Ok(()));
     // Room is made for as much as may be kept at all.
     let put = ToNode::PutBlob {
         request: 79,
@@ -436,7 +389,7 @@ fn a_station_address_has_one_instance() {
     let mut outsider = Outsider::greeted(&mut cluster, 0);
     let file = export(&mut cluster, &mut outsider, "travel");
     let mut outsider = Outsider::greeted(&mut cluster, node);
-    assert_eq!(import(&mut cluster, &mut outsider, "travel", &file), Ok(()));
+    assert_eq!(outsider.import(&mut cluster, "travel", &file), Ok(()));
     let why = "'two' has the station address of 'one'";
     refused(&mut cluster, node, "restore travel", why);
     // Also when it does not run: it may at any time.

@@ -9,8 +9,8 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
 use serde::de::DeserializeOwned;
 use serde::ser::Serialize;
 use sos_core::host::GuestState;
@@ -23,12 +23,12 @@ use sos_core::snapshot::format::{
     Collector, Encoder, Header, MemoryHead, NextPage, Object, Options, PAGE_BYTES, Page,
     PageSource, Pieces, Progress, Seal, SectionKind, Sink, SnapshotId,
 };
+use sos_tests::fuzz::shape::Shape;
 use sos_tests::heap::{CountingHeap, peak_bytes};
 use sos_tests::programs::COUNTING_ECHO;
 use sos_tests::sim::channel::Outsider;
 use sos_tests::sim::cluster::Cluster;
 use sos_tests::sim::image::{ImageBuilder, switch};
-use sos_tests::wild::{Wildness, count_values, with_wild_value};
 
 #[global_allocator]
 static HEAP: CountingHeap = CountingHeap;
@@ -139,32 +139,11 @@ impl Parts {
         }
     }
 
-    /// A state's values, and what it becomes with one of them changed.
-    fn state<T: DeserializeOwned + Serialize + 'static>(&self, kind: SectionKind) -> State {
+    /// A state and its values.
+    fn state<T: DeserializeOwned + Serialize>(&self, kind: SectionKind) -> (SectionKind, Shape) {
         let bytes = self.objects.iter().find(|(other, ..)| *other == kind);
         let state: T = postcard::from_bytes(&bytes.expect("it is there").2).expect("a state");
-        State {
-            kind,
-            values: count_values(&state),
-            change: Box::new(move |number, wildness| with_wild_value(&state, number, wildness)),
-        }
-    }
-}
-
-/// One state of an instance, ready to be spoilt.
-struct State {
-    kind: SectionKind,
-    values: u64,
-    change: Box<dyn Fn(u64, Wildness) -> Vec<u8>>,
-}
-
-fn any_wildness(random: &mut SmallRng) -> Wildness {
-    match random.random_range(0..5) {
-        0 => Wildness::Least,
-        1 => Wildness::Greatest,
-        2 => Wildness::Next,
-        3 => Wildness::Previous,
-        _ => Wildness::Random(random.random()),
+        (kind, Shape::of(&state))
     }
 }
 
@@ -197,14 +176,11 @@ fn wild_values_in_any_state_hurt_only_the_instance_that_is_made_of_it() {
     let mut random = SmallRng::seed_from_u64(4);
     let (mut answered, mut taken, mut restored) = (0_u8, 0, 0);
     for change in 0..changes {
-        let state = &states[change as usize % states.len()];
-        let number = random.random_range(0..state.values);
-        let wildness = any_wildness(&mut random);
-        let what = format!(
-            "change {change}: {:?}, value {number}, {wildness:?}",
-            state.kind
-        );
-        let file = parts.file(state.kind, &(state.change)(number, wildness));
+        let (kind, state) = &states[change as usize % states.len()];
+        let mut wild = state.clone();
+        wild.mutate(&mut random);
+        let what = format!("change {change}: {kind:?}");
+        let file = parts.file(*kind, &wild.to_bytes());
         let peak = peak_bytes(|| {
             if outsider.import(&mut cluster, "wild", &file).is_err() {
                 return;

@@ -21,7 +21,7 @@ mod image;
 mod mutate;
 pub mod random_module;
 mod restore;
-mod shape;
+pub mod shape;
 mod snapshot_file;
 
 use rand::rngs::SmallRng;

@@ -10,7 +10,7 @@ use crate::sim::channel::Outsider;
 use crate::sim::cluster::Cluster;
 use crate::sim::image::ImageBuilder;
 use sos_core::machine::Duration;
-use sos_core::operator::{Bytes, Contents, Packing, Refusal, ToNode, ToOperator};
+use sos_core::operator::{Contents, Packing};
 use sos_core::snapshot::About;
 use std::sync::OnceLock;
 
@@ -19,8 +19,6 @@ const NEIGHBOUR: &str = "neighbour";
 const PERIOD: Duration = Duration::from_millis(1);
 /// Memory of the node: enough for what the seeds are, and little for what claims to be more.
 const NODE_BYTES: u64 = 64 << 20;
-/// Pieces in which a file comes.
-const PIECE_BYTES: usize = 50_000;
 /// Time for what is done with the instance.
 const MOMENT: Duration = Duration::from_millis(2);
 
@@ -34,7 +32,7 @@ pub fn run(bytes: &[u8]) {
     };
     let mut cluster = node();
     let mut outsider = Outsider::greeted(&mut cluster, 0);
-    let name = match import(&mut cluster, &mut outsider, &file.seal()) {
+    let name = match outsider.import(&mut cluster, "claim", &file.seal()) {
         Ok(()) => instance_name(&file),
         Err(_) => None,
     };
@@ -113,31 +111,6 @@ pub(super) fn node() -> Cluster {
     cluster
 }
 
-/// Gives a file to the node as `claim`.
-fn import(cluster: &mut Cluster, outsider: &mut Outsider, file: &[u8]) -> Result<(), String> {
-    let request = 1;
-    let import = ToNode::Import {
-        request,
-        snapshot: "claim",
-        bytes: file.len() as u64,
-    };
-    outsider.say(cluster, &import);
-    for piece in file.chunks(PIECE_BYTES) {
-        let data = Bytes(piece);
-        outsider.say(cluster, &ToNode::SnapshotData { request, data });
-    }
-    let mut result = Ok(());
-    outsider.expect(cluster, |message| match message {
-        ToOperator::Done { .. } => {}
-        ToOperator::Refused {
-            refusal: Refusal::Control(text),
-            ..
-        } => result = Err(text.clone()),
-        other => panic!("{other:?}"),
-    });
-    result
-}
-
 /// Files of real instances, to begin with.
 ///
 /// # Panics
@@ -148,22 +121,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let text = cluster.shell(0, &format!("snapshot {name} to {name}"));
         assert!(!text.contains("error"), "{text}");
         let mut outsider = Outsider::greeted(&mut cluster, 0);
-        let export = ToNode::Export {
-            request: 1,
-            snapshot: name,
-            contents: Contents::SelfContained,
-            packing: Packing::Compressed,
-        };
-        outsider.say(&mut cluster, &export);
-        let (mut file, mut complete) = (Vec::new(), false);
-        while !complete {
-            outsider.expect(&mut cluster, |message| match message {
-                ToOperator::SnapshotData { data, .. } => file.extend_from_slice(data.0),
-                ToOperator::Done { .. } => complete = true,
-                other => panic!("{other:?}"),
-            });
-        }
-        file
+        let contents = Contents::SelfContained;
+        let file = outsider.export_packed(&mut cluster, name, contents, Packing::Compressed);
+        file.expect("a file")
     };
     guests::NAMES.iter().map(export).collect()
 }
@@ -177,7 +137,7 @@ mod tests {
     fn is_restored(file: &[u8]) -> bool {
         let mut cluster = node();
         let mut outsider = Outsider::greeted(&mut cluster, 0);
-        let result = import(&mut cluster, &mut outsider, file).and_then(|()| {
+        let result = outsider.import(&mut cluster, "claim", file).and_then(|()| {
             match answer(&mut cluster, "restore claim") {
                 text if text.contains("error") => Err(text),
                 _ => Ok(()),
