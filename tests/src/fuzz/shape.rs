@@ -10,6 +10,8 @@ use serde::ser::{self, Serializer};
 
 /// Bytes and elements that a growing list or text gets at most.
 const GROWTH_MOST: usize = 64;
+/// Places that are looked at for one that holds a value itself.
+const NUDGE_TRIES: usize = 1000;
 
 /// A piece of plain data, as postcard stores it.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +84,19 @@ impl Shape {
         place.change(&donor, random);
     }
 
+    /// Changes one value of it at random: a number, a text, an option, the length of a list. What was of its type
+    /// mostly stays so.
+    pub fn nudge(&mut self, random: &mut SmallRng) {
+        let count = self.count();
+        for _ in 0..NUDGE_TRIES {
+            let place = self.nth(random.random_range(0..count));
+            if !matches!(place, Shape::Group(_) | Shape::Variant(..)) {
+                let donor = place.children().next().cloned();
+                return place.change_value(&donor.unwrap_or(Shape::Number(0)), random);
+            }
+        }
+    }
+
     /// How many places it has, itself one of them.
     fn count(&self) -> usize {
         1 + self.children().map(Shape::count).sum::<usize>()
@@ -125,6 +140,10 @@ impl Shape {
             *self = donor.clone();
             return;
         }
+        self.change_value(donor, random);
+    }
+
+    fn change_value(&mut self, donor: &Shape, random: &mut SmallRng) {
         match self {
             Shape::Fixed(bytes) => {
                 if let Some(byte) = bytes.last_mut() {
