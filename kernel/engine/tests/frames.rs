@@ -261,6 +261,31 @@ fn calls_between_modules_and_of_the_host_continue() {
     assert_eq!(ran.outcome.host_calls.len(), 6);
 }
 
+/// A map that is read from many places: records are at irregular distances, of operands of several types.
+#[test]
+fn a_long_function_is_captured_at_each_of_its_calls() {
+    let steps: String = (0..400_u64)
+        .map(|step| match step % 5 {
+            0 => format!("(local.set 0 (i32.add (call $f (local.get 0)) (i32.const {step})))"),
+            1 => format!("(local.set 1 (i64.xor (call $g (local.get 1)) (i64.const {})))", step << 40),
+            2 => "(local.set 1 (i64.add (i64.extend_i32_u (i32.mul (local.get 0) (i32.const 7)))
+                (call $g (i64.extend_i32_s (call $f (local.get 0))))))"
+                .into(),
+            3 => "(local.set 2 (f64.add (f64.convert_i32_s (call $f (i32.wrap_i64 (local.get 1)))) (local.get 2)))".into(),
+            _ => "(if (i32.and (local.get 0) (i32.const 1)) (then (local.set 0 (call $f (i32.const 2)))))".into(),
+        })
+        .collect();
+    let ran = check(&[&format!(
+        r#"(module (memory (export "m") 1)
+        (func $f (param i32) (result i32) (i32.add (i32.mul (local.get 0) (i32.const 3)) (i32.const 1)))
+        (func $g (param i64) (result i64) (i64.add (i64.rotl (local.get 0) (i64.const 5)) (i64.const 9)))
+        (func (export "run") (local i32 i64 f64) {steps}
+            (i32.store (i32.const 0) (local.get 0)) (i64.store (i32.const 8) (local.get 1))
+            (f64.store (i32.const 16) (local.get 2))))"#
+    )]);
+    assert!(ran.captures > 400, "{}", ran.captures);
+}
+
 #[test]
 fn a_start_function_in_progress_is_captured() {
     let program = Program::new(&[

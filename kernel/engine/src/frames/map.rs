@@ -74,8 +74,9 @@ pub(crate) struct Safepoint {
 /// A record that does not depend on those before it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Restart {
-    /// Offset in the code, in units.
+    /// Of the record before it, from which its distances are told: the offset in the code, in units,
     pub(crate) offset: u32,
+    /// and the operator.
     pub(crate) operator: u32,
     /// Where the record is in the stream.
     pub(crate) position: u32,

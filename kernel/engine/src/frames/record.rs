@@ -116,16 +116,15 @@ impl Recorder {
         let begin = self.bytes.len();
         let full = self.restart_end - self.restarted;
         let restarts = begin - self.restart_end >= full.max(RESTART_BYTES);
-        let (last_offset, last_operator, kept) = match restarts {
-            true => (offset, operator, 0),
-            false => (self.last_offset, self.last_operator, point.kept),
+        let kept = match restarts {
+            true => 0,
+            false => point.kept.min(point.height),
         };
-        let kept = kept.min(point.height);
         let is_kept = |index: &&u32| (**index as usize) < kept;
         let settled = settled.iter().filter(is_kept);
         self.push_first_byte(&point, settled.clone().next().is_some());
-        push_number(&mut self.bytes, offset - last_offset);
-        push_number(&mut self.bytes, operator - last_operator);
+        push_number(&mut self.bytes, offset - self.last_offset);
+        push_number(&mut self.bytes, operator - self.last_operator);
         self.push_details(&point);
         self.push_settled(settled);
         if point.height > 0 {
@@ -141,8 +140,8 @@ impl Recorder {
         }
         if restarts {
             self.restarts.push(Restart {
-                offset,
-                operator,
+                offset: self.last_offset,
+                operator: self.last_operator,
                 position: begin as u32,
             });
             self.restarted = begin;
