@@ -1,8 +1,9 @@
 //! Groups on simulated nodes: several instances cut, restored and cloned at one instant, with their connections
 //! to each other; clones and their addresses; frames for suspended instances.
 
+use sos_core::control::Request;
 use sos_core::machine::Duration;
-use sos_core::operator::{Contents, Refusal, ToNode, ToOperator};
+use sos_core::operator::{Bytes, Contents, Refusal, ToNode, ToOperator, encode};
 use sos_tests::sim::channel::Outsider;
 use sos_tests::sim::cluster::{Cluster, Station};
 use sos_tests::sim::image::{ImageBuilder, link, switch};
@@ -441,6 +442,29 @@ fn clones_are_plugged_in_and_get_the_addresses_they_are_given() {
     done(&mut cluster, "snapshot store to kept --stop");
     done(&mut cluster, "restore kept as four");
     assert_eq!(interface(&mut cluster, "four", 0).0, "back");
+}
+
+#[test]
+fn a_group_of_none_is_refused() {
+    let (mut cluster, _) = shop();
+    let mut outsider = Outsider::greeted(&mut cluster, 0);
+    let (names, to, addresses) = (Vec::new(), None, Vec::new());
+    let request = Request::CloneGroup {
+        names,
+        to,
+        count: 1,
+        addresses,
+    };
+    let data = encode(&request);
+    let request = 1;
+    let data = Bytes(&data);
+    outsider.say(&mut cluster, &ToNode::Control { request, data });
+    outsider.expect(&mut cluster, |message| {
+        let ToOperator::Refused { refusal, .. } = message else {
+            panic!("{message:?}");
+        };
+        assert!(refusal.to_string().contains("0 instances"), "{refusal}");
+    });
 }
 
 #[test]

@@ -297,8 +297,8 @@ pub enum ControlError {
     GroupDiffers(String),
     /// An instance is named twice.
     NamedTwice(String),
-    /// More instances than a group has.
-    TooManyMembers(usize),
+    /// Fewer or more instances than a group may have.
+    MemberCount(usize),
     /// An address is another instance's.
     AddressTaken {
         /// The address.
@@ -407,9 +407,9 @@ impl fmt::Display for ControlError {
                  not of that group"
             ),
             ControlError::NamedTwice(name) => write!(f, "'{name}' is named twice; name it once"),
-            ControlError::TooManyMembers(count) => write!(
+            ControlError::MemberCount(count) => write!(
                 f,
-                "{count} instances in one group; at most {} are",
+                "{count} instances in one group; name 1 to {}",
                 limits::GROUP_MEMBERS
             ),
             ControlError::AddressTaken { address, instance } => write!(

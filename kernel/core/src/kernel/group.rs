@@ -265,8 +265,8 @@ impl Kernel {
 
     /// The keys of instances, each named once.
     fn keys_of(&self, names: &[String]) -> Result<Vec<u32>, ControlError> {
-        if names.len() > limits::GROUP_MEMBERS {
-            return Err(ControlError::TooManyMembers(names.len()));
+        if !(1..=limits::GROUP_MEMBERS).contains(&names.len()) {
+            return Err(ControlError::MemberCount(names.len()));
         }
         let mut seen = BTreeSet::new();
         let keys = names.iter().map(|name| match seen.insert(name) {
