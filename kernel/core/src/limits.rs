@@ -255,3 +255,14 @@ pub const MIGRATION_PIECE_BYTES: usize = 58 * 1024;
 pub const MIGRATION_TEXT_BYTES: usize = 256;
 /// Missing blobs that one message names.
 pub const MIGRATION_MISSING_BLOBS: usize = 1024;
+
+/// Other nodes that a node knows of.
+pub const CLUSTER_NODES: usize = 256;
+/// Keys that a node is told to trust.
+pub const CLUSTER_KEYS: usize = 256;
+/// Bytes of what a node is told of its cluster.
+pub const CLUSTER_BYTES: usize = 64 * 1024;
+/// Bytes of messages that wait to be sent to one node.
+pub const LINK_OUTPUT_BYTES: usize = 256 * 1024;
+/// Bytes of messages of one node that wait to be taken; one more message may come on top.
+pub const LINK_INPUT_BYTES: usize = 256 * 1024;

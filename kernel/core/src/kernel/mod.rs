@@ -13,7 +13,7 @@
 //! - `anew`: what makes a clone another instance;
 //! - `snapshots`: cuts that are kept, and suspended instances; - `group`: of several at one instant;
 //! - `joint`: instances that come to life together; - `arrival`: files of snapshots that come;
-//! - `boot`: what the boot module holds; - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node;
+//! - `boot`: what the boot module holds; - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node; - `node`: this node among others;
 //! - `table`: places of records.
 
 mod admission;
@@ -30,6 +30,7 @@ mod joint;
 mod lifecycle;
 mod listing;
 mod loading;
+mod node;
 mod operator;
 mod ping;
 mod programs;
@@ -137,6 +138,8 @@ pub struct Kernel {
     arrival: Time,
     /// The conversation with an operator outside the node.
     session: operator::Session,
+    /// The node among others.
+    node: node::Node,
     snapshots: Snapshots,
     /// Snapshots that came with the boot and are not kept yet.
     boot_snapshots: VecDeque<BootSnapshot>,
@@ -179,6 +182,7 @@ impl Kernel {
             allowance_due: Time::ZERO,
             arrival: Time::ZERO,
             session: operator::Session::default(),
+            node: node::Node::default(),
             snapshots: Snapshots::default(),
             boot_snapshots: VecDeque::new(),
             keys: boot.keys,
