@@ -4,7 +4,7 @@
 //! furthest behind run for a slice, and hands out what came of it. The machine's loop calls it again
 //! at once, or idles until the time or event that [`Next`] names.
 //!
-//! - `record`: what is kept of one instance; - `lifecycle`: start, stop, pause, restart policies;
+//! - `record`: what is kept of one instance; - `starting`: making one; - `lifecycle`: stop, pause, restart policies;
 //! - `run`: slices and wake-ups; - `traffic`: frames between NICs, fabric and stacks;
 //! - `admission`: what the memory that is left allows; - `blobs`: modules and files by hash;
 //! - `files`: which of them an instance starts with; - `health`: whether it serves;
@@ -37,6 +37,7 @@ mod programs;
 mod record;
 mod run;
 mod snapshots;
+mod starting;
 mod table;
 mod traffic;
 
