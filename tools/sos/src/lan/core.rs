@@ -37,12 +37,20 @@ pub(super) struct HostListener {
     pub(super) forward: Forward,
 }
 
+/// Where nodes plug in.
+pub(super) struct Outlet {
+    /// Without one it has no cable that could be spoiled.
+    pub(super) name: Option<Arc<str>>,
+    pub(super) listener: UnixListener,
+}
+
 /// Everything that the thread owns.
 pub(super) struct Core {
     pub(super) fabric: Fabric,
     pub(super) gateway: Gateway,
     pub(super) poller: Poller,
-    pub(super) plug_in: UnixListener,
+    /// What tokens number; there are only ever more.
+    pub(super) outlets: Vec<Outlet>,
     pub(super) listeners: Vec<HostListener>,
     pub(super) commands: Receiver<Command>,
     pub(super) waker: Arc<Waker>,
@@ -76,15 +84,15 @@ impl Core {
         for event in ready {
             match event.token {
                 Token::Wake => self.take_commands(),
-                Token::PlugIn => self.plug_in(),
+                Token::PlugIn(index) => self.plug_in(index as usize),
                 Token::Port(id) => self.port_event(id, *event, now),
                 Token::Forward(index) => self.accept(index as usize, now),
                 Token::Connection(id) => self.gateway.connections.host_event(id, *event),
             }
         }
-        while let Some((origin, frame)) = self.fabric.take_due(now) {
-            let copies = self.fabric.forward(origin, &frame, now);
-            self.deliver(&frame, copies, now);
+        while let Some(held) = self.fabric.take_due(now) {
+            let copies = self.fabric.release(&held, now);
+            self.deliver(held.frame(), copies, now);
         }
         let mut around = Surroundings {
             fabric: &mut self.fabric,
@@ -117,8 +125,20 @@ impl Core {
         }
     }
 
-    fn plug_in(&mut self) {
-        let stream = match self.plug_in.accept() {
+    /// Opens a further outlet.
+    pub(super) fn add_outlet(&mut self, outlet: Outlet) -> io::Result<()> {
+        let token = Token::PlugIn(self.outlets.len() as u32);
+        self.poller
+            .add(&outlet.listener, token, Interest::Readable)?;
+        self.outlets.push(outlet);
+        Ok(())
+    }
+
+    fn plug_in(&mut self, index: usize) {
+        let Some(outlet) = self.outlets.get(index) else {
+            return;
+        };
+        let stream = match outlet.listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) => return (self.log)(&format!("a node could not plug in: {error}")),
@@ -133,7 +153,7 @@ impl Core {
         }
         // The default works too, only in smaller batches.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SOCKET_SEND_BYTES);
-        let id = self.fabric.plug(stream);
+        let id = self.fabric.plug(stream, outlet.name.clone());
         if let Some(port) = self.fabric.ports.get(&id)
             && let Err(error) = self
                 .poller

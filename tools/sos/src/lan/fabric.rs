@@ -2,15 +2,17 @@
 //!
 //! [`Fabric::submit`] takes a frame from a port or from the gateway, learns its sender, lets the
 //! faults decide and queues it at the ports that it goes to. A port that does not keep up loses
-//! frames, counted, and holds up nobody.
+//! frames, counted, and holds up nobody. Ports at named outlets have a cable (`cable`).
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Instant;
 
 use smoltcp::wire::EthernetAddress;
 
+use super::cable::{Arrivals, Cable, CableState, Way};
 use super::counters::{Counters, PortCounters};
 use super::faults::{Fate, FaultSource, Faults};
 use super::framing::{FrameQueue, FrameReader};
@@ -44,6 +46,8 @@ pub enum LinkState {
 pub struct PortInfo {
     /// Its name.
     pub id: PortId,
+    /// The outlet that it is plugged in at, if that has a name.
+    pub outlet: Option<Arc<str>>,
     /// Whether it carries frames.
     pub link: LinkState,
     /// The stations that were heard behind it.
@@ -59,7 +63,18 @@ pub(super) enum Origin {
     Gateway,
 }
 
+/// A frame on its way through faults.
+pub(super) enum Held {
+    /// It comes out of its sender's cable.
+    Entering(PortId, Vec<u8>),
+    /// It was held back in the switch.
+    Switched(Origin, Vec<u8>),
+    /// It comes out of its receiver's cable.
+    Leaving(PortId, Vec<u8>),
+}
+
 pub(super) struct Port {
+    outlet: Option<Arc<str>>,
     pub(super) stream: UnixStream,
     pub(super) reader: FrameReader,
     pub(super) queue: FrameQueue,
@@ -79,7 +94,9 @@ pub(super) struct Fabric {
     macs: MacTable,
     gateway_mac: EthernetAddress,
     faults: Option<FaultSource>,
-    delayed: BTreeMap<(Instant, u64), (Origin, Vec<u8>)>,
+    delayed: BTreeMap<(Instant, u64), Held>,
+    /// By the outlet's name; an outlet that is not here has a good one.
+    cables: BTreeMap<Arc<str>, CableState>,
     delayed_serial: u64,
     pcap: Option<PcapWriter>,
     ports_made: u32,
@@ -95,21 +112,25 @@ impl Fabric {
             gateway_mac,
             faults: None,
             delayed: BTreeMap::new(),
+            cables: BTreeMap::new(),
             delayed_serial: 0,
             pcap,
             ports_made: 0,
         }
     }
 
-    /// Plugs a stream in as a new port.
-    pub(super) fn plug(&mut self, stream: UnixStream) -> PortId {
+    /// Plugs a stream in as a new port, at an outlet.
+    pub(super) fn plug(&mut self, stream: UnixStream, outlet: Option<Arc<str>>) -> PortId {
         self.ports_made += 1;
         let id = PortId(self.ports_made);
+        let cable = outlet.as_ref().and_then(|name| self.cables.get(name));
+        let link = cable.map_or(LinkState::Up, |state| state.cable.link);
         let port = Port {
+            outlet,
             stream,
             reader: FrameReader::default(),
             queue: FrameQueue::new(PORT_QUEUE_BYTES_MAX),
-            link: LinkState::Up,
+            link,
             counters: PortCounters::default(),
             awaits_room: false,
             unflushed: false,
@@ -128,11 +149,26 @@ impl Fabric {
         self.faults = (faults != Faults::default()).then(|| FaultSource::new(faults));
     }
 
+    /// Lays another cable at an outlet.
+    pub(super) fn set_cable(&mut self, outlet: &str, cable: Cable) {
+        let outlet: Arc<str> = outlet.into();
+        for port in self.ports.values_mut() {
+            if port.outlet.as_ref() == Some(&outlet) {
+                port.link = cable.link;
+            }
+        }
+        match cable == Cable::default() {
+            true => self.cables.remove(&outlet),
+            false => self.cables.insert(outlet, CableState::new(cable)),
+        };
+    }
+
     pub(super) fn port_infos(&self) -> Vec<PortInfo> {
         self.ports
             .iter()
             .map(|(&id, port)| PortInfo {
                 id,
+                outlet: port.outlet.clone(),
                 link: port.link,
                 stations: self.macs.stations_of(id),
                 counters: port.counters,
@@ -156,6 +192,19 @@ impl Fabric {
             }
             port.counters.frames_in += 1;
             port.counters.bytes_in += frame.len() as u64;
+            if let Some(arrivals) = self.carry(id, Way::In, frame.len(), now) {
+                for at in arrivals.into_iter().flatten() {
+                    self.hold(at, Held::Entering(id, frame.to_vec()));
+                }
+                return 0;
+            }
+        }
+        self.switch(origin, frame, now)
+    }
+
+    /// Learns a frame's sender and lets the switch's faults decide.
+    fn switch(&mut self, origin: Origin, frame: &[u8], now: Instant) -> usize {
+        if let Origin::Port(id) = origin {
             let sender = EthernetAddress::from_bytes(&frame[6..12]);
             if sender == self.gateway_mac {
                 self.counters.malformed += 1;
@@ -167,17 +216,62 @@ impl Fabric {
         match self.faults.as_mut().map_or(Fate::Pass, FaultSource::draw) {
             Fate::Pass => self.forward(origin, frame, now),
             Fate::Duplicate => self.forward(origin, frame, now) + self.forward(origin, frame, now),
-            Fate::Delay(delay) if self.delayed.len() < DELAYED_FRAMES_MAX => {
-                self.delayed_serial += 1;
-                let key = (now + delay, self.delayed_serial);
-                self.delayed.insert(key, (origin, frame.to_vec()));
+            Fate::Delay(delay) => {
+                self.hold(now + delay, Held::Switched(origin, frame.to_vec()));
                 0
             }
-            Fate::Lose | Fate::Delay(_) => {
+            Fate::Lose => {
                 self.counters.lost_faults += 1;
                 0
             }
         }
+    }
+
+    /// When a frame comes out of a port's cable, or nothing if that is a good one.
+    fn carry(
+        &mut self,
+        id: PortId,
+        way: Way,
+        frame_bytes: usize,
+        now: Instant,
+    ) -> Option<Arrivals> {
+        let outlet = self.ports.get(&id)?.outlet.as_ref()?;
+        let arrivals = self.cables.get_mut(outlet)?.carry(way, frame_bytes, now);
+        if arrivals == [None; 2] {
+            self.counters.lost_faults += 1;
+        }
+        Some(arrivals)
+    }
+
+    fn hold(&mut self, until: Instant, held: Held) {
+        if self.delayed.len() >= DELAYED_FRAMES_MAX {
+            self.counters.lost_faults += 1;
+            return;
+        }
+        self.delayed_serial += 1;
+        self.delayed.insert((until, self.delayed_serial), held);
+    }
+
+    /// Lets a frame that was held go on. Returns how many copies the gateway is to get.
+    pub(super) fn release(&mut self, held: &Held, now: Instant) -> usize {
+        match held {
+            // Its port may be gone by now, and what it sent with it.
+            Held::Entering(id, frame) if self.is_up(*id) => {
+                self.switch(Origin::Port(*id), frame, now)
+            }
+            Held::Switched(origin, frame) => self.forward(*origin, frame, now),
+            Held::Leaving(id, frame) if self.is_up(*id) => {
+                self.push(*id, frame);
+                0
+            }
+            Held::Entering(..) | Held::Leaving(..) => 0,
+        }
+    }
+
+    fn is_up(&self, id: PortId) -> bool {
+        self.ports
+            .get(&id)
+            .is_some_and(|port| port.link == LinkState::Up)
     }
 
     /// Queues a frame at its destinations. Returns how many copies the gateway is to get.
@@ -190,7 +284,7 @@ impl Fabric {
             && let Some(port) = self.macs.port_of(destination, now)
         {
             if origin != Origin::Port(port) {
-                self.enqueue(port, frame);
+                self.enqueue(port, frame, now);
             }
             return 0;
         }
@@ -198,7 +292,7 @@ impl Fabric {
         let ids: Vec<PortId> = self.ports.keys().copied().collect();
         for id in ids {
             if origin != Origin::Port(id) {
-                self.enqueue(id, frame);
+                self.enqueue(id, frame, now);
             }
         }
         usize::from(!destination.is_unicast() && origin != Origin::Gateway)
@@ -218,8 +312,8 @@ impl Fabric {
             .is_none_or(|p| p.queue.backlog_bytes() < GATEWAY_BACKLOG_BYTES)
     }
 
-    /// The next delayed frame whose time has come; it is to be forwarded.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<(Origin, Vec<u8>)> {
+    /// The next held frame whose time has come; it is to be released.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Held> {
         let first = self.delayed.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
     }
@@ -255,21 +349,43 @@ impl Fabric {
         }
     }
 
-    fn enqueue(&mut self, id: PortId, frame: &[u8]) {
+    fn enqueue(&mut self, id: PortId, frame: &[u8], now: Instant) {
         let Some(port) = self.ports.get_mut(&id) else {
             return;
         };
         if port.link == LinkState::Cut {
             port.counters.lost_cut += 1;
-        } else if port.queue.push(frame).is_err() {
-            port.counters.dropped_full += 1;
-        } else {
-            port.counters.frames_out += 1;
-            port.counters.bytes_out += frame.len() as u64;
-            if !port.unflushed {
-                port.unflushed = true;
-                self.unflushed.push(id);
+        } else if let Some(arrivals) = self.carry(id, Way::Out, frame.len(), now) {
+            for at in arrivals.into_iter().flatten() {
+                self.hold(at, Held::Leaving(id, frame.to_vec()));
             }
+        } else {
+            self.push(id, frame);
+        }
+    }
+
+    fn push(&mut self, id: PortId, frame: &[u8]) {
+        let Some(port) = self.ports.get_mut(&id) else {
+            return;
+        };
+        if port.queue.push(frame).is_err() {
+            port.counters.dropped_full += 1;
+            return;
+        }
+        port.counters.frames_out += 1;
+        port.counters.bytes_out += frame.len() as u64;
+        if !port.unflushed {
+            port.unflushed = true;
+            self.unflushed.push(id);
+        }
+    }
+}
+
+impl Held {
+    /// The frame.
+    pub(super) fn frame(&self) -> &[u8] {
+        match self {
+            Held::Entering(_, frame) | Held::Switched(_, frame) | Held::Leaving(_, frame) => frame,
         }
     }
 }

@@ -14,6 +14,7 @@
 //! # Ok::<(), sos::lan::LanError>(())
 //! ```
 
+mod cable;
 mod config;
 mod core;
 mod counters;
@@ -32,7 +33,7 @@ mod tests;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -41,6 +42,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use smoltcp::wire::EthernetAddress;
 use tempfile::TempDir;
 
+pub use cable::Cable;
 pub use config::{Forward, LanConfig, LogSink, Service, Subnet};
 pub use counters::{Counters, PortCounters};
 pub use error::LanError;
@@ -50,7 +52,7 @@ pub use framing::FRAME_BYTES_MAX;
 pub use gateway::Lease;
 pub use tap::{Tap, TapRx, TapTx};
 
-use self::core::{Command, Core, HostListener};
+use self::core::{Command, Core, HostListener, Outlet};
 use crate::wake::Waker;
 use fabric::Fabric;
 use gateway::Gateway;
@@ -84,9 +86,7 @@ impl Lan {
             .tempdir()
             .map_err(|error| LanError::Socket(std::env::temp_dir(), error))?;
         let path = folder.path().join("lan.sock");
-        let plug_in = UnixListener::bind(&path)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|error| LanError::Socket(path, error))?;
+        let plug_in = plug_socket(&path).map_err(|error| LanError::Socket(path, error))?;
         let listeners = open_forwards(&config.forwards)?;
         let forward_ports = listeners
             .iter()
@@ -114,7 +114,7 @@ impl Lan {
     }
 
     /// The Unix socket that nodes plug into.
-    pub fn socket_path(&self) -> std::path::PathBuf {
+    pub fn socket_path(&self) -> PathBuf {
         self.folder.path().join("lan.sock")
     }
 
@@ -124,6 +124,30 @@ impl Lan {
     /// started with `-kernel` does not need.
     pub fn qemu_netdev_args(&self, id: &str, mac: &str) -> Vec<String> {
         netdev_args(&self.socket_path(), self.mtu, id, mac)
+    }
+
+    /// Opens an outlet of this name, whose cable [`Lan::set_cable`] spoils, and returns its Unix socket.
+    pub fn outlet(&self, name: &str) -> Result<PathBuf, LanError> {
+        let path = self.folder.path().join(format!("{name}.sock"));
+        let listener = plug_socket(&path).map_err(|error| LanError::Socket(path.clone(), error))?;
+        let outlet = Outlet {
+            name: Some(name.into()),
+            listener,
+        };
+        self.ask(|core| core.add_outlet(outlet))?
+            .map_err(LanError::Resources)?;
+        Ok(path)
+    }
+
+    /// As [`Lan::qemu_netdev_args`], for the outlet at `socket`.
+    pub fn qemu_netdev_args_at(&self, socket: &Path, id: &str, mac: &str) -> Vec<String> {
+        netdev_args(socket, self.mtu, id, mac)
+    }
+
+    /// Lays another cable at an outlet, for whoever is plugged in there now and later.
+    pub fn set_cable(&self, outlet: &str, cable: Cable) -> Result<(), LanError> {
+        let outlet = outlet.to_owned();
+        self.ask(move |core| core.fabric.set_cable(&outlet, cable))
     }
 
     /// The host port of the `index`-th forward; 0 if there is no such forward.
@@ -206,6 +230,13 @@ fn netdev_args(path: &Path, mtu: usize, id: &str, mac: &str) -> Vec<String> {
     ]
 }
 
+/// A socket that nodes plug into.
+fn plug_socket(path: &Path) -> io::Result<UnixListener> {
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
 fn open_forwards(forwards: &[Forward]) -> Result<Vec<HostListener>, LanError> {
     let open = |forward: &Forward| {
         let listener =
@@ -242,7 +273,7 @@ fn start_core(
     let waker = Arc::new(Waker::new()?);
     let poller = Poller::new()?;
     poller.add(waker.fd(), Token::Wake, Interest::Readable)?;
-    poller.add(&plug_in, Token::PlugIn, Interest::Readable)?;
+    poller.add(&plug_in, Token::PlugIn(0), Interest::Readable)?;
     for (index, listener) in listeners.iter().enumerate() {
         poller.add(
             &listener.listener,
@@ -254,7 +285,10 @@ fn start_core(
         fabric: Fabric::new(GATEWAY_MAC, pcap),
         gateway: Gateway::start(config, GATEWAY_MAC, waker.clone())?,
         poller,
-        plug_in,
+        outlets: vec![Outlet {
+            name: None,
+            listener: plug_in,
+        }],
         listeners,
         commands,
         waker: waker.clone(),

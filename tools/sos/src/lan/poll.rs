@@ -19,8 +19,8 @@ const EVENTS_MAX: usize = 256;
 pub(super) enum Token {
     /// Another thread has a command or an answer.
     Wake,
-    /// A node wants to plug in.
-    PlugIn,
+    /// A node wants to plug in, by the outlet's index.
+    PlugIn(u32),
     /// Frames of a port.
     Port(PortId),
     /// A connection to a forwarded port, by the forward's index.
@@ -34,7 +34,7 @@ impl Token {
     fn pack(self) -> EventData {
         let (kind, number) = match self {
             Self::Wake => (0, 0),
-            Self::PlugIn => (1, 0),
+            Self::PlugIn(index) => (1, u64::from(index)),
             Self::Port(PortId(id)) => (2, u64::from(id)),
             Self::Forward(index) => (3, u64::from(index)),
             Self::Connection(id) => (4, id.pack()),
@@ -46,7 +46,7 @@ impl Token {
         let number = data.u64() & ((1 << 61) - 1);
         match data.u64() >> 61 {
             0 => Self::Wake,
-            1 => Self::PlugIn,
+            1 => Self::PlugIn(number as u32),
             2 => Self::Port(PortId(number as u32)),
             3 => Self::Forward(number as u32),
             _ => Self::Connection(ConnectionId::unpack(number)),
@@ -175,7 +175,8 @@ mod tests {
         };
         for token in [
             Token::Wake,
-            Token::PlugIn,
+            Token::PlugIn(0),
+            Token::PlugIn(7),
             Token::Port(PortId(u32::MAX)),
             Token::Forward(7),
             Token::Connection(connection),

@@ -3,13 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::{dhcpv4, tcp};
 use smoltcp::time::Instant as StackInstant;
-use smoltcp::wire::{DhcpOption, EthernetAddress, HardwareAddress, IpCidr, IpEndpoint};
+use smoltcp::wire::{
+    ArpPacket, ArpRepr, DhcpOption, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr,
+    HardwareAddress, IpCidr, IpEndpoint,
+};
 
 use crate::lan::{Lan, Tap};
 
@@ -63,19 +67,35 @@ impl GuestConfig {
 /// A running guest; dropping it pulls its plug without a word.
 pub(super) struct Guest {
     stop: Arc<AtomicBool>,
+    moves: Sender<Tap>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Guest {
     pub(super) fn start(lan: &Lan, config: GuestConfig) -> Self {
-        let tap = lan.tap().unwrap().with_mtu(config.mtu);
+        Self::start_at(lan.tap().unwrap(), config)
+    }
+
+    /// Starts a guest that is plugged in by `tap`.
+    pub(super) fn start_at(tap: Tap, config: GuestConfig) -> Self {
+        let tap = tap.with_mtu(config.mtu);
+        let (moves, arrivals) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = std::thread::spawn(move || Running::new(tap, &config).run(&stopped));
+        let thread =
+            std::thread::spawn(move || Running::new(tap, &config).run(&stopped, &arrivals));
         Self {
             stop,
+            moves,
             thread: Some(thread),
         }
+    }
+}
+
+impl Guest {
+    /// Plugs the guest in elsewhere with all that it is, as a migration does; it announces itself there.
+    pub(super) fn move_to(&self, tap: Tap) {
+        self.moves.send(tap).unwrap();
     }
 }
 
@@ -150,8 +170,12 @@ impl Running {
         }
     }
 
-    fn run(mut self, stop: &AtomicBool) {
+    fn run(mut self, stop: &AtomicBool, moves: &Receiver<Tap>) {
         while !stop.load(Ordering::Relaxed) {
+            if let Ok(tap) = moves.try_recv() {
+                self.tap = tap;
+                self.announce();
+            }
             let now = StackInstant::from_micros(self.start.elapsed().as_micros() as i64);
             self.interface.poll(now, &mut self.tap, &mut self.sockets);
             self.take_lease();
@@ -168,6 +192,31 @@ impl Running {
                 self.tap.wait(delay).unwrap();
             }
         }
+    }
+
+    /// Says to all where it is now: gratuitous ARP (RFC 5227, section 3).
+    fn announce(&mut self) {
+        let HardwareAddress::Ethernet(mac) = self.interface.hardware_addr() else {
+            return;
+        };
+        let address = self.interface.ipv4_addr().unwrap();
+        let arp = ArpRepr::EthernetIpv4 {
+            operation: smoltcp::wire::ArpOperation::Request,
+            source_hardware_addr: mac,
+            source_protocol_addr: address,
+            target_hardware_addr: EthernetAddress([0; 6]),
+            target_protocol_addr: address,
+        };
+        let ethernet = EthernetRepr {
+            src_addr: mac,
+            dst_addr: EthernetAddress::BROADCAST,
+            ethertype: EthernetProtocol::Arp,
+        };
+        let mut bytes = vec![0; ethernet.buffer_len() + arp.buffer_len()];
+        let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
+        ethernet.emit(&mut frame);
+        arp.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+        self.tap.send(&bytes).unwrap();
     }
 
     fn take_lease(&mut self) {

@@ -1,5 +1,6 @@
 //! Tests of the whole LAN, through its sockets.
 
+mod cables;
 mod ethernet;
 mod forwarding;
 mod guest;
