@@ -34,10 +34,7 @@ pub fn run(bytes: &[u8]) {
 }
 
 fn decode<T: DeserializeOwned>(kind: SectionKind, bytes: &[u8]) {
-    let mut pieces = Pieces::default();
-    bytes
-        .chunks(PIECE_BYTES)
-        .for_each(|piece| pieces.push(piece));
+    let pieces: Pieces = bytes.chunks(PIECE_BYTES).map(<[u8]>::to_vec).collect();
     let _ = parts::decode::<T>(kind, pieces, ROOM_BYTES);
 }
 

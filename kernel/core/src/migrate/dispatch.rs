@@ -36,8 +36,9 @@ impl Migrations {
                 last,
                 bytes,
             } => {
+                let data = Data::Blob { hash, last };
                 let delivery = Delivery::Blob { hash, last, bytes };
-                return self.deliver(from, handover, Data::Blob, delivery);
+                return self.deliver(from, handover, data, delivery);
             }
             Message::Memory {
                 handover,

@@ -28,6 +28,7 @@ mod target;
 mod timing;
 mod transfer;
 
+pub use crate::snapshot::format::TakeError as TransferError;
 pub use convergence::{Convergence, Decision, FULL_SHARE_PPM, Goals};
 pub use effect::{Done, Effect, Outcome};
 pub use error::{Doubt, MigrateError, Reason, Violation};
@@ -37,4 +38,4 @@ pub use migrations::Migrations;
 pub use names::{BootId, HandoverId, InstanceId, NodeId};
 pub use order::{Answer, ConnectionId, Mode, Order, Row, Stage};
 pub use source::Progress;
-pub use transfer::{Incoming, Next, Outgoing, TransferError};
+pub use transfer::{Incoming, Next, Outgoing};

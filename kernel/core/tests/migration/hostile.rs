@@ -2,6 +2,7 @@
 //! not given it does not get.
 
 use super::Random;
+use sos_core::image::BlobHash;
 use sos_core::limits;
 use sos_core::machine::{Duration, Time};
 use sos_core::migrate::{
@@ -362,5 +363,111 @@ fn a_source_that_commits_what_is_not_prepared_is_refused() {
         let runs = |effect: &Effect| matches!(effect, Effect::Run { .. });
         assert!(!effects.iter().any(runs), "it runs after {before} messages");
         assert_eq!(node.rows().count(), 0);
+    }
+}
+
+const HANDOVER: HandoverId = HandoverId {
+    instance: InstanceId([1; 16]),
+    epoch: 2,
+};
+
+/// A source whose instance is being copied live to a node that has answered as it should so far, up to
+/// the end of the first round.
+fn source_in_its_first_round() -> Migrations {
+    let mut node = Migrations::new(NodeId([1; 16]), BootId([1; 16]));
+    let connection = ConnectionId(1);
+    node.connected(connection, HOSTILE);
+    node.receive(Time::ZERO, connection, &hello(9));
+    let order = Order {
+        instance: HANDOVER.instance,
+        epoch: 1,
+        peer: HOSTILE,
+        mode: Mode::Live,
+        goals: Goals::default(),
+        offer: offer("web"),
+    };
+    assert_eq!(node.begin(Time::ZERO, order), Ok(HANDOVER));
+    let handover = HANDOVER;
+    say(&mut node, &Message::Accept { handover });
+    let bytes = 64 << 20;
+    let measured = Done::Measured {
+        dirty_bytes: bytes,
+        state_bytes: 1,
+    };
+    node.report(Time::ZERO, Role::Source, handover, &Done::BlobsQueued);
+    say(&mut node, &Message::Ready { handover });
+    for done in [measured, Done::RoundQueued { bytes }] {
+        node.report(Time::ZERO, Role::Source, handover, &done);
+    }
+    while node.take_effect().is_some() {}
+    node
+}
+
+/// The hostile node says this on its first connection.
+fn say(node: &mut Migrations, message: &Message<'_>) {
+    let bytes = message.encode().expect("a bounded message");
+    node.receive(Time::ZERO, ConnectionId(1), &bytes);
+}
+
+#[test]
+fn only_the_round_that_was_sent_is_taken_for_stored() {
+    let handover = HANDOVER;
+    let mut node = source_in_its_first_round();
+    for round in [u32::MAX, 1, 7] {
+        say(&mut node, &Message::RoundDone { handover, round });
+        assert_eq!(node.take_effect(), None, "round {round}");
+    }
+    say(&mut node, &Message::RoundDone { handover, round: 0 });
+    assert_eq!(node.take_effect(), Some(Effect::Measure { handover }));
+}
+
+#[test]
+fn blobs_that_were_not_asked_for_are_refused() {
+    let handover = HANDOVER;
+    let connection = ConnectionId(1);
+    let (asked, other) = (BlobHash([1; 32]), BlobHash([2; 32]));
+    let blob = |hash, last| {
+        let bytes: &[u8] = &[1];
+        let message = Message::Blob {
+            handover,
+            hash,
+            last,
+            bytes,
+        };
+        message.encode().expect("a bounded message")
+    };
+    let cases: [(&[(BlobHash, bool)], bool); 3] = [
+        (&[(asked, false), (asked, true)], true),
+        (&[(asked, true), (asked, true)], false),
+        (&[(other, false)], false),
+    ];
+    for (says, taken) in cases {
+        let mut node = Migrations::new(NodeId([1; 16]), BootId([1; 16]));
+        node.connected(connection, HOSTILE);
+        node.receive(Time::ZERO, connection, &hello(9));
+        let offer = offer("web");
+        say(&mut node, &Message::Offer { handover, offer });
+        let description = Message::Object {
+            handover,
+            kind: 1,
+            version: 1,
+            last: true,
+            bytes: &[1],
+        };
+        say(&mut node, &description);
+        let missing = vec![asked];
+        node.report(
+            Time::ZERO,
+            Role::Target,
+            handover,
+            &Done::Admitted { missing },
+        );
+        let mut deliveries = 0;
+        for &(hash, last) in says {
+            let bytes = blob(hash, last);
+            deliveries += usize::from(node.receive(Time::ZERO, connection, &bytes).is_some());
+        }
+        assert_eq!(deliveries == says.len(), taken, "{says:?}");
+        assert_eq!(node.rows().count() == 1, taken, "{says:?}");
     }
 }

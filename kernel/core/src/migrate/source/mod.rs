@@ -252,7 +252,7 @@ impl Source {
     fn round_done(&mut self, round: u32, cx: &mut Context<'_>) {
         match self.state {
             State::Copying(connection, Step::Stored { began, bytes })
-                if round + 1 == self.convergence.rounds() =>
+                if round.checked_add(1) == Some(self.convergence.rounds()) =>
             {
                 self.convergence.stored(bytes, cx.now.since(began));
                 self.progress.bandwidth = self.convergence.bandwidth();

@@ -13,7 +13,9 @@ use super::context::Context;
 use super::ledger::{Settled, Verdict};
 use super::{Answer, BootId, ConnectionId, Done, Doubt, Effect, HandoverId, Message, MigrateError};
 use super::{NodeId, Offer, Outcome, Reason, Stage, timing};
+use crate::image::BlobHash;
 use crate::machine::Time;
+use alloc::collections::BTreeSet;
 use state::{Authority, State};
 
 /// One hand-over at its target.
@@ -24,6 +26,8 @@ pub(super) struct Target {
     state: State,
     /// The source's boot when the offer came.
     peer_boot: BootId,
+    /// Blobs that were asked for and have not come.
+    missing: BTreeSet<BlobHash>,
     deadline: Time,
 }
 
@@ -41,6 +45,7 @@ impl Target {
             peer,
             state: State::Describing(connection, offer),
             peer_boot: boot,
+            missing: BTreeSet::new(),
             deadline: now + timing::SILENCE,
         }
     }
@@ -89,9 +94,16 @@ impl Target {
                 }
                 true
             }
-            (State::Receiving(_), Data::Description { .. } | Data::Blob | Data::Contents) => {
+            (State::Receiving(_), Data::Description { .. } | Data::Contents) => {
                 self.deadline = cx.now + timing::SILENCE;
                 true
+            }
+            (State::Receiving(_), Data::Blob { hash, last }) => {
+                self.deadline = cx.now + timing::SILENCE;
+                match last {
+                    true => self.missing.remove(&hash),
+                    false => self.missing.contains(&hash),
+                }
             }
             (State::Prepared { .. } | State::Starting(_) | State::Running { .. }, Data::Frame) => {
                 true
@@ -281,6 +293,7 @@ impl Target {
         match (done, &self.state) {
             (Done::Admitted { missing }, &State::Admitting(connection)) => {
                 self.state = State::Receiving(connection);
+                self.missing = missing.iter().copied().collect();
                 self.deadline = cx.now + timing::SILENCE;
                 for hashes in missing.chunks(crate::limits::MIGRATION_MISSING_BLOBS) {
                     let hashes = hashes.into();

@@ -1,5 +1,6 @@
 //! What a target goes through, and what happens to it.
 
+use crate::image::BlobHash;
 use crate::machine::Time;
 use crate::migrate::{ConnectionId, Done, Doubt, Offer, Outcome, Reason};
 
@@ -39,7 +40,11 @@ pub(in crate::migrate) enum Data {
     Description {
         last: bool,
     },
-    Blob,
+    /// Of a blob; the last bytes of it or not.
+    Blob {
+        hash: BlobHash,
+        last: bool,
+    },
     /// Memories, pages and states.
     Contents,
     Frame,

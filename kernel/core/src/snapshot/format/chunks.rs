@@ -10,7 +10,8 @@ use super::error::{Bound, Problem};
 use super::layout::{Compression, MemoryHead, SECTION_HEADER_BYTES};
 use super::packer::{Base, Packer};
 use super::pages::{PagesPayload, PagesWriter};
-use super::unpack::{Page, UnpackError, unpack};
+use super::sink::TakeError;
+use super::unpack::{Page, unpack};
 use crate::limits;
 use alloc::vec::Vec;
 
@@ -124,18 +125,18 @@ pub struct ChunkReader {
 
 impl ChunkReader {
     /// A memory of this round, whose pages follow. Each round names all of them, in the order of their
-    /// numbers; they never shrink.
+    /// numbers; they never shrink. Tells whether it is new or has grown.
     ///
     /// # Errors
     /// [`Problem`]: the round is not sound.
-    pub fn memory(&mut self, head: MemoryHead) -> Result<(), Problem> {
+    pub fn memory(&mut self, head: MemoryHead) -> Result<bool, Problem> {
         if head.number as usize != self.named {
             return Err(Problem::MemoryNumber(head.number));
         }
         let memories = limits::SNAPSHOT_MEMORIES as u64;
         within(Bound::Memories, self.named as u64 + 1, memories)?;
-        let shrinks = |known: &MemoryHead| head.bytes < known.bytes;
-        if self.heads.get(self.named).is_some_and(shrinks) {
+        let known_bytes = self.heads.get(self.named).map(|known| known.bytes);
+        if known_bytes.is_some_and(|known_bytes| head.bytes < known_bytes) {
             return Err(Problem::MemoryNumber(head.number));
         }
         match self.heads.get_mut(self.named) {
@@ -147,19 +148,19 @@ impl ChunkReader {
         within(Bound::MemoryBytes, bytes, limits::MEMORY_BYTES_MOST)?;
         self.named += 1;
         self.next_page = 0;
-        Ok(())
+        Ok(known_bytes != Some(head.bytes))
     }
 
     /// Pages of the memory that was named last: each is given with what it holds now.
     ///
     /// # Errors
-    /// [`UnpackError`]: they are not sound, or who got them refused.
+    /// [`TakeError`]: they are not sound, or who got them refused.
     pub fn pages<E>(
         &mut self,
         payload: &[u8],
         checksum: u64,
         mut give: impl FnMut(u32, u64, Page<'_>) -> Result<(), E>,
-    ) -> Result<(), UnpackError<E>> {
+    ) -> Result<(), TakeError<E>> {
         let sound = PagesPayload::split(payload).and_then(|pages| {
             pages.verify(checksum)?;
             // A later memory of the round before is not there yet in this one.
@@ -168,7 +169,7 @@ impl ChunkReader {
                 false => Err(Problem::MemoryNumber(pages.memory)),
             }
         });
-        let pages = sound.map_err(UnpackError::Pages)?;
+        let pages = sound.map_err(TakeError::Contents)?;
         let memories = &self.heads[..self.named];
         unpack(&pages, memories, &mut self.next_page, |page, content| {
             give(pages.memory, page, content)

@@ -3,56 +3,20 @@
 
 use super::decoder::{Decoder, Event, Section, within};
 use super::error::{Bound, Problem, SnapshotError};
-use super::layout::{Header, MemoryHead, SectionKind};
+use super::layout::{MemoryHead, SectionKind};
+use super::objects::{ObjectPart, ObjectReader};
 use super::pages::PagesPayload;
-use super::pieces::Pieces;
+use super::sink::{Sink, TakeError};
 use super::tag::Maker;
-use super::unpack::{Page, UnpackError, unpack};
+use super::unpack::{Page, unpack};
 use crate::image::BlobHash;
 use crate::keys::Key;
 use crate::limits;
 use alloc::vec::Vec;
 use core::fmt;
-use sha2::{Digest, Sha256};
 
 /// Bytes of the hash before a blob's bytes.
 const HASH_BYTES: usize = 32;
-
-/// Takes what a file holds. Nothing of it is to be used before [`Collector::read`] says that the file is
-/// complete.
-pub trait Sink {
-    /// Why it refuses.
-    type Error;
-
-    /// The file's header.
-    fn begin(&mut self, header: &Header) -> Result<(), Self::Error>;
-
-    /// So many bytes of an object are about to be held until all of it came: the time to say that there
-    /// is no memory for them.
-    ///
-    /// # Errors
-    /// Why it refuses.
-    fn reserve(&mut self, kind: SectionKind, bytes: usize) -> Result<(), Self::Error> {
-        let _ = (kind, bytes);
-        Ok(())
-    }
-
-    /// An object: its bytes are nothing but bytes so far; those of a blob have the hash.
-    fn object(
-        &mut self,
-        kind: SectionKind,
-        version: u16,
-        hash: Option<BlobHash>,
-        bytes: Pieces,
-    ) -> Result<(), Self::Error>;
-
-    /// A memory, of which no page was given yet. They come in the order of their numbers.
-    fn memory(&mut self, head: MemoryHead) -> Result<(), Self::Error>;
-
-    /// A page of the last memory, in ascending order. A page that does not come is as in the parent, and
-    /// zero without one.
-    fn page(&mut self, memory: u32, page: u64, content: Page<'_>) -> Result<(), Self::Error>;
-}
 
 /// Why reading ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,26 +48,14 @@ pub struct Collector {
 struct Contents {
     /// The last section.
     last: Option<SectionKind>,
-    /// The object of which parts came.
-    open: Option<OpenObject>,
+    objects: ObjectReader,
     /// Kinds of objects that came.
     seen: [bool; SectionKind::ALL.len()],
-    blobs: usize,
     memories: Vec<MemoryHead>,
     memory_bytes: u64,
     /// The page of the last memory that may come next.
     next_page: u64,
     complete: bool,
-}
-
-/// An object of which more parts follow.
-#[derive(Debug)]
-struct OpenObject {
-    kind: SectionKind,
-    version: u16,
-    hash: Option<BlobHash>,
-    digest: Sha256,
-    bytes: Pieces,
 }
 
 impl Collector {
@@ -187,11 +139,7 @@ impl Contents {
             }
             (SectionKind::Pages, Some(pages)) => self.take_pages(&pages, &refuse, sink),
             (SectionKind::Pages | SectionKind::Table, _) => Err(refuse(Problem::Order)),
-            _ => {
-                sink.reserve(kind, section.payload.len())
-                    .map_err(ReadError::Sink)?;
-                self.take_object(kind, section, &refuse, sink)
-            }
+            _ => self.take_object(kind, section, &refuse, sink),
         }
     }
 
@@ -203,21 +151,29 @@ impl Contents {
         refuse: &impl Fn(Problem) -> ReadError<S::Error>,
         sink: &mut S,
     ) -> Result<(), ReadError<S::Error>> {
-        match self.take_part(kind, section).map_err(refuse)? {
-            Some(object) => {
-                self.seen[kind as usize] = true;
-                sink.object(kind, object.version, object.hash, object.bytes)
-                    .map_err(ReadError::Sink)
-            }
-            None => Ok(()),
-        }
+        let mut bytes = section.payload;
+        let hash = match (kind, self.objects.open()) {
+            (SectionKind::Blob, None) => Some(split_hash(&mut bytes).map_err(refuse)?),
+            (_, open) => open.and_then(|(_, hash)| hash),
+        };
+        let part = ObjectPart {
+            kind,
+            version: section.version,
+            hash,
+            bytes,
+            last: !section.continues,
+        };
+        let taken = self.objects.take(&part, sink);
+        let complete = taken.map_err(|error| read_error(error, refuse))?;
+        self.seen[kind as usize] |= complete;
+        Ok(())
     }
 
     /// Objects come once each in the order of their kinds, blobs and memories often, pages after their
     /// memory.
     fn check_order(&self, kind: SectionKind, continues: bool) -> Result<(), Problem> {
-        if let Some(open) = &self.open {
-            return match open.kind == kind {
+        if let Some((open, _)) = self.objects.open() {
+            return match open == kind {
                 true => Ok(()),
                 false => Err(Problem::Order),
             };
@@ -232,64 +188,6 @@ impl Contents {
             true => Ok(()),
             false => Err(Problem::Order),
         }
-    }
-
-    /// Adds a part to its object, which is given when it is complete.
-    fn take_part(
-        &mut self,
-        kind: SectionKind,
-        section: &Section<'_>,
-    ) -> Result<Option<OpenObject>, Problem> {
-        let mut part = section.payload;
-        let mut object = match self.open.take() {
-            Some(open) if open.version == section.version => open,
-            Some(_) => return Err(Problem::Order),
-            None => {
-                let hash = match kind {
-                    SectionKind::Blob => Some(self.begin_blob(&mut part)?),
-                    _ => None,
-                };
-                OpenObject {
-                    kind,
-                    version: section.version,
-                    hash,
-                    digest: Sha256::new(),
-                    bytes: Pieces::default(),
-                }
-            }
-        };
-        let (what, most) = match kind {
-            SectionKind::Blob => (Bound::BlobBytes, limits::BLOB_BYTES),
-            _ => (Bound::ObjectBytes, limits::SNAPSHOT_OBJECT_BYTES),
-        };
-        let size = object.bytes.len() + part.len();
-        within(what, size as u64, most as u64)?;
-        object.bytes.push(part);
-        if object.hash.is_some() {
-            object.digest.update(part);
-        }
-        if section.continues {
-            self.open = Some(object);
-            return Ok(None);
-        }
-        match object.hash {
-            Some(hash) if hash.0 != <[u8; 32]>::from(object.digest.clone().finalize()) => {
-                Err(Problem::BlobHash(hash))
-            }
-            _ => Ok(Some(object)),
-        }
-    }
-
-    /// Takes the hash from the front of a blob's first part.
-    fn begin_blob(&mut self, part: &mut &[u8]) -> Result<BlobHash, Problem> {
-        self.blobs += 1;
-        let most = limits::IMAGE_BLOBS as u64;
-        within(Bound::Blobs, self.blobs as u64, most)?;
-        let (hash, rest) = part
-            .split_first_chunk::<HASH_BYTES>()
-            .ok_or(Problem::PayloadLength)?;
-        *part = rest;
-        Ok(BlobHash(*hash))
     }
 
     fn add_memory(&mut self, payload: &[u8]) -> Result<MemoryHead, Problem> {
@@ -317,10 +215,8 @@ impl Contents {
         let head = head.filter(|head| head.number == pages.memory);
         let head = head.ok_or_else(|| refuse(Problem::MemoryNumber(pages.memory)))?;
         let give = |page, content: Page<'_>| sink.page(head.number, page, content);
-        unpack(pages, &self.memories, &mut self.next_page, give).map_err(|error| match error {
-            UnpackError::Pages(problem) => refuse(problem),
-            UnpackError::Given(error) => ReadError::Sink(error),
-        })
+        unpack(pages, &self.memories, &mut self.next_page, give)
+            .map_err(|error| read_error(error, refuse))
     }
 
     /// The table was right: nothing may be missing.
@@ -330,8 +226,8 @@ impl Contents {
             offset: 0,
             problem,
         };
-        if let Some(open) = &self.open {
-            return Err(refuse(Some(open.kind), Problem::Truncated));
+        if let Some((kind, _)) = self.objects.open() {
+            return Err(refuse(Some(kind), Problem::Truncated));
         }
         for kind in [
             SectionKind::About,
@@ -345,5 +241,21 @@ impl Contents {
         }
         self.complete = true;
         Ok(())
+    }
+}
+
+/// Takes the hash from the front of a blob's first part.
+fn split_hash(part: &mut &[u8]) -> Result<BlobHash, Problem> {
+    let (hash, rest) = part
+        .split_first_chunk::<HASH_BYTES>()
+        .ok_or(Problem::PayloadLength)?;
+    *part = rest;
+    Ok(BlobHash(*hash))
+}
+
+fn read_error<E>(error: TakeError<E>, refuse: &impl Fn(Problem) -> ReadError<E>) -> ReadError<E> {
+    match error {
+        TakeError::Contents(problem) => refuse(problem),
+        TakeError::Sink(error) => ReadError::Sink(error),
     }
 }

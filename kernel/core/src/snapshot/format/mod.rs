@@ -11,7 +11,8 @@
 //! - `layout`: constants, header, section headers, footer; - `checksum`; - `tag`: who made a file;
 //! - `pages`: page sections;
 //! - `packer`, `unpack`: pages on their way into one and out of it; - `chunks`: pages without a file;
-//! - `encoder`, `decoder`, `collector`, `summary`; - `pieces`: objects on their way in; - `error`: what is wrong with a file, and where.
+//! - `encoder`, `decoder`, `collector`, `summary`; - `objects`, `pieces`: objects on their way in;
+//! - `sink`: who takes what comes; - `error`: what is wrong with a file, and where.
 
 mod checksum;
 mod chunks;
@@ -20,9 +21,11 @@ mod decoder;
 mod encoder;
 mod error;
 mod layout;
+mod objects;
 mod packer;
 mod pages;
 mod pieces;
+mod sink;
 mod summary;
 mod tag;
 #[cfg(test)]
@@ -30,7 +33,7 @@ mod tests;
 mod unpack;
 
 pub use chunks::{Chunk, ChunkReader, Chunks};
-pub use collector::{Collector, ReadError, Sink};
+pub use collector::{Collector, ReadError};
 pub use decoder::{Decoder, Event, Section};
 pub use encoder::{Encoder, NextPage, Object, ObjectBytes, Options, PageSource, Progress, Windows};
 pub use error::{Bound, Problem, SnapshotError};
@@ -38,8 +41,10 @@ pub use layout::{
     Compression, FOOTER_BYTES, HEADER_BYTES, Header, MAGIC, MAJOR_VERSION, MINOR_VERSION,
     MemoryHead, PAGE_BYTES, SECTION_HEADER_BYTES, Seal, SectionKind, SnapshotId,
 };
+pub use objects::{ObjectPart, ObjectReader};
 pub use packer::Base;
 pub use pieces::Pieces;
+pub use sink::{Sink, TakeError};
 pub use summary::{BlobRow, MemoryRow, ObjectRow, Summary, SummaryReader};
 pub use tag::{Maker, Tag};
-pub use unpack::{Page, UnpackError};
+pub use unpack::Page;

@@ -1,9 +1,10 @@
 //! [`Summary`]: what is in a file, read without believing it.
 
-use super::collector::{Collector, ReadError, Sink};
+use super::collector::{Collector, ReadError};
 use super::error::SnapshotError;
 use super::layout::{Header, MemoryHead, PAGE_BYTES, SectionKind};
 use super::pieces::Pieces;
+use super::sink::Sink;
 use super::tag::Maker;
 use super::unpack::Page;
 use crate::image::BlobHash;

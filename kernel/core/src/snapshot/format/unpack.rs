@@ -3,6 +3,7 @@
 use super::error::Problem;
 use super::layout::{MemoryHead, PAGE_BYTES};
 use super::pages::{PageForm, PagesPayload};
+use super::sink::TakeError;
 
 /// What a page holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,15 +26,6 @@ pub enum Page<'a> {
     },
 }
 
-/// Why pages were not all given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UnpackError<E> {
-    /// They are not sound.
-    Pages(Problem),
-    /// Who got them refused.
-    Given(E),
-}
-
 /// Gives each page of a section, which belongs to one of `memories`, in ascending order from `next_page`
 /// on.
 pub fn unpack<E>(
@@ -41,8 +33,8 @@ pub fn unpack<E>(
     memories: &[MemoryHead],
     next_page: &mut u64,
     mut give: impl FnMut(u64, Page<'_>) -> Result<(), E>,
-) -> Result<(), UnpackError<E>> {
-    let problem = |problem| Err(UnpackError::Pages(problem));
+) -> Result<(), TakeError<E>> {
+    let problem = |problem| Err(TakeError::Contents(problem));
     let Some(head) = memories.get(pages.memory as usize) else {
         return problem(Problem::MemoryNumber(pages.memory));
     };
@@ -84,7 +76,7 @@ pub fn unpack<E>(
                 }
             }
         };
-        give(page, content).map_err(UnpackError::Given)?;
+        give(page, content).map_err(TakeError::Sink)?;
     }
     Ok(())
 }

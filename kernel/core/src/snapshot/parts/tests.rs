@@ -50,9 +50,7 @@ fn in_windows(state: &impl Serialize, most: usize, length: usize) -> Vec<u8> {
 }
 
 fn pieces(bytes: &[u8], size: usize) -> Pieces {
-    let mut pieces = Pieces::default();
-    bytes.chunks(size).for_each(|piece| pieces.push(piece));
-    pieces
+    bytes.chunks(size).map(<[u8]>::to_vec).collect()
 }
 
 #[test]

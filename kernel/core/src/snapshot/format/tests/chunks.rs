@@ -90,7 +90,7 @@ type Stored = BTreeMap<(u32, u64), [u8; PAGE_BYTES]>;
 
 fn store(reader: &mut ChunkReader, chunk: &Chunk, stored: &mut Stored) -> Result<(), Problem> {
     let (payload, checksum) = match chunk {
-        Chunk::Memory(head) => return reader.memory(*head),
+        Chunk::Memory(head) => return reader.memory(*head).map(|_| ()),
         Chunk::Pages { payload, checksum } => (payload, *checksum),
         Chunk::Working | Chunk::End => return Ok(()),
     };
@@ -110,8 +110,8 @@ fn store(reader: &mut ChunkReader, chunk: &Chunk, stored: &mut Stored) -> Result
         Ok::<(), Infallible>(())
     });
     given.map_err(|error| match error {
-        UnpackError::Pages(problem) => problem,
-        UnpackError::Given(never) => match never {},
+        TakeError::Contents(problem) => problem,
+        TakeError::Sink(never) => match never {},
     })
 }
 
