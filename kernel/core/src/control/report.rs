@@ -95,6 +95,10 @@ pub struct InstanceDetail {
     /// What `ls` shows.
     #[serde(flatten)]
     pub row: InstanceRow,
+    /// Who it is on any node, hexadecimal.
+    pub instance: String,
+    /// How often it was to be handed over to another node.
+    pub epoch: u64,
     /// Its library modules: the names that are imported from, and the modules' names in the manifest.
     pub libraries: Vec<(String, String)>,
     /// SHA-256 of the module, hexadecimal.

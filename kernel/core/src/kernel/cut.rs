@@ -225,7 +225,7 @@ impl Kernel {
     /// A record for a cut.
     pub(super) fn insert_cut(&mut self, cut: &Cut) -> Result<u32, ControlError> {
         self.add_program_of(&cut.spec)?;
-        let record = Record::new(cut.spec.clone(), cut.macs.clone());
+        let record = Record::new(cut.spec.clone(), cut.macs.clone(), self.draw_instance_id());
         let inserted = self.insert_record(record);
         inserted.ok_or_else(|| ControlError::StartFailed {
             name: cut.spec.name.clone(),

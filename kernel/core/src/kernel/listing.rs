@@ -95,6 +95,8 @@ impl Kernel {
         };
         InstanceDetail {
             row: self.instance_row(record, self.clock.now()),
+            instance: record.instance.to_string(),
+            epoch: record.epoch,
             libraries: record
                 .spec
                 .libraries

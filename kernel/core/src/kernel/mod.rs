@@ -47,6 +47,7 @@ use crate::keys::NodeKeys;
 use crate::limits;
 use crate::log::{Journal, Severity};
 use crate::machine::{Clock, Duration, Machine, Time};
+use crate::migrate::InstanceId;
 use crate::net::fabric::{Fabric, FabricError, PortId, SegmentId};
 use crate::net::stack::Allowance;
 use crate::sched::RunQueue;
@@ -109,6 +110,8 @@ pub struct Kernel {
     name: String,
     clock: Arc<dyn Clock>,
     random: ChaCha12Rng,
+    /// Draws what instances are called: apart, so that nothing else depends on how many there are.
+    identities: ChaCha12Rng,
     journal: Journal,
     fabric: Fabric,
     engine: Engine,
@@ -157,10 +160,13 @@ impl Kernel {
     pub fn new(machine: &mut dyn Machine, boot: BootInfo) -> Kernel {
         let mut seed = [0; 32];
         machine.fill_random(&mut seed);
+        let random = ChaCha12Rng::from_seed(seed);
+        machine.fill_random(&mut seed);
         let mut kernel = Kernel {
             name: boot.name.clone().unwrap_or_else(|| "sos".into()),
             clock: machine.clock(),
-            random: ChaCha12Rng::from_seed(seed),
+            random,
+            identities: ChaCha12Rng::from_seed(seed),
             journal: Journal::default(),
             fabric: Fabric::new(),
             engine: Engine::new(),
@@ -297,7 +303,7 @@ impl Kernel {
             let macs = spec.ports.iter();
             let macs = macs.map(|port| port.mac.unwrap_or_else(|| self.draw_mac()));
             let macs = macs.collect();
-            let mut record = Record::new(spec, macs);
+            let mut record = Record::new(spec, macs, self.draw_instance_id());
             match self.add_program(&record.spec) {
                 Ok(()) => {
                     if record.spec.autostart == Autostart::AtBoot {
@@ -356,6 +362,13 @@ impl Kernel {
         self.random.fill_bytes(&mut mac);
         mac[0] = (mac[0] & 0xfc) | 0x02;
         mac
+    }
+
+    /// What an instance is called that was not before.
+    fn draw_instance_id(&mut self) -> InstanceId {
+        let mut instance = InstanceId::default();
+        self.identities.fill_bytes(&mut instance.0);
+        instance
     }
 
     fn log(&mut self, severity: Severity, text: String) {

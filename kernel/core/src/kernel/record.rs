@@ -9,6 +9,7 @@ use crate::image::{BlobHash, InstanceSpec};
 use crate::instance::LimitSet;
 use crate::instance::engine::{Execution, Trap};
 use crate::machine::Time;
+use crate::migrate::InstanceId;
 use crate::net::fabric::PortId;
 use crate::sched::{Account, FuelRate};
 use crate::snapshot::Cut;
@@ -21,6 +22,10 @@ use core::fmt;
 pub(super) struct Record {
     /// What the manifest says.
     pub spec: InstanceSpec,
+    /// Who it is on any node: kept as long as the record is, whatever it starts anew or goes on from.
+    pub instance: InstanceId,
+    /// How often it was to be handed over to another node (`crate::migrate`).
+    pub epoch: u64,
     /// Whether it runs, and if not, how it ended.
     pub state: State,
     /// Station addresses of its ports: drawn once and kept (D6).
@@ -228,10 +233,12 @@ impl State {
 
 impl Record {
     /// A record of an instance that was never started.
-    pub fn new(spec: InstanceSpec, macs: Vec<[u8; 6]>) -> Record {
+    pub fn new(spec: InstanceSpec, macs: Vec<[u8; 6]>, instance: InstanceId) -> Record {
         Record {
             account: Account::new(spec.limits.cpu_shares),
             spec,
+            instance,
+            epoch: 0,
             macs,
             state: State::Ended(Ended::NeverStarted, None),
             rate: FuelRate::default(),
@@ -255,7 +262,7 @@ impl Record {
         let nothing = InstanceSpec::new("", BlobHash::default(), "");
         Record {
             vacant: true,
-            ..Record::new(nothing, Vec::new())
+            ..Record::new(nothing, Vec::new(), InstanceId::default())
         }
     }
 

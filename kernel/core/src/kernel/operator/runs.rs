@@ -135,7 +135,7 @@ impl Kernel {
         let macs = spec.ports.iter();
         let macs = macs.map(|port| port.mac.unwrap_or_else(|| self.draw_mac()));
         let macs = macs.collect();
-        let mut record = Record::new(spec, macs);
+        let mut record = Record::new(spec, macs, self.draw_instance_id());
         record.streams_to = StreamsTo::Pipes;
         self.add_program(&record.spec).map_err(Refusal::Unsound)?;
         self.insert_record(record).ok_or(Refusal::TooManyInstances)

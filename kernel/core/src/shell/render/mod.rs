@@ -133,6 +133,10 @@ pub fn instance(detail: &InstanceDetail) -> String {
     fact("name", row.name.clone());
     fact("state", state);
     fact(
+        "instance",
+        format!("{}, epoch {}", detail.instance, detail.epoch),
+    );
+    fact(
         "module",
         format!(
             "{} ({}, sha256 {})",
