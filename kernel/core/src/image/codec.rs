@@ -28,7 +28,7 @@ use crate::limits;
 /// The first bytes of every image; the last two catch transfers that translate line ends.
 pub const MAGIC: [u8; 8] = *b"SOSIMG\r\n";
 /// The format that this code reads and writes; any change to the manifest's types raises it.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 /// Bytes of the header with its checksum.
 pub const HEADER_BYTES: usize = 64;
 /// Header bytes that the checksum covers.

@@ -67,6 +67,8 @@ pub enum Item {
     },
     /// The health check of an instance.
     Health(String),
+    /// The node itself on its network.
+    Node,
 }
 
 impl Item {
@@ -87,6 +89,7 @@ impl Item {
             Item::Preopen { instance, name } => vec!["instance", instance, "preopen", name],
             Item::Listener { instance, .. } => vec!["instance", instance, "listen"],
             Item::Health(instance) => vec!["instance", instance, "health"],
+            Item::Node => vec!["node"],
         }
     }
 }
@@ -122,6 +125,7 @@ impl fmt::Display for Item {
                 write!(formatter, "listener on {port} of instance `{instance}`")
             }
             Item::Health(instance) => write!(formatter, "health check of instance `{instance}`"),
+            Item::Node => formatter.write_str("`node`"),
         }
     }
 }

@@ -7,7 +7,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,8 @@ pub struct Manifest {
     pub instances: Vec<InstanceSpec>,
     /// Ports of the host that the LAN's gateway forwards to services; the kernel only reports them.
     pub forwards: Vec<ForwardSpec>,
+    /// How other nodes and operators reach the node itself; without it they do not.
+    pub node: Option<NodeSpec>,
 }
 
 /// A learning Ethernet switch.
@@ -37,6 +39,37 @@ pub struct SwitchSpec {
     pub uplink: Option<String>,
     /// Largest IP packet in bytes; without it 1500 with an uplink, the largest possible without.
     pub mtu_bytes: Option<u16>,
+}
+
+/// The node itself on its network: where other nodes and operators reach it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    /// The switch that it is plugged into, usually one with an uplink.
+    pub switch: String,
+    /// How it comes by its addresses.
+    pub addresses: Vec<AddressSpec>,
+    /// Default routers, at most one of each address family.
+    pub gateways: Vec<IpAddr>,
+    /// The TCP port that it listens on.
+    pub port: u16,
+    /// Where other nodes listen that it connects to without having heard of them.
+    pub peers: Vec<SocketAddr>,
+}
+
+impl NodeSpec {
+    /// The TCP port that nodes listen on if nothing else is said.
+    pub const PORT: u16 = 7600;
+
+    /// A node at a switch that gets its address by DHCP.
+    pub fn new(switch: &str) -> NodeSpec {
+        NodeSpec {
+            switch: switch.into(),
+            addresses: [AddressSpec::Dhcp].into(),
+            gateways: Vec::new(),
+            port: NodeSpec::PORT,
+            peers: Vec::new(),
+        }
+    }
 }
 
 /// A private Ethernet between two ports.

@@ -25,7 +25,7 @@ pub use item::Item;
 pub use manifest::{
     AddressSpec, Attachment, Autostart, BlobHash, FileContent, FileSpec, ForwardProtocol,
     ForwardSpec, HealthCheck, HealthSpec, InstanceLimits, InstanceSpec, LibrarySpec, LinkSpec,
-    ListenerSpec, Manifest, PortSpec, PreopenSpec, RestartPolicy, SwitchSpec,
+    ListenerSpec, Manifest, NodeSpec, PortSpec, PreopenSpec, RestartPolicy, SwitchSpec,
 };
 pub use manifest_error::ManifestError;
 pub use validate::is_name;

@@ -30,7 +30,7 @@ mod joint;
 mod lifecycle;
 mod listing;
 mod loading;
-mod node;
+pub mod node;
 mod operator;
 mod ping;
 mod programs;

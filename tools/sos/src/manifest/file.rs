@@ -1,12 +1,12 @@
 //! The form of a manifest file, key by key, and its translation into core's plain data.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use serde::Deserialize;
 use sos_core::image::{
     Attachment, Autostart, BlobHash, ForwardProtocol, ForwardSpec, InstanceLimits, InstanceSpec,
-    LibrarySpec, LinkSpec, Manifest, PortSpec, RestartPolicy, SwitchSpec,
+    LibrarySpec, LinkSpec, Manifest, NodeSpec, PortSpec, RestartPolicy, SwitchSpec,
 };
 
 use super::guest::{FileEntry, FileSources, HealthFile, Preopens, expand_files};
@@ -25,6 +25,7 @@ pub struct ManifestFile {
     instance: Table<InstanceFile>,
     #[serde(default)]
     forward: Vec<ForwardFile>,
+    node: Option<NodeFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -106,6 +107,18 @@ struct PortFile {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct NodeFile {
+    switch: String,
+    address: Option<OneOrMany<Address>>,
+    #[serde(default)]
+    gateway: OneOrMany<IpAddr>,
+    port: Option<u16>,
+    #[serde(default)]
+    peers: OneOrMany<SocketAddr>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ForwardFile {
     host: u16,
     to: Target,
@@ -162,6 +175,7 @@ impl ManifestFile {
                 .into_iter()
                 .map(ForwardFile::into_spec)
                 .collect(),
+            node: self.node.map(NodeFile::into_spec),
         })
     }
 }
@@ -263,6 +277,20 @@ impl PortFile {
             gateways: self.gateway.0,
             dns: self.dns.0,
         })
+    }
+}
+
+impl NodeFile {
+    fn into_spec(self) -> NodeSpec {
+        let usual = NodeSpec::new(&self.switch);
+        let addresses = self.address.map(|list| list.0.into_iter());
+        NodeSpec {
+            addresses: addresses.map_or(usual.addresses, |list| list.map(|it| it.0).collect()),
+            gateways: self.gateway.0,
+            port: self.port.unwrap_or(usual.port),
+            peers: self.peers.0,
+            switch: self.switch,
+        }
     }
 }
 

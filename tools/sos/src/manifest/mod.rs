@@ -58,6 +58,13 @@
 //! host = 8080                     # a port of this host on the loopback address
 //! to = "web:80"
 //! protocol = "tcp"                # or "udp"
+//!
+//! [node]                          # the node itself, for other nodes and for operators; optional
+//! switch = "lan"
+//! address = "dhcp"                # or "10.0.2.3/24", or a list of such; optional
+//! gateway = "10.0.2.2"            # optional
+//! port = 7600                     # optional
+//! peers = ["10.0.2.4:7600"]       # other nodes, besides those that it hears of; optional
 //! ```
 //!
 //! `file` mirrors that form, `guest` what is in it about the program, `values` reads single values, `locate` finds the line of an error.

@@ -38,6 +38,10 @@ port.eth0 = { link = "backend", address = "10.1.0.2/24" }
 [[forward]]
 host = 8080
 to = "web:80"
+[node]
+switch = "lan"
+address = "10.0.2.3/24"
+peers = ["10.0.2.4:7600"]
 "#;
 
 fn draft(text: &str) -> Result<Draft> {
@@ -86,6 +90,10 @@ fn every_key_reaches_its_place() {
         ),
         (8080, 80)
     );
+    let node = manifest.node.unwrap();
+    assert_eq!((node.switch.as_str(), node.port), ("lan", 7600));
+    assert_eq!(node.peers, ["10.0.2.4:7600".parse().unwrap()]);
+    assert_ne!(node.addresses, [AddressSpec::Dhcp]);
 }
 
 #[test]

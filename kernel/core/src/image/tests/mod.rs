@@ -88,6 +88,12 @@ fn demo() -> Manifest {
             instance: "web".to_string(),
             instance_port: 80,
         }],
+        node: Some(NodeSpec {
+            addresses: vec![fixed([10, 0, 2, 3], 24)],
+            gateways: vec![[10, 0, 2, 2].into()],
+            peers: vec![([10, 0, 2, 4], 7600).into()],
+            ..NodeSpec::new("lan")
+        }),
     }
 }
 
@@ -232,12 +238,12 @@ fn an_unsound_manifest_in_a_sound_file_is_refused() {
 fn the_format_has_not_changed_by_accident() {
     assert_eq!(
         (&MAGIC, FORMAT_VERSION, HEADER_BYTES),
-        (b"SOSIMG\r\n", 2, 64)
+        (b"SOSIMG\r\n", 3, 64)
     );
     let digest: [u8; 32] = sha2::Sha256::digest(program::image()).into();
     assert_eq!(
         BlobHash(digest).to_string(),
-        "c370ba471b651a3c07a0081eeb444636d83233bebb8bad9cb76268ec7c76360d"
+        "77a7868701281d3e1f9083e0a140a61373a60e28fe945a00531cefc6e42add80"
     );
 }
 
@@ -393,4 +399,24 @@ fn an_error_leads_to_its_place_in_the_file() {
         manifest.validate().unwrap_err().path(),
         (vec!["forward"], Some(0))
     );
+}
+
+#[test]
+fn a_node_without_a_place_of_its_own_is_refused() {
+    fn node(manifest: &mut Manifest) -> &mut NodeSpec {
+        manifest.node.as_mut().unwrap()
+    }
+    let unknown = refusal(|manifest| node(manifest).switch = "backend".to_string());
+    assert!(
+        unknown.contains("`node`") && unknown.contains("backend"),
+        "{unknown}"
+    );
+    let port = refusal(|manifest| node(manifest).port = 0);
+    assert!(port.contains("port"), "{port}");
+    let far = refusal(|manifest| node(manifest).gateways = vec![[10, 9, 9, 9].into()]);
+    assert!(far.contains("10.9.9.9"), "{far}");
+    let taken = refusal(|manifest| {
+        manifest.instances[0].ports[0].addresses = vec![fixed([10, 0, 2, 3], 24)];
+    });
+    assert!(taken.contains("10.0.2.3"), "{taken}");
 }

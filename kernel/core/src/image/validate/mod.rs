@@ -2,9 +2,11 @@
 //!
 //! The kernel holds nothing of a manifest to be true before this has passed; afterwards every
 //! reference resolves and every count is bounded by [`crate::limits`]. `program` looks at libraries,
-//! environment, listeners and health checks, `files` at files and preopened directories.
+//! environment, listeners and health checks, `files` at files and preopened directories, `node` at the
+//! node itself.
 
 mod files;
+mod node;
 mod program;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -46,6 +48,9 @@ impl Manifest {
             for port in &instance.ports {
                 self.validate_port(instance, port, &mut wiring)?;
             }
+        }
+        if let Some(node) = &self.node {
+            self.validate_node(node, &mut wiring)?;
         }
         self.validate_wiring(&wiring)?;
         self.validate_forwards()
@@ -142,7 +147,7 @@ impl Manifest {
                 return Err(ManifestError::DuplicateMac { port: item() });
             }
         }
-        validate_addresses(port, item)?;
+        validate_addresses(&port.addresses, &port.gateways, &port.dns, item)?;
         for address in &port.addresses {
             if let AddressSpec::Static { address, .. } = address
                 && let Some(segment) = segment
@@ -325,16 +330,16 @@ fn validate_limits(instance: &InstanceSpec) -> Result<(), ManifestError> {
     Ok(())
 }
 
-fn validate_addresses(port: &PortSpec, item: impl Fn() -> Item) -> Result<(), ManifestError> {
-    bound(
-        port.addresses.len(),
-        limits::PORT_ADDRESSES,
-        "addresses",
-        &item,
-    )?;
-    bound(port.dns.len(), limits::PORT_ADDRESSES, "DNS servers", &item)?;
+fn validate_addresses(
+    addresses: &[AddressSpec],
+    gateways: &[IpAddr],
+    dns: &[IpAddr],
+    item: impl Fn() -> Item,
+) -> Result<(), ManifestError> {
+    bound(addresses.len(), limits::PORT_ADDRESSES, "addresses", &item)?;
+    bound(dns.len(), limits::PORT_ADDRESSES, "DNS servers", &item)?;
     let mut dhcp = false;
-    for address in &port.addresses {
+    for address in addresses {
         match *address {
             AddressSpec::Dhcp if dhcp => {
                 return Err(ManifestError::DuplicateDhcp { port: item() });
@@ -360,7 +365,7 @@ fn validate_addresses(port: &PortSpec, item: impl Fn() -> Item) -> Result<(), Ma
             }
         }
     }
-    for server in port.dns.iter().chain(&port.gateways) {
+    for server in dns.iter().chain(gateways) {
         if !is_host(*server) {
             return Err(ManifestError::BadAddress {
                 port: item(),
@@ -368,18 +373,14 @@ fn validate_addresses(port: &PortSpec, item: impl Fn() -> Item) -> Result<(), Ma
             });
         }
     }
-    let families: BTreeSet<bool> = port.gateways.iter().map(IpAddr::is_ipv4).collect();
-    if families.len() != port.gateways.len() {
+    let families: BTreeSet<bool> = gateways.iter().map(IpAddr::is_ipv4).collect();
+    if families.len() != gateways.len() {
         return Err(ManifestError::DuplicateGateway { port: item() });
     }
-    for gateway in &port.gateways {
+    for gateway in gateways {
         let link_local = matches!(gateway, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        if !link_local
-            && !port
-                .addresses
-                .iter()
-                .any(|address| holds(address, *gateway))
-        {
+        let is_near = || addresses.iter().any(|address| holds(address, *gateway));
+        if !link_local && !is_near() {
             return Err(ManifestError::UnreachableGateway {
                 port: item(),
                 gateway: *gateway,

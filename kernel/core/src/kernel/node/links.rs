@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 /// A node at the other end of a connection, which has proved that it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::kernel) struct LinkedNode {
+pub struct LinkedNode {
     /// What its key is known by.
     pub id: NodeId,
     /// Its present boot.
@@ -23,7 +23,7 @@ pub(in crate::kernel) struct LinkedNode {
 
 /// What happened on a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::kernel) enum LinkEvent {
+pub enum LinkEvent {
     /// It was opened, by either end.
     Linked {
         /// Which.
@@ -47,7 +47,7 @@ pub(in crate::kernel) enum LinkEvent {
 
 /// A message was not taken: so much waits already, or the connection is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::kernel) struct Full;
+pub struct Full;
 
 #[derive(Debug)]
 struct Link {
@@ -60,7 +60,7 @@ struct Link {
 
 /// All connections that carry messages between nodes.
 #[derive(Debug, Default)]
-pub(in crate::kernel) struct Links {
+pub struct Links {
     links: BTreeMap<ConnectionId, Link>,
     events: VecDeque<LinkEvent>,
     dials: VecDeque<NodeId>,
@@ -138,7 +138,7 @@ impl Links {
     // -- the node's connections
 
     /// A connection was opened.
-    pub(super) fn opened(&mut self, connection: ConnectionId, peer: LinkedNode) {
+    pub fn opened(&mut self, connection: ConnectionId, peer: LinkedNode) {
         let link = Link {
             peer: peer.clone(),
             out: VecDeque::new(),
@@ -151,14 +151,14 @@ impl Links {
     }
 
     /// Whether another message may be read from a connection.
-    pub(super) fn wants(&self, connection: ConnectionId) -> bool {
+    pub fn wants(&self, connection: ConnectionId) -> bool {
         let link = self.links.get(&connection);
         link.is_some_and(|link| link.in_bytes < limits::LINK_INPUT_BYTES)
             && !self.closed.contains(&connection)
     }
 
     /// A message came.
-    pub(super) fn received(&mut self, connection: ConnectionId, bytes: Vec<u8>) {
+    pub fn received(&mut self, connection: ConnectionId, bytes: Vec<u8>) {
         let Some(link) = self.links.get_mut(&connection) else {
             return;
         };
@@ -171,13 +171,13 @@ impl Links {
     }
 
     /// The message that is to be sent next.
-    pub(super) fn next_output(&self, connection: ConnectionId) -> Option<&[u8]> {
+    pub fn next_output(&self, connection: ConnectionId) -> Option<&[u8]> {
         let link = self.links.get(&connection)?;
         link.out.front().map(Vec::as_slice)
     }
 
     /// That message was sent.
-    pub(super) fn sent(&mut self, connection: ConnectionId) {
+    pub fn sent(&mut self, connection: ConnectionId) {
         if let Some(link) = self.links.get_mut(&connection)
             && let Some(message) = link.out.pop_front()
         {
@@ -186,7 +186,7 @@ impl Links {
     }
 
     /// A connection is over.
-    pub(super) fn lost(&mut self, connection: ConnectionId) {
+    pub fn lost(&mut self, connection: ConnectionId) {
         if self.links.remove(&connection).is_none() {
             return;
         }
@@ -198,12 +198,12 @@ impl Links {
     }
 
     /// Whether a connection was closed on this side.
-    pub(super) fn is_closed(&self, connection: ConnectionId) -> bool {
+    pub fn is_closed(&self, connection: ConnectionId) -> bool {
         self.closed.contains(&connection)
     }
 
     /// A node that a connection is wanted with.
-    pub(super) fn take_dial(&mut self) -> Option<NodeId> {
+    pub fn take_dial(&mut self) -> Option<NodeId> {
         self.dials.pop_front()
     }
 }

@@ -4,8 +4,9 @@
 
 mod links;
 
-pub(in crate::kernel) use links::{Full, LinkEvent, LinkedNode, Links};
+pub use links::{Full, LinkEvent, LinkedNode, Links};
 
+use super::Kernel;
 use crate::migrate::{BootId, NodeId};
 
 /// The node among others.
@@ -32,5 +33,12 @@ impl Node {
     /// A node that is known by a name, or by the digits that its number begins with.
     pub fn find(&self, _name: &str) -> Option<NodeId> {
         None
+    }
+}
+
+impl Kernel {
+    /// The connections with other nodes, for a machine that carries their messages itself.
+    pub fn links(&mut self) -> &mut Links {
+        &mut self.node.links
     }
 }
