@@ -3,12 +3,13 @@
 //! No unsafe code, no I/O, no clock and no randomness but what a [`machine::Machine`] passes in, so
 //! that the same code runs on bare metal and in the simulator (D1). Modules, each using only those
 //! before it: `limits`, `machine`, `log`, `image`; `net`; `files`; `instance`; `host`; `sched`;
-//! `migrate`; `shell`, `control`; `kernel`.
+//! `cluster`; `migrate`; `shell`, `control`; `kernel`.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod cluster;
 pub mod conformance;
 pub mod control;
 pub mod files;

@@ -262,6 +262,8 @@ pub const CLUSTER_NODES: usize = 256;
 pub const CLUSTER_KEYS: usize = 256;
 /// Bytes of what a node is told of its cluster.
 pub const CLUSTER_BYTES: usize = 64 * 1024;
+/// Bytes of sealed messages of one channel that wait to be sent.
+pub const CHANNEL_OUTPUT_BYTES: usize = 192 * 1024;
 /// Bytes of messages that wait to be sent to one node.
 pub const LINK_OUTPUT_BYTES: usize = 256 * 1024;
 /// Bytes of messages of one node that wait to be taken; one more message may come on top.

@@ -1,19 +1,12 @@
 //! What instances, nodes, boots and hand-overs are called: random bits, drawn by others.
 
+pub use crate::cluster::{BootId, NodeId};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// An instance wherever it runs: drawn once, kept through suspension, restore in place and migration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct InstanceId(pub [u8; 16]);
-
-/// A node: what its key is known by.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub struct NodeId(pub [u8; 16]);
-
-/// One boot of a node: drawn anew at each, so that a node that lost its memory is known as such.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub struct BootId(pub [u8; 16]);
 
 /// One attempt to hand an instance over. No two attempts have the same: each raises the instance's
 /// epoch, whether it succeeds or not.
@@ -43,7 +36,7 @@ macro_rules! shown_in_hex {
     )*};
 }
 
-shown_in_hex!(InstanceId, NodeId, BootId);
+shown_in_hex!(InstanceId);
 
 impl fmt::Display for HandoverId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

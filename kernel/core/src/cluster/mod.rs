@@ -1,0 +1,11 @@
+//! Nodes among nodes: who they are, whom they trust, and how they speak to each other.
+//!
+//! - `identity`: keys, and what nodes are called; - `trust`: whose keys count, and for what;
+//! - `channel`: messages over a byte stream, secret and from a peer that has proved who it is.
+
+pub mod channel;
+mod identity;
+mod trust;
+
+pub use identity::{BootId, NodeId, NodeKey, NotAKey, PublicKey, station_address};
+pub use trust::{Listed, Role, Trust, TrustError};
