@@ -255,6 +255,10 @@ pub const MIGRATION_PIECE_BYTES: usize = 58 * 1024;
 pub const MIGRATION_TEXT_BYTES: usize = 256;
 /// Missing blobs that one message names.
 pub const MIGRATION_MISSING_BLOBS: usize = 1024;
+/// Words of the migration protocol that wait for room on a connection; beyond them it is closed.
+pub const MIGRATION_BACKLOG: usize = 1024;
+/// Instances that an evacuation has under way at once.
+pub const EVACUATIONS: usize = 4;
 
 /// Other nodes that a node knows of.
 pub const CLUSTER_NODES: usize = 256;

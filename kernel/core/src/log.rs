@@ -96,6 +96,18 @@ pub enum EventKind {
     Cloned,
     /// It was taken out of the node's memory but for its data, and can go on.
     Suspended,
+    /// It is being handed over to another node.
+    Migrating,
+    /// It stands, to be handed over.
+    Frozen,
+    /// Another node runs it.
+    Moved,
+    /// It came from another node and runs here.
+    Arrived,
+    /// A hand-over came to nothing.
+    NotMoved,
+    /// It stands, and nobody knows whether another node runs it.
+    InDoubt,
 }
 
 impl fmt::Display for EventKind {
@@ -119,6 +131,12 @@ impl fmt::Display for EventKind {
             EventKind::Restored => "restored",
             EventKind::Cloned => "cloned",
             EventKind::Suspended => "suspended",
+            EventKind::Migrating => "migrating",
+            EventKind::Frozen => "frozen",
+            EventKind::Moved => "moved",
+            EventKind::Arrived => "arrived",
+            EventKind::NotMoved => "not-moved",
+            EventKind::InDoubt => "in-doubt",
         })
     }
 }

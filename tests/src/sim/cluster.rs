@@ -2,6 +2,7 @@
 
 use super::machine::{SimClock, SimMachine};
 use super::peer::Peer;
+use super::wires::Wires;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use sos_core::kernel::{BootInfo, Kernel, Next};
@@ -74,6 +75,8 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// The machines that are no nodes.
     pub(super) peers: Vec<Peer>,
+    /// Connections between nodes.
+    pub wires: Wires,
     /// How the segment behaves.
     pub faults: WireFaults,
     /// Frames on the wire: (arrival, order) to (receiver, frame).
@@ -93,6 +96,7 @@ impl Cluster {
             random: SmallRng::seed_from_u64(seed),
             nodes: Vec::new(),
             peers: Vec::new(),
+            wires: Wires::default(),
             faults: WireFaults::NONE,
             flying: BTreeMap::new(),
             order: 0,
@@ -121,6 +125,7 @@ impl Cluster {
 
     /// Cuts a node's power and gives it back at once: it boots from an image, and nothing is left of what it held.
     pub fn cut_power(&mut self, node: usize, name: &str, image: Vec<u8>) {
+        self.unwire(node);
         self.nodes[node] = self.switch_on(name, Vec::leak(image), None);
     }
 
@@ -226,7 +231,8 @@ impl Cluster {
     /// One turn of every node that wants one, or a step in time to the next event, not past `end`.
     fn step(&mut self, end: Time) -> bool {
         self.deliver();
-        let mut worked = false;
+        let message = self.carry();
+        let mut worked = message.is_some_and(|time| time <= self.now());
         for index in 0..self.nodes.len() {
             worked |= self.turn(index);
         }
@@ -239,7 +245,10 @@ impl Cluster {
         let arrival = self.flying.keys().next().map(|&(time, _)| time);
         let due = self.nodes.iter().filter_map(|node| node.due).min();
         let peer_due = self.peers.iter().filter_map(Peer::due).min();
-        let next = [arrival, due, peer_due].into_iter().flatten().min();
+        let next = [arrival, due, peer_due, message]
+            .into_iter()
+            .flatten()
+            .min();
         let next = next.unwrap_or(end);
         self.clock.advance_to(next.min(end));
         true
@@ -262,6 +271,11 @@ impl Cluster {
                 (Station::Stranger, _) => {}
             }
         }
+    }
+
+    /// Has a node take a turn.
+    pub(super) fn wake(&mut self, node: usize) {
+        self.nodes[node].due = Some(self.now());
     }
 
     fn turn(&mut self, index: usize) -> bool {

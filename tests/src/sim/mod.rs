@@ -13,3 +13,4 @@ pub mod machine;
 pub mod memory;
 pub mod operator;
 pub mod peer;
+pub mod wires;

@@ -215,6 +215,68 @@ pub enum Request {
         /// Addresses of the first ones, counted up for the others.
         addresses: Vec<PortAddress>,
     },
+    /// Hands an instance over to another node.
+    Migrate {
+        /// Its name.
+        name: String,
+        /// The node.
+        to: String,
+        /// How.
+        options: MigrateOptions,
+    },
+    /// Gives a hand-over up.
+    CancelMigration {
+        /// The instance.
+        name: String,
+    },
+    /// Says who has an instance that is in doubt.
+    ResolveMigration {
+        /// The instance.
+        name: String,
+        /// Who.
+        owner: Owner,
+    },
+    /// The hand-overs that this node takes part in: [`Report::Migrations`].
+    Migrations,
+    /// Hands all instances that run over to other nodes, to each in turn.
+    Evacuate {
+        /// The nodes.
+        to: Vec<String>,
+        /// How.
+        options: MigrateOptions,
+    },
+}
+
+/// How an instance is migrated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MigrateOptions {
+    /// Whether it runs while its memories are copied.
+    pub pace: MigratePace,
+    /// Bytes a second at most; without it as many as the link carries.
+    pub bandwidth: Option<u64>,
+    /// For how long it may stand, in milliseconds, if that can be had.
+    pub downtime_ms: Option<u32>,
+}
+
+/// Whether an instance runs while its memories are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum MigratePace {
+    /// It does.
+    #[default]
+    Live,
+    /// It stands from the first byte on.
+    Cold,
+}
+
+/// Who has an instance, by an operator's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Owner {
+    /// This node shall run it: the other one does not.
+    Here,
+    /// The other node runs it, or shall.
+    There,
+    /// Nobody: this node's copy is dropped, whatever the other one has.
+    Nobody,
 }
 
 /// An address that a port of a clone gets, instead of those of the original's port.
@@ -351,6 +413,17 @@ pub enum ControlError {
     BadInstanceName(String),
     /// It is suspended.
     Suspended(String),
+    /// It is being handed over to another node, or comes from one.
+    Moving(String),
+    /// A wish about a hand-over is not carried out; the text says why.
+    Migration {
+        /// The instance.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// No node of that name is known.
+    NoSuchNode(String),
     /// It belongs to an operator outside the node.
     RunOutside(String),
     /// Its console input is full.
@@ -484,6 +557,14 @@ impl fmt::Display for ControlError {
                 f,
                 "'{name}' is suspended; `resume {name}` continues it, `kill {name}` gives it up"
             ),
+            ControlError::Moving(name) => write!(
+                f,
+                "'{name}' is being migrated; `migrate` shows how far, `migrate --cancel {name}` gives it up"
+            ),
+            ControlError::Migration { name, reason } => write!(f, "'{name}': {reason}"),
+            ControlError::NoSuchNode(name) => {
+                write!(f, "no node named '{name}' is known; `nodes` lists them")
+            }
             ControlError::TooManyClones(count) => write!(
                 f,
                 "{count} clones at once; at most {} are made",

@@ -47,6 +47,41 @@ pub enum Report {
     Removed(RemovedReport),
     /// Snapshots that were taken.
     Kept(Vec<KeptRow>),
+    /// Hand-overs between nodes.
+    Migrations(Vec<MigrationRow>),
+}
+
+/// One line of `migrate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationRow {
+    /// The instance's name.
+    pub name: String,
+    /// Who it is on any node, hexadecimal.
+    pub instance: String,
+    /// The epoch of the attempt.
+    pub epoch: u64,
+    /// `to` another node, or `from` one.
+    pub direction: String,
+    /// The other node.
+    pub peer: String,
+    /// `offering`, `copying`, `stopped`, `prepared`, `committed`, `handed-over` or `in-doubt`.
+    pub stage: String,
+    /// Why it is in doubt; empty if it is not.
+    pub doubt: String,
+    /// Rounds that were begun.
+    pub rounds: u32,
+    /// Bytes of pages and states so far.
+    pub sent_bytes: u64,
+    /// Bytes that the last look found to be different from what was sent.
+    pub dirty_bytes: u64,
+    /// Bytes a second that the instance changes.
+    pub dirty_rate: u64,
+    /// Bytes a second that the link carries; none before the first round.
+    pub bandwidth: Option<u64>,
+    /// Nanoseconds for which the instance would stand if it were stopped now.
+    pub expected_downtime_nanos: u64,
+    /// The instance's share of its CPU time, in parts of a million.
+    pub share_ppm: u32,
 }
 
 /// Entries with the number to ask for next.

@@ -156,6 +156,15 @@ impl Control for Operator<'_> {
                 let key = kernel.key_of(&name)?;
                 kernel.suspend(*machine, key)?;
             }
+            Request::Migrate { name, to, options } => {
+                kernel.migrate(*machine, &name, &to, options)?;
+            }
+            Request::CancelMigration { name } => kernel.cancel_migration(*machine, &name)?,
+            Request::ResolveMigration { name, owner } => {
+                kernel.resolve_migration(*machine, &name, owner)?;
+            }
+            Request::Migrations => return Ok(Report::Migrations(kernel.migration_rows())),
+            Request::Evacuate { to, options } => kernel.evacuate(&to, options)?,
             Request::PowerOff => kernel.ending = Some(Next::PowerOff),
             Request::Reboot => kernel.ending = Some(Next::Reboot),
         }

@@ -38,23 +38,34 @@ pub(super) struct Arrival {
     about: Option<About>,
 }
 
-/// What a file held so far.
+/// What a file held so far, or another node sent.
 #[derive(Default)]
-struct Received {
+pub(super) struct Received {
     header: Option<Header>,
-    parts: Parts,
-    blobs: Vec<(BlobHash, Arc<[u8]>)>,
+    pub parts: Parts,
+    pub blobs: Vec<(BlobHash, Arc<[u8]>)>,
     /// The memories of the snapshot that it adds to.
     parent: Vec<FrozenMemory>,
-    memories: Vec<Filling>,
+    pub memories: Vec<Filling>,
     /// Bytes of pages that may still come.
     room_bytes: u64,
     /// Pages that may still be taken in this step.
     pages_left: usize,
 }
 
+impl Received {
+    /// Nothing yet of an instance that comes from another node, and may take what the machine has.
+    pub fn from_node() -> Received {
+        Received {
+            room_bytes: u64::MAX,
+            pages_left: usize::MAX,
+            ..Received::default()
+        }
+    }
+}
+
 /// A memory that is being filled.
-struct Filling {
+pub(super) struct Filling {
     head: MemoryHead,
     memory: GuestMemory,
     /// What it began as.
@@ -71,12 +82,37 @@ impl Filling {
         page: usize,
         copy: &'a mut [u8; PAGE_BYTES],
     ) -> Option<&'a [u8; PAGE_BYTES]> {
-        let word = self.loaded.get(page / 64).copied().unwrap_or(0);
-        if word >> (page % 64) & 1 == 0 {
+        if !self.is_loaded(page) {
             return self.parent.as_ref()?.page(page);
         }
         self.memory.read_page(page, copy);
         Some(copy)
+    }
+
+    fn is_loaded(&self, page: usize) -> bool {
+        let word = self.loaded.get(page / 64).copied().unwrap_or(0);
+        word >> (page % 64) & 1 == 1
+    }
+
+    /// The memory has become this large; what came of it stays.
+    fn grow(&mut self, machine: &mut dyn Machine, head: MemoryHead) -> Result<(), String> {
+        let frozen = self.memory.freeze(self.head.bytes as usize);
+        let frozen = frozen.map_err(|error| error.to_string())?;
+        let bytes = head.pages() * PAGE_BYTES as u64;
+        let bytes = bytes.max(frozen.reserved_bytes() as u64);
+        let memory = machine.map_frozen(&frozen, bytes);
+        self.memory = memory.map_err(|error| error.to_string())?;
+        self.head = head;
+        Ok(())
+    }
+
+    /// What it holds, when all has come.
+    ///
+    /// # Errors
+    /// In words: there is no memory for it.
+    pub fn finish(mut self) -> Result<FrozenMemory, String> {
+        let frozen = self.memory.freeze(self.head.bytes as usize);
+        frozen.map_err(|error| error.to_string())
     }
 
     fn mark(&mut self, page: usize) {
@@ -257,9 +293,8 @@ impl Kernel {
             admitted.map_err(|error| error.to_string())?;
         }
         let mut memories = Vec::new();
-        for mut filling in received.memories {
-            let frozen = filling.memory.freeze(filling.head.bytes as usize);
-            memories.push(frozen.map_err(|error| error.to_string())?);
+        for filling in received.memories {
+            memories.push(filling.finish()?);
         }
         let cut = received.parts.cut(&about, memories);
         let mut cut = cut.map_err(|error| error.to_string())?;
@@ -278,11 +313,11 @@ impl Kernel {
     }
 }
 
-/// Takes what a file holds.
-struct Receiver<'a> {
-    received: &'a mut Received,
-    kernel: &'a mut Kernel,
-    machine: &'a mut dyn Machine,
+/// Takes what a file holds, or another node sends.
+pub(super) struct Receiver<'a> {
+    pub received: &'a mut Received,
+    pub kernel: &'a mut Kernel,
+    pub machine: &'a mut dyn Machine,
 }
 
 impl Sink for Receiver<'_> {
@@ -332,6 +367,12 @@ impl Sink for Receiver<'_> {
     }
 
     fn memory(&mut self, head: MemoryHead) -> Result<(), String> {
+        if let Some(known) = self.received.memories.get_mut(head.number as usize) {
+            return match known.head == head {
+                true => Ok(()),
+                false => known.grow(self.machine, head),
+            };
+        }
         let bytes = head.pages() * PAGE_BYTES as u64;
         let parent = self.received.parent.get(head.number as usize);
         let memory = match parent {
@@ -388,11 +429,15 @@ impl Sink for Receiver<'_> {
             return Ok(());
         };
         let parent = filling.parent.as_ref();
-        if bytes.is_none() && parent.and_then(|parent| parent.page(page)).is_none() {
+        // In an earlier round.
+        let came_before = filling.is_loaded(page);
+        if bytes.is_none() && !came_before && parent.and_then(|it| it.page(page)).is_none() {
             // Zeros, as is what is not there.
             return Ok(());
         }
-        take_page_room(self.machine, room_bytes)?;
+        if !came_before {
+            take_page_room(self.machine, room_bytes)?;
+        }
         let loaded = filling
             .memory
             .load_page(page, bytes.unwrap_or(&[0; PAGE_BYTES]));

@@ -70,6 +70,7 @@ impl Kernel {
         key: u32,
     ) -> Result<(), ControlError> {
         let record = &mut self.records[key as usize];
+        record.require_home()?;
         let name = record.spec.name.clone();
         let Some(live) = record.live() else {
             return Ok(());

@@ -208,7 +208,7 @@ impl Kernel {
             return;
         };
         match live.activity {
-            Activity::Paused(_) | Activity::Stopping(_) => return,
+            Activity::Paused(_) | Activity::Standing(_) | Activity::Stopping(_) => return,
             Activity::Runnable | Activity::Waiting => {}
         }
         let guest = live.execution.guest_mut();

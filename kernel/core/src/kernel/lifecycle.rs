@@ -123,6 +123,7 @@ impl Kernel {
     /// [`ControlError::NotRunning`].
     pub(super) fn stop(&mut self, key: u32) -> Result<(), ControlError> {
         let now = self.clock.now();
+        self.records[key as usize].require_home()?;
         if self.cancel_start(key) {
             return Ok(());
         }
@@ -205,6 +206,7 @@ impl Kernel {
     /// [`ControlError::NotRunning`].
     pub(super) fn kill(&mut self, key: u32) -> Result<(), ControlError> {
         let now = self.clock.now();
+        self.records[key as usize].require_home()?;
         if self.cancel_start(key) {
             return Ok(());
         }
@@ -239,6 +241,7 @@ impl Kernel {
     pub(super) fn pause(&mut self, key: u32) -> Result<(), ControlError> {
         let now = self.clock.now();
         let record = &mut self.records[key as usize];
+        record.require_settled()?;
         let name = record.spec.name.clone();
         let State::Live(live) = &mut record.state else {
             return Err(record.not_running());
@@ -247,6 +250,7 @@ impl Kernel {
             Activity::Runnable => Held::Runnable,
             Activity::Waiting => Held::Waiting,
             Activity::Paused(_) => return Err(ControlError::AlreadyPaused(name)),
+            Activity::Standing(_) => return Err(ControlError::Moving(name)),
             Activity::Stopping(_) => return Err(ControlError::NotRunning(name)),
         };
         self.run_queue.remove(key, &mut record.account);
@@ -282,7 +286,7 @@ impl Kernel {
             Held::Waiting => Activity::Waiting,
         };
         if held == Held::Runnable {
-            self.run_queue.wake(key, &mut record.account);
+            self.want_cpu(key);
         }
         self.journal
             .event(now, &name, EventKind::Resumed, String::new());

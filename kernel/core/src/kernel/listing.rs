@@ -1,7 +1,7 @@
 //! Records, fabric and stacks as the plain rows of reports.
 
 use super::Kernel;
-use super::record::{Activity, Ended, Held, Record, State};
+use super::record::{Activity, Ended, Held, MovingStage, Record, State};
 use crate::control::{
     InstanceDetail, InstanceRow, InterfaceRow, NetworkDetail, NodeDetail, PortRow, SegmentRow,
     SocketRow,
@@ -235,6 +235,14 @@ fn is_link_local(address: &core::net::IpAddr) -> bool {
 }
 
 fn state_text(record: &Record) -> (String, String) {
+    if let Some(moving) = record.moving {
+        match moving.stage {
+            MovingStage::Copied => {}
+            MovingStage::Standing => return ("moving".into(), "handed over".into()),
+            MovingStage::Arriving => return ("arriving".into(), String::new()),
+            MovingStage::InDoubt(doubt) => return ("in-doubt".into(), doubt.to_string()),
+        }
+    }
     match &record.state {
         State::Ended(Ended::StartFailed(reason), _) => ("failed".into(), reason.clone()),
         State::Ended(ended, _) if record.restart_due.is_some() => {
@@ -249,6 +257,7 @@ fn state_text(record: &Record) -> (String, String) {
             Activity::Paused(Held::Waiting) => {
                 ("paused".into(), format!("was in {}", blocked_on(live)))
             }
+            Activity::Standing(_) => ("moving".into(), String::new()),
             Activity::Stopping(_) => ("stopping".into(), "closing connections".into()),
         },
     }

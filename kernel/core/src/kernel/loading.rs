@@ -97,6 +97,10 @@ impl Kernel {
                 self.run_queue.wake(key, &mut record.account);
                 Ok(())
             }
+            Slice::Ready(program) if self.is_arriving(key) => {
+                self.arrival_is_translated(key, program);
+                Ok(())
+            }
             Slice::Ready(program) => match self.joint_of(key) {
                 Some(joint) => self.join(machine, joint, key, program),
                 None => self.enliven(machine, key, &program),
@@ -162,6 +166,7 @@ impl Kernel {
         for key in waiting {
             match self.joint_of(key) {
                 Some(_) => self.abandon(key, reason),
+                None if self.is_arriving(key) => self.arrival_cannot_be_translated(key, reason),
                 // It may have been given up with the one before.
                 None if matches!(self.records[key as usize].state, State::Loading(_)) => {
                     self.fail_start(key, reason.into());

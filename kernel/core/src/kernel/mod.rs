@@ -13,6 +13,7 @@
 //! - `anew`: what makes a clone another instance;
 //! - `snapshots`: cuts that are kept, and suspended instances; - `group`: of several at one instant;
 //! - `joint`: instances that come to life together; - `arrival`: files of snapshots that come;
+//! - `migration`: instances that go to other nodes, and come from them;
 //! - `boot`: what the boot module holds; - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node; - `node`: this node among others;
 //! - `table`: places of records.
 
@@ -30,6 +31,7 @@ mod joint;
 mod lifecycle;
 mod listing;
 mod loading;
+mod migration;
 pub mod node;
 mod operator;
 mod ping;
@@ -150,6 +152,7 @@ pub struct Kernel {
     keys: Option<NodeKeys>,
     /// Instances that wait for each other.
     joints: Vec<joint::Joint>,
+    moves: migration::Moves,
     ending: Option<Next>,
 }
 
@@ -194,6 +197,7 @@ impl Kernel {
             boot_snapshots: VecDeque::new(),
             keys: boot.keys,
             joints: Vec::new(),
+            moves: migration::Moves::default(),
             ending: None,
         };
         kernel.take_machine_log(machine);
@@ -224,6 +228,7 @@ impl Kernel {
         self.serve_operator(machine);
         self.receive_frames(machine, now);
         self.deliver();
+        self.attend_migrations(machine);
         self.fire_timers(machine, now);
         self.advance_boot_snapshot(machine);
         self.start_next_at_boot(machine, now);
@@ -248,10 +253,16 @@ impl Kernel {
         let console = self.shell.has_output();
         let console = console.then(|| self.clock.now() + CONSOLE_RETRY);
         Next::Idle {
-            until: [timer, tick, console, self.autostart_due()]
-                .into_iter()
-                .flatten()
-                .min(),
+            until: [
+                timer,
+                tick,
+                console,
+                self.autostart_due(),
+                self.migrations_due(),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
         }
     }
 
@@ -260,6 +271,7 @@ impl Kernel {
             || self.fabric_has_work()
             || self.session.has_work()
             || !self.boot_snapshots.is_empty()
+            || self.migrations_have_work()
             || machine.has_events()
     }
 

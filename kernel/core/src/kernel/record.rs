@@ -9,9 +9,9 @@ use crate::image::{BlobHash, InstanceSpec};
 use crate::instance::LimitSet;
 use crate::instance::engine::{Execution, Trap};
 use crate::machine::Time;
-use crate::migrate::InstanceId;
+use crate::migrate::{Doubt, HandoverId, InstanceId};
 use crate::net::fabric::PortId;
-use crate::sched::{Account, FuelRate};
+use crate::sched::{Account, FuelRate, Throttle};
 use crate::snapshot::Cut;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -26,6 +26,8 @@ pub(super) struct Record {
     pub instance: InstanceId,
     /// How often it was to be handed over to another node (`crate::migrate`).
     pub epoch: u64,
+    /// Its part in a hand-over, while there is one.
+    pub moving: Option<Moving>,
     /// Whether it runs, and if not, how it ended.
     pub state: State,
     /// Station addresses of its ports: drawn once and kept (D6).
@@ -34,6 +36,8 @@ pub(super) struct Record {
     pub account: Account,
     /// What a unit of its fuel costs.
     pub rate: FuelRate,
+    /// What it may have of the CPU while it is copied to another node faster than it writes.
+    pub throttle: Throttle,
     /// Figures since it was last started.
     pub usage: Usage,
     /// How often its restart policy started it.
@@ -58,6 +62,28 @@ pub(super) struct Record {
     pub former: Option<Box<Former>>,
     /// Whether the place holds no instance.
     pub vacant: bool,
+}
+
+/// An instance's part in a hand-over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moving {
+    /// Which.
+    pub handover: HandoverId,
+    /// How far it is.
+    pub stage: MovingStage,
+}
+
+/// How far an instance's hand-over is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MovingStage {
+    /// It runs here and is copied to another node.
+    Copied,
+    /// It stands here, and runs here again or elsewhere.
+    Standing,
+    /// It comes from another node and has not run here.
+    Arriving,
+    /// It stands here, and nobody knows whether the other node runs it.
+    InDoubt(Doubt),
 }
 
 /// What a cut has replaced in a record.
@@ -128,6 +154,8 @@ pub(super) enum Activity {
     Waiting,
     /// An operator holds it; `Runnable` or `Waiting` comes back with `resume`.
     Paused(Held),
+    /// It is being handed over, or may have been: only that lets it go on.
+    Standing(Held),
     /// Its connections are being closed until then.
     Stopping(Time),
 }
@@ -239,9 +267,11 @@ impl Record {
             spec,
             instance,
             epoch: 0,
+            moving: None,
             macs,
             state: State::Ended(Ended::NeverStarted, None),
             rate: FuelRate::default(),
+            throttle: Throttle::default(),
             usage: Usage::default(),
             restarts: 0,
             restart_due: None,
@@ -301,10 +331,36 @@ impl Record {
     /// [`ControlError::RunOutside`].
     pub fn require_replaceable(&self) -> Result<(), ControlError> {
         let name = || self.spec.name.clone();
+        self.require_home()?;
         match self.state {
             State::Live(_) | State::Loading(_) => Err(ControlError::AlreadyRunning(name())),
             State::Ended(..) if self.suspended.is_some() => Err(ControlError::Suspended(name())),
             State::Ended(..) => self.require_own(),
+        }
+    }
+
+    /// That the instance is this node's to start, end or cut: it is, as long as it does not stand to be handed
+    /// over, or comes.
+    ///
+    /// # Errors
+    /// [`ControlError::Moving`].
+    pub fn require_home(&self) -> Result<(), ControlError> {
+        match self.moving.map(|moving| moving.stage) {
+            None | Some(MovingStage::Copied) => Ok(()),
+            Some(MovingStage::Standing | MovingStage::Arriving | MovingStage::InDoubt(_)) => {
+                Err(ControlError::Moving(self.spec.name.clone()))
+            }
+        }
+    }
+
+    /// That the instance is in no hand-over.
+    ///
+    /// # Errors
+    /// [`ControlError::Moving`].
+    pub fn require_settled(&self) -> Result<(), ControlError> {
+        match self.moving {
+            None => Ok(()),
+            Some(_) => Err(ControlError::Moving(self.spec.name.clone())),
         }
     }
 

@@ -6,7 +6,6 @@ use super::record::{Activity, Ended, State};
 use crate::instance::engine::{Retry, Stop};
 use crate::log::EventKind;
 use crate::machine::{Machine, Time};
-use crate::sched::SLICE;
 use alloc::boxed::Box;
 
 /// Slices that one instance may run in one turn while nothing else wants anything: the turn's
@@ -25,7 +24,8 @@ impl Kernel {
             let now = self.clock.now();
             let due = self.timers.first().is_some_and(|&(time, _)| time <= now);
             let tick = self.shell.next_tick().is_some_and(|due| due <= now);
-            if !alone || due || tick || machine.has_events() || self.fabric_has_work() {
+            let moves = self.migrations_have_work();
+            if !alone || due || tick || moves || machine.has_events() || self.fabric_has_work() {
                 return;
             }
         }
@@ -47,7 +47,7 @@ impl Kernel {
         if let Some(requested) = live.requested.take() {
             record.usage.start_nanos = begin.since(requested).as_nanos() as u64;
         }
-        let fuel = record.rate.fuel_for(SLICE);
+        let fuel = record.rate.fuel_for(record.throttle.slice());
         let fuel_before = live.execution.fuel_used();
         live.execution.guest_mut().cpu.begin_slice(begin);
         // A call that works in pieces does one of them in each slice, and pays for it like computing.
@@ -62,6 +62,7 @@ impl Kernel {
         live.execution.guest_mut().cpu.end_slice(end);
         let used = end.since(begin);
         self.run_queue.charge(key, &mut record.account, used);
+        record.throttle.ran(end, used);
         record.usage.cpu_nanos += used.as_nanos() as u64;
         record.usage.slices += 1;
         self.busy_nanos += used.as_nanos() as u64;
@@ -81,9 +82,10 @@ impl Kernel {
             _ if exhausted => self.finish(key, Ended::OutOfMemory),
             Stop::OutOfFuel => {
                 record.rate.learn(fuel_used, used);
-                self.run_queue.wake(key, &mut record.account);
+                let is_quiet = live.execution.guest().open_handles() == 0;
+                self.want_cpu(key);
                 // A program that computes without sockets has nothing to send.
-                if live.execution.guest().open_handles() > 0 {
+                if !is_quiet {
                     self.poll_network(key);
                 }
             }
@@ -108,27 +110,39 @@ impl Kernel {
         }
         if live.execution.guest().works_in_pieces() || live.execution.retry() == Retry::Ready {
             live.activity = Activity::Runnable;
-            self.run_queue.wake(key, &mut record.account);
+            self.want_cpu(key);
+        }
+    }
+
+    /// Lets an instance that can run compete for the CPU, unless it has to rest.
+    pub(super) fn want_cpu(&mut self, key: u32) {
+        let now = self.clock.now();
+        let record = &mut self.records[key as usize];
+        match record.throttle.rests_until(now) {
+            None => self.run_queue.wake(key, &mut record.account),
+            Some(_) => self.set_timer(key),
         }
     }
 
     /// Sets an instance's timer to the earliest of what its stack and its call want.
     pub(super) fn set_timer(&mut self, key: u32) {
+        let now = self.clock.now();
         let record = &mut self.records[key as usize];
+        let rest = record.throttle.rests_until(now);
         let health = record.live().and_then(|live| live.health.as_ref());
         let health = health.map(Health::due);
         let wanted = match &mut record.state {
             State::Ended(..) => record.restart_due,
             State::Loading(_) => None,
             State::Live(live) => match live.activity {
-                Activity::Paused(_) => None,
+                Activity::Paused(_) | Activity::Standing(_) => None,
                 Activity::Stopping(until) => {
                     let network = live.execution.guest_mut().network_deadline();
                     Some(network.map_or(until, |time| time.min(until)))
                 }
                 Activity::Runnable => {
                     let network = live.execution.guest_mut().network_deadline();
-                    network.into_iter().chain(health).min()
+                    network.into_iter().chain(health).chain(rest).min()
                 }
                 Activity::Waiting => {
                     let deadline = live.execution.guest_mut().next_deadline();
@@ -172,7 +186,11 @@ impl Kernel {
                         self.poll_network(key);
                         self.drop_if_quiet(key);
                     }
-                    Activity::Runnable | Activity::Waiting | Activity::Paused(_) => {
+                    Activity::Runnable => {
+                        self.want_cpu(key);
+                        self.poll_network(key);
+                    }
+                    Activity::Waiting | Activity::Paused(_) | Activity::Standing(_) => {
                         self.poll_network(key);
                     }
                 },

@@ -34,6 +34,7 @@ impl Kernel {
         key: u32,
     ) -> Result<(), ControlError> {
         let record = &mut self.records[key as usize];
+        record.require_home()?;
         let name = record.spec.name.clone();
         match &record.state {
             State::Live(live) if !matches!(live.activity, Activity::Stopping(_)) => {
@@ -101,8 +102,8 @@ impl Kernel {
         let parked = core::mem::take(&mut record.parked);
         record.former = None;
         record.state = State::Live(Box::new(live));
-        self.run_queue.wake(key, &mut record.account);
-        let name = record.spec.name.clone();
+        self.want_cpu(key);
+        let name = self.records[key as usize].spec.name.clone();
         let dropped: u64 = parked.iter().map(|&port| self.fabric.release(port)).sum();
         if dropped > 0 {
             let detail = format!("{dropped} frames for it were dropped while it was suspended");

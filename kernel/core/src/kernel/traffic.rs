@@ -81,7 +81,7 @@ impl Kernel {
         let record = &mut self.records[key as usize];
         let Some(live) = record.live() else { return };
         match live.activity {
-            Activity::Paused(_) => return,
+            Activity::Paused(_) | Activity::Standing(_) => return,
             Activity::Runnable | Activity::Waiting | Activity::Stopping(_) => {}
         }
         live.execution.guest_mut().poll_network(&mut self.fabric);

@@ -6,6 +6,10 @@
 //! scheme of Linux's CFS without its tunables; the alternative, fixed priorities, lets one instance
 //! starve another.
 
+mod throttle;
+
+pub use throttle::Throttle;
+
 use alloc::collections::BTreeSet;
 use core::time::Duration;
 

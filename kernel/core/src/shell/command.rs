@@ -1,5 +1,7 @@
 //! From a typed line to a [`Command`]: words, quotes, flags, and errors that show the usage.
 
+mod moves;
+
 use super::verbs::{self, Verb};
 use crate::control::{CutMode, Extent, PortAddress, Request, SegmentState};
 use crate::image::AddressSpec;
@@ -321,6 +323,8 @@ fn parse_verb(arguments: &mut Arguments) -> Result<Command, CommandError> {
             Command::Do(request, format)
         }
         "clone" => clone(arguments)?,
+        "migrate" => moves::migrate(arguments)?,
+        "evacuate" => moves::evacuate(arguments)?,
         "console" => Command::Console(arguments.take_word("an instance")?),
         "logs" => {
             let (follow, format) = (arguments.take_follow(), arguments.take_format());

@@ -375,6 +375,7 @@ fn table(report: &Report, text: &mut String) {
         Report::Made(rows) => text.push_str(&render::made(rows)),
         Report::Kept(rows) => text.push_str(&render::kept(rows)),
         Report::Removed(removed) => text.push_str(&render::removed(removed)),
+        Report::Migrations(rows) => text.push_str(&render::migrations(rows)),
         Report::Done
         | Report::Logs(_)
         | Report::Console(_)

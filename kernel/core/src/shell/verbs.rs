@@ -148,6 +148,22 @@ pub const VERBS: &[Verb] = &[
          instant with the networks that only they are on; addresses are INSTANCE.PORT=ADDRESS/LENGTH then.",
     ),
     verb(
+        "migrate",
+        "[NAME NODE [--live | --cold] [--bandwidth MIB] [--downtime MS] | --cancel NAME | --resolve NAME here|there|drop] [--json]",
+        Operand::Instance,
+        "hand an instance over to another node, or list what is under way",
+        "It runs while its memory is copied (--cold: it stands), stands for about MS milliseconds, and goes on at NODE with its \
+         connections. --bandwidth bounds what is sent in a second. One in doubt stands until the nodes meet, or until you say \
+         where it runs: here (the other node does not run it), there (it does or shall), drop (this copy is given up).",
+    ),
+    verb(
+        "evacuate",
+        "NODE... [--live | --cold] [--bandwidth MIB] [--downtime MS] [--json]",
+        Operand::None,
+        "hand all running instances over to other nodes",
+        "To each node in turn, some at a time; `migrate` shows how far.",
+    ),
+    verb(
         "restart",
         "NAME... [--json]",
         Operand::Instance,

@@ -194,6 +194,7 @@ impl Kernel {
         key: u32,
     ) -> Result<(), ControlError> {
         self.records[key as usize].require_own()?;
+        self.records[key as usize].require_settled()?;
         self.admit_cut(machine, key)?;
         self.poll_network(key);
         let mut cut = self.cut(key)?;

@@ -10,7 +10,7 @@ use crate::net::fabric::{Fabric, LinkProperties, PortId};
 use crate::net::frame::{MacAddress, is_group};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr};
 use smoltcp::iface::{Config, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::dns;
 use smoltcp::time::Instant;
@@ -43,7 +43,7 @@ pub(super) struct Interface {
     /// Name servers in force.
     pub(super) servers: Vec<IpAddr>,
     /// New addresses that the network was not told of.
-    pub(super) unannounced: Vec<Ipv4Addr>,
+    pub(super) unannounced: Vec<IpAddr>,
     pub(super) neighbours: Neighbours,
 }
 
@@ -112,7 +112,7 @@ impl Interface {
                     && is_kept
                     && !old.contains(address)
                 {
-                    unannounced.push(network.address());
+                    unannounced.push(IpAddr::V4(network.address()));
                 }
             }
             unannounced.retain(|address| list.iter().any(|it| it.address() == (*address).into()));

@@ -1,9 +1,11 @@
 //! Reports as text for people: aligned columns ([`Table`]), units (`figures`), one line per fact.
 
 mod figures;
+mod moves;
 mod table;
 
 pub use figures::{bytes, span, stamp, wall};
+pub use moves::migrations;
 pub use table::Table;
 
 use crate::control::{

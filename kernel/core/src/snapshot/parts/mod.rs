@@ -55,6 +55,11 @@ pub fn objects(about: &About, cut: &Rc<Cut>, group: Option<&Group>) -> Vec<Objec
         .collect()
 }
 
+/// What is said of an instance before anything of it comes.
+pub fn description(about: &About) -> Object {
+    small(SectionKind::About, about)
+}
+
 /// An object that is encoded at once.
 fn small<T: Serialize>(kind: SectionKind, state: &T) -> Object {
     // Plain data of known lengths, which postcard can always hold.

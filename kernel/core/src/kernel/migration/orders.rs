@@ -1,0 +1,263 @@
+//! What operators ask about hand-overs.
+
+use super::super::Kernel;
+use super::super::record::{Activity, Moving, MovingStage, State};
+use super::leaving::Leaving;
+use super::pace::Pace;
+use crate::control::{ControlError, MigrateOptions, MigratePace, MigrationRow, Owner};
+use crate::kernel::VERSION;
+use crate::limits;
+use crate::log::{EventKind, Severity};
+use crate::machine::{Duration, Machine};
+use crate::migrate::{
+    Answer, Goals, InstanceId, Migrations, Mode, NodeId, Offer, Order, Role, Row, Stage,
+};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+impl Kernel {
+    /// Begins to hand an instance over to another node.
+    ///
+    /// # Errors
+    /// It does not run, is being handed over already, or there is no such node: nothing is changed.
+    pub(in crate::kernel) fn migrate(
+        &mut self,
+        machine: &mut dyn Machine,
+        name: &str,
+        to: &str,
+        options: MigrateOptions,
+    ) -> Result<(), ControlError> {
+        let peer = self.find_node(to)?;
+        self.migrate_to(machine, name, peer, options)
+    }
+
+    fn migrate_to(
+        &mut self,
+        machine: &mut dyn Machine,
+        name: &str,
+        peer: NodeId,
+        options: MigrateOptions,
+    ) -> Result<(), ControlError> {
+        let key = self.key_of(name)?;
+        let order = self.order(key, peer, options)?;
+        let now = self.clock.now();
+        let instance = order.instance;
+        let begun = self.hub().begin(now, order);
+        let handover = begun.map_err(|error| refusal(name, &error.to_string()))?;
+        let record = &mut self.records[key as usize];
+        let stage = MovingStage::Copied;
+        record.moving = Some(Moving { handover, stage });
+        let pace = Pace::new(options.bandwidth, now);
+        let leaving = Leaving::new(name.into(), peer, record.usage.started, pace);
+        self.moves.leaving.insert(handover, leaving);
+        self.moves.announcing.retain(|it| !it.is_of(instance));
+        let peer = self.node_name(peer);
+        self.journal
+            .event(now, name, EventKind::Migrating, format!("to {peer}"));
+        self.carry_out(machine);
+        Ok(())
+    }
+
+    /// What the protocol is asked to do with an instance.
+    fn order(
+        &mut self,
+        key: u32,
+        peer: NodeId,
+        options: MigrateOptions,
+    ) -> Result<Order, ControlError> {
+        let record = &mut self.records[key as usize];
+        let name = record.spec.name.clone();
+        record.require_settled()?;
+        record.require_own()?;
+        let (instance, epoch) = (record.instance, record.epoch);
+        let live = match &mut record.state {
+            State::Live(live) => live,
+            State::Ended(..) | State::Loading(_) => return Err(record.not_running()),
+        };
+        match live.activity {
+            Activity::Runnable | Activity::Waiting => {}
+            Activity::Paused(_) | Activity::Standing(_) => {
+                let reason = format!("it is paused; `resume {name}` first");
+                return Err(ControlError::Migration { name, reason });
+            }
+            Activity::Stopping(_) => return Err(ControlError::NotRunning(name)),
+        }
+        let mut goals = Goals::default();
+        if let Some(downtime_ms) = options.downtime_ms {
+            goals.downtime = Duration::from_millis(u64::from(downtime_ms));
+            goals.most_downtime = goals.most_downtime.max(goals.downtime);
+        }
+        Ok(Order {
+            instance,
+            epoch,
+            peer,
+            mode: match options.pace {
+                MigratePace::Live => Mode::Live,
+                MigratePace::Cold => Mode::Cold,
+            },
+            goals,
+            offer: Offer {
+                name,
+                kernel: VERSION.into(),
+                memory_bytes: live.execution.memory_bytes(),
+                resident_bytes: live.execution.resident_bytes(),
+                state_bytes: live.execution.guest().capture_bytes(),
+            },
+        })
+    }
+
+    /// Gives a hand-over up.
+    ///
+    /// # Errors
+    /// There is none, or it is too late.
+    pub(in crate::kernel) fn cancel_migration(
+        &mut self,
+        machine: &mut dyn Machine,
+        name: &str,
+    ) -> Result<(), ControlError> {
+        self.evacuation_forget(name);
+        let (now, instance) = (self.clock.now(), self.moving_instance(name)?);
+        let cancelled = self.hub().cancel(now, instance);
+        cancelled.map_err(|error| refusal(name, &error.to_string()))?;
+        self.carry_out(machine);
+        Ok(())
+    }
+
+    /// Takes an operator's word on an instance that is in doubt.
+    ///
+    /// # Errors
+    /// Nothing about it is in doubt.
+    pub(in crate::kernel) fn resolve_migration(
+        &mut self,
+        machine: &mut dyn Machine,
+        name: &str,
+        owner: Owner,
+    ) -> Result<(), ControlError> {
+        let (now, instance) = (self.clock.now(), self.moving_instance(name)?);
+        let answer = match owner {
+            Owner::Here => Answer::Here,
+            Owner::There => Answer::There,
+            Owner::Nobody => Answer::Drop,
+        };
+        let resolved = self.hub().resolve(now, instance, answer);
+        resolved.map_err(|error| refusal(name, &error.to_string()))?;
+        self.carry_out(machine);
+        Ok(())
+    }
+
+    /// The instance of this name that takes part in a hand-over.
+    fn moving_instance(&self, name: &str) -> Result<InstanceId, ControlError> {
+        let mut records = self.occupied();
+        let is_it = |record: &super::super::record::Record| {
+            record.spec.name == name && record.moving.is_some()
+        };
+        match records.find(|(_, record)| is_it(record)) {
+            Some((_, record)) => Ok(record.instance),
+            None => {
+                self.key_of(name)?;
+                Err(refusal(name, "it is not being migrated"))
+            }
+        }
+    }
+
+    fn find_node(&self, name: &str) -> Result<NodeId, ControlError> {
+        let mut talks = self.moves.talks.values();
+        let found = self.node.find(name);
+        let found = found.or_else(|| Some(talks.find(|talk| talk.name == name)?.peer));
+        found.ok_or_else(|| ControlError::NoSuchNode(name.into()))
+    }
+
+    /// Has every instance that runs leave, to the nodes in turn.
+    ///
+    /// # Errors
+    /// There is no such node: nothing is changed.
+    pub(in crate::kernel) fn evacuate(
+        &mut self,
+        to: &[String],
+        options: MigrateOptions,
+    ) -> Result<(), ControlError> {
+        let mut nodes = Vec::new();
+        for name in to {
+            nodes.push(self.find_node(name)?);
+        }
+        let leave = |record: &super::super::record::Record| {
+            let runs = matches!(&record.state, State::Live(live)
+                if matches!(live.activity, Activity::Runnable | Activity::Waiting));
+            runs && record.moving.is_none() && record.require_own().is_ok()
+        };
+        let names = self.occupied().filter(|(_, record)| leave(record));
+        let names: Vec<String> = names.map(|(_, record)| record.spec.name.clone()).collect();
+        let places = names.into_iter().zip(nodes.into_iter().cycle());
+        self.moves.evacuation = places.map(|(name, node)| (name, node, options)).collect();
+        Ok(())
+    }
+
+    fn evacuation_forget(&mut self, name: &str) {
+        self.moves
+            .evacuation
+            .retain(|(waiting, ..)| waiting != name);
+    }
+
+    /// Begins with the next instance that has to leave, if not too many are under way.
+    pub(super) fn evacuate_next(&mut self, machine: &mut dyn Machine) {
+        let under_way = self.moves.leaving.values().filter(|it| it.is_here());
+        if self.moves.evacuation.is_empty() || under_way.count() >= limits::EVACUATIONS {
+            return;
+        }
+        if let Some((name, peer, options)) = self.moves.evacuation.pop_front()
+            && let Err(error) = self.migrate_to(machine, &name, peer, options)
+        {
+            self.log(Severity::Warning, format!("evacuation: {error}"));
+        }
+    }
+
+    /// `migrate`.
+    pub(in crate::kernel) fn migration_rows(&self) -> Vec<MigrationRow> {
+        let rows = self.moves.hub.iter().flat_map(Migrations::rows);
+        rows.map(|row| self.migration_row(&row)).collect()
+    }
+
+    fn migration_row(&self, row: &Row) -> MigrationRow {
+        let (handover, progress) = (row.handover, row.progress);
+        let leaving = self.moves.leaving.get(&handover);
+        let coming = self.moves.coming.get(&handover);
+        let name = leaving.map(|leaving| leaving.name.as_str());
+        let name = name.or_else(|| coming.map(|coming| coming.name()));
+        let (stage, doubt) = match row.stage {
+            Stage::Offering => ("offering", String::new()),
+            Stage::Copying => ("copying", String::new()),
+            Stage::Stopped => ("stopped", String::new()),
+            Stage::Prepared => ("prepared", String::new()),
+            Stage::Committed => ("committed", String::new()),
+            Stage::HandedOver => ("handed-over", String::new()),
+            Stage::InDoubt(doubt) => ("in-doubt", doubt.to_string()),
+        };
+        MigrationRow {
+            name: name.unwrap_or("?").into(),
+            instance: handover.instance.to_string(),
+            epoch: handover.epoch,
+            direction: match row.role {
+                Role::Source => "to".into(),
+                Role::Target => "from".into(),
+            },
+            peer: self.node_name(row.peer),
+            stage: stage.into(),
+            doubt,
+            rounds: progress.rounds,
+            sent_bytes: leaving.map_or(progress.sent_bytes, |leaving| leaving.bytes),
+            dirty_bytes: progress.dirty_bytes,
+            dirty_rate: progress.dirty_rate,
+            bandwidth: progress.bandwidth,
+            expected_downtime_nanos: progress.expected_downtime.as_nanos() as u64,
+            share_ppm: progress.share_ppm,
+        }
+    }
+}
+
+fn refusal(name: &str, reason: &str) -> ControlError {
+    ControlError::Migration {
+        name: name.into(),
+        reason: reason.into(),
+    }
+}

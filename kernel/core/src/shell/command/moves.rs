@@ -1,0 +1,65 @@
+//! `migrate` and `evacuate`.
+
+use super::{Arguments, Command, CommandError, take_names};
+use crate::control::{MigrateOptions, MigratePace, Owner, Request};
+
+/// Bytes in the unit of `--bandwidth`.
+const MIB: u64 = 1024 * 1024;
+
+/// `migrate NAME NODE`, `migrate --cancel NAME`, `migrate --resolve NAME here|there|drop`, or `migrate`.
+pub(super) fn migrate(arguments: &mut Arguments) -> Result<Command, CommandError> {
+    let format = arguments.take_format();
+    if arguments.take_flag("--cancel") {
+        let name = arguments.take_word("an instance")?;
+        return Ok(Command::Do(Request::CancelMigration { name }, format));
+    }
+    if arguments.take_flag("--resolve") {
+        let name = arguments.take_word("an instance")?;
+        let word = arguments.take_word("here, there or drop")?;
+        let owner = match word.as_str() {
+            "here" => Owner::Here,
+            "there" => Owner::There,
+            "drop" => Owner::Nobody,
+            _ => {
+                return Err(arguments.wrong(alloc::format!("'{word}' is not here, there or drop")));
+            }
+        };
+        return Ok(Command::Do(
+            Request::ResolveMigration { name, owner },
+            format,
+        ));
+    }
+    let options = take_options(arguments)?;
+    if arguments.words.is_empty() {
+        return Ok(Command::Do(Request::Migrations, format));
+    }
+    let name = arguments.take_word("an instance")?;
+    let to = arguments.take_word("a node")?;
+    let request = Request::Migrate { name, to, options };
+    Ok(Command::Do(request, format))
+}
+
+/// `evacuate NODE...`
+pub(super) fn evacuate(arguments: &mut Arguments) -> Result<Command, CommandError> {
+    let format = arguments.take_format();
+    let options = take_options(arguments)?;
+    let to = take_names(arguments, "")?;
+    Ok(Command::Do(Request::Evacuate { to, options }, format))
+}
+
+fn take_options(arguments: &mut Arguments) -> Result<MigrateOptions, CommandError> {
+    let pace = match (arguments.take_flag("--live"), arguments.take_flag("--cold")) {
+        (true, true) => return Err(arguments.wrong("--live and --cold exclude each other".into())),
+        (_, true) => MigratePace::Cold,
+        (_, false) => MigratePace::Live,
+    };
+    let bandwidth: Option<u64> = arguments.take_number("--bandwidth")?;
+    if bandwidth == Some(0) {
+        return Err(arguments.wrong("--bandwidth wants at least 1 MiB a second".into()));
+    }
+    Ok(MigrateOptions {
+        pace,
+        bandwidth: bandwidth.map(|mib| mib.saturating_mul(MIB)),
+        downtime_ms: arguments.take_number("--downtime")?,
+    })
+}
