@@ -91,7 +91,28 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn number(&mut self) -> Option<u32> {
-        self.wide().map(|number| number as u32)
+        // Most are small, and captures read many.
+        match self.bytes.get(self.position) {
+            Some(&byte) if byte < 0x80 => {
+                self.position += 1;
+                Some(byte.into())
+            }
+            _ => self.wide().map(|number| number as u32),
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// A part whose length is told before it, which it passes by.
+    pub(crate) fn part(&mut self) -> Option<Reader<'a>> {
+        let length = self.number()? as usize;
+        let end = self.position.checked_add(length)?;
+        let part = Reader::new(self.bytes.get(..end)?, self.position);
+        self.position = end;
+        Some(part)
     }
 
     fn wide(&mut self) -> Option<u128> {

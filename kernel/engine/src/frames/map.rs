@@ -5,11 +5,11 @@
 //! call is captured or restored. It is a stream of records of a few bytes each, every one relative
 //! to the one before, with restarts now and then that a search can begin at.
 //!
-//! A record: a byte (its kind, which registers mirror locals, whether there are operands, and whether some
-//! moved), the distance in code and in operators, the mirrored locals, what a call calls, which operands
-//! of the record before are in their own cells now, how many are kept, and the operands above them.
+//! A record: a byte (its kind, which registers mirror locals, and whether there are operands), the distance in code
+//! and in operators, the mirrored locals, what a call calls, and the list of its operands (`operands`). A search
+//! reads a dozen records and passes their lists by, so that a safepoint is read in the time of its own values.
 
-use super::{At, encoding::Reader};
+use super::{At, encoding::Reader, operands};
 use crate::ValType;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -23,8 +23,6 @@ pub(crate) const HAS_TAIL_CALLS: u8 = 1;
 pub(crate) const HAS_OPERANDS: u8 = 8;
 /// The bits of a record's first byte that say which registers mirror a local.
 pub(crate) const REGISTER_BITS: [u8; 3] = [16, 32, 64];
-/// The bit of a record's first byte that says that operands of the record before went to their cells.
-pub(crate) const HAS_SETTLED: u8 = 128;
 
 /// Where an operand is, in a running frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +54,7 @@ pub(crate) enum Callee {
 }
 
 /// A point where a function can be captured and restored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Safepoint {
     /// Where execution goes on, relative to the function's code.
     pub(crate) offset: usize,
@@ -71,7 +69,7 @@ pub(crate) struct Safepoint {
     pub(crate) operands: Vec<Operand>,
 }
 
-/// A record that does not depend on those before it.
+/// A record that a search can begin at: of those before it only the place is needed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Restart {
     /// Of the record before it, from which its distances are told: the offset in the code, in units,
@@ -90,11 +88,13 @@ pub struct FrameMap {
     pub(crate) restarts: Box<[Restart]>,
 }
 
-/// The types of a function's locals, as runs.
+/// What a map says of its function.
 pub(crate) struct Head<'a> {
     pub(crate) function: u32,
     pub(crate) flags: u8,
-    pub(crate) locals: Vec<(ValType, u32)>,
+    /// The types of its locals: how many runs of one type, and these.
+    run_count: u32,
+    runs: Reader<'a>,
     records: Reader<'a>,
 }
 
@@ -109,64 +109,60 @@ impl FrameMap {
         let mut reader = Reader::new(&self.bytes, 0);
         let function = reader.number()?;
         let flags = reader.byte()?;
-        let runs = reader.number()?;
-        let mut locals = Vec::with_capacity(runs as usize);
-        for _ in 0..runs {
-            let value_type = reader.value_type()?;
-            locals.push((value_type, reader.number()?));
+        let run_count = reader.number()?;
+        let runs = reader;
+        for _ in 0..run_count {
+            reader.value_type()?;
+            reader.number()?;
         }
         Some(Head {
             function,
             flags,
-            locals,
+            run_count,
+            runs,
             records: reader,
         })
     }
 
-    /// The call that returns to `offset`.
-    pub(crate) fn call_at(&self, head: &Head<'_>, offset: usize) -> Option<Safepoint> {
-        self.at_offset(head, offset, |at| matches!(at, At::Call))
-    }
-
-    /// The safepoint at `offset` where fuel runs out.
-    pub(crate) fn pause_at(&self, head: &Head<'_>, offset: usize) -> Option<Safepoint> {
-        self.at_offset(head, offset, |at| !matches!(at, At::Call))
-    }
-
-    fn at_offset(
+    /// The safepoint at `offset` that `wanted` holds for: there may be a call and one where fuel runs out.
+    /// Its operands get the room of `operands`.
+    pub(crate) fn at_offset(
         &self,
         head: &Head<'_>,
         offset: usize,
         wanted: impl Fn(At) -> bool,
+        operands: Vec<Operand>,
     ) -> Option<Safepoint> {
         if !offset.is_multiple_of(CODE_UNIT) {
             return None;
         }
         let units = u32::try_from(offset / CODE_UNIT).ok()?;
         let before = |restart: &Restart| restart.offset < units;
-        self.search(head, before, |safepoint| {
-            if safepoint.offset > offset {
+        let record = self.search(head, before, |record| {
+            if record.offset > units {
                 Found::Passed
-            } else if safepoint.offset == offset && wanted(safepoint.at) {
+            } else if record.offset == units && wanted(record.at) {
                 Found::It
             } else {
                 Found::Before
             }
-        })
+        });
+        record?.safepoint(&self.bytes, operands)
     }
 
     /// The safepoint of kind `at` at the operator of this ordinal.
     pub(crate) fn at_operator(&self, head: &Head<'_>, operator: u32, at: At) -> Option<Safepoint> {
         let before = |restart: &Restart| restart.operator < operator;
-        self.search(head, before, |safepoint| {
-            if safepoint.operator > operator {
+        let record = self.search(head, before, |record| {
+            if record.operator > operator {
                 Found::Passed
-            } else if safepoint.operator == operator && safepoint.at == at {
+            } else if record.operator == operator && record.at == at {
                 Found::It
             } else {
                 Found::Before
             }
-        })
+        });
+        record?.safepoint(&self.bytes, Vec::new())
     }
 
     /// Reads records from the last restart that `before` holds for.
@@ -174,20 +170,20 @@ impl FrameMap {
         &self,
         head: &Head<'_>,
         before: impl Fn(&Restart) -> bool,
-        judge: impl Fn(&Safepoint) -> Found,
-    ) -> Option<Safepoint> {
+        judge: impl Fn(&Record) -> Found,
+    ) -> Option<Record> {
         let first = self.restarts.partition_point(before);
         let mut reader = head.records;
-        let mut safepoint = Safepoint::start();
+        let mut record = Record::start();
         if let Some(restart) = first.checked_sub(1).and_then(|at| self.restarts.get(at)) {
             reader = Reader::new(&self.bytes, restart.position as usize);
-            safepoint.offset = restart.offset as usize * CODE_UNIT;
-            safepoint.operator = restart.operator;
+            record.offset = restart.offset;
+            record.operator = restart.operator;
         }
         while !reader.is_empty() {
-            read_record(&mut reader, &mut safepoint)?;
-            match judge(&safepoint) {
-                Found::It => return Some(safepoint),
+            record.read_next(&mut reader)?;
+            match judge(&record) {
+                Found::It => return Some(record),
                 Found::Before => {}
                 Found::Passed => return None,
             }
@@ -202,58 +198,108 @@ enum Found {
     Passed,
 }
 
-impl Head<'_> {
-    /// Cells of all locals.
-    pub(crate) fn local_cells(&self) -> usize {
-        let cells = |&(value_type, count): &(ValType, u32)| cells_of(value_type) * count as usize;
-        self.locals.iter().map(cells).sum()
-    }
-
-    /// How many locals there are.
-    pub(crate) fn local_count(&self) -> usize {
-        self.locals.iter().map(|&(_, count)| count as usize).sum()
-    }
-
-    /// The type of each local and its first cell.
-    pub(crate) fn each_local(&self) -> impl Iterator<Item = (ValType, usize)> + '_ {
-        let mut cell = 0;
-        let each = self
-            .locals
-            .iter()
-            .flat_map(|&(value_type, count)| (0..count).map(move |_| value_type));
-        each.map(move |value_type| {
-            let first = cell;
-            cell += cells_of(value_type);
-            (value_type, first)
-        })
-    }
-
-    /// The first cell of the local of this index.
-    pub(crate) fn cell_of_local(&self, index: u32) -> Option<usize> {
-        let (mut left, mut cell) = (index, 0);
-        for &(value_type, count) in &self.locals {
-            if left < count {
-                return Some(cell + left as usize * cells_of(value_type));
-            }
-            left -= count;
-            cell += count as usize * cells_of(value_type);
-        }
-        None
-    }
+/// A safepoint whose operands are not read yet.
+struct Record {
+    /// In units of code.
+    offset: u32,
+    operator: u32,
+    at: At,
+    registers: [Option<u32>; 3],
+    callee: Option<Callee>,
+    /// Where the list of its operands is.
+    operands: Option<usize>,
 }
 
-impl Safepoint {
-    fn start() -> Safepoint {
-        Safepoint {
+impl Record {
+    fn start() -> Record {
+        Record {
             offset: 0,
             operator: 0,
             at: At::Entry,
             registers: [None; 3],
             callee: None,
-            operands: Vec::new(),
+            operands: None,
         }
     }
 
+    /// Turns the record before into the next one.
+    fn read_next(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        let first = reader.byte()?;
+        self.offset += reader.number()?;
+        self.operator += reader.number()?;
+        self.registers = [None; 3];
+        for (register, bit) in self.registers.iter_mut().zip(REGISTER_BITS) {
+            if first & bit != 0 {
+                *register = Some(reader.number()?);
+            }
+        }
+        (self.at, self.callee) = match first & 7 {
+            0 => (At::Entry, None),
+            1 => (At::Loop, None),
+            2 => (At::Then, None),
+            3 => (At::Else, None),
+            4 => (At::MissingElse, None),
+            5 => (At::Again, None),
+            6 => (At::Call, Some(Callee::Function(reader.number()?))),
+            _ => (At::Call, Some(Callee::OfType(reader.number()?))),
+        };
+        self.operands = None;
+        if first & HAS_OPERANDS != 0 {
+            self.operands = Some(reader.position());
+            reader.part()?;
+        }
+        Some(())
+    }
+
+    fn safepoint(self, bytes: &[u8], mut operands: Vec<Operand>) -> Option<Safepoint> {
+        operands.clear();
+        if let Some(position) = self.operands {
+            operands::read(bytes, position, &mut operands)?;
+        }
+        Some(Safepoint {
+            offset: self.offset as usize * CODE_UNIT,
+            operator: self.operator,
+            at: self.at,
+            registers: self.registers,
+            callee: self.callee,
+            operands,
+        })
+    }
+}
+
+impl Head<'_> {
+    /// The types of the locals, and how many in a row are of each.
+    fn runs(&self) -> impl Iterator<Item = (ValType, u32)> + '_ {
+        let mut reader = self.runs;
+        let runs = (0..self.run_count).map_while(move |_| {
+            let value_type = reader.value_type()?;
+            Some((value_type, reader.number()?))
+        });
+        runs
+    }
+
+    /// Cells of all locals.
+    pub(crate) fn local_cells(&self) -> usize {
+        let cells = |(value_type, count)| cells_of(value_type) * count as usize;
+        self.runs().map(cells).sum()
+    }
+
+    /// The type of each local and its first cell, in the room of `all`.
+    pub(crate) fn each_local(&self, mut all: Vec<(ValType, usize)>) -> Vec<(ValType, usize)> {
+        all.clear();
+        all.reserve_exact(self.runs().map(|(_, count)| count as usize).sum());
+        let mut cell = 0;
+        for (value_type, count) in self.runs() {
+            for _ in 0..count {
+                all.push((value_type, cell));
+                cell += cells_of(value_type);
+            }
+        }
+        all
+    }
+}
+
+impl Safepoint {
     /// Cells of all operands: where the frame of a callee begins, after the locals.
     pub(crate) fn operand_cells(&self) -> usize {
         let cells = |operand: &Operand| cells_of(operand.value_type);
@@ -267,49 +313,6 @@ pub(crate) fn cells_of(value_type: ValType) -> usize {
         ValType::V128 => 2,
         _ => 1,
     }
-}
-
-/// Turns the safepoint before into the next one.
-fn read_record(reader: &mut Reader<'_>, safepoint: &mut Safepoint) -> Option<()> {
-    let first = reader.byte()?;
-    safepoint.offset += reader.number()? as usize * CODE_UNIT;
-    safepoint.operator += reader.number()?;
-    safepoint.registers = [None; 3];
-    for (register, bit) in safepoint.registers.iter_mut().zip(REGISTER_BITS) {
-        if first & bit != 0 {
-            *register = Some(reader.number()?);
-        }
-    }
-    (safepoint.at, safepoint.callee) = match first & 7 {
-        0 => (At::Entry, None),
-        1 => (At::Loop, None),
-        2 => (At::Then, None),
-        3 => (At::Else, None),
-        4 => (At::MissingElse, None),
-        5 => (At::Again, None),
-        6 => (At::Call, Some(Callee::Function(reader.number()?))),
-        _ => (At::Call, Some(Callee::OfType(reader.number()?))),
-    };
-    if first & HAS_SETTLED != 0 {
-        for _ in 0..reader.number()? {
-            let operand = safepoint.operands.get_mut(reader.number()? as usize)?;
-            operand.place = Place::Cells;
-        }
-    }
-    if first & HAS_OPERANDS == 0 {
-        safepoint.operands.clear();
-        return Some(());
-    }
-    safepoint.operands.truncate(reader.number()? as usize);
-    let mut left = reader.number()?;
-    safepoint.operands.reserve_exact(left as usize);
-    while left > 0 {
-        let (operand, count) = reader.operands()?;
-        left = left.checked_sub(count)?;
-        let alike = core::iter::repeat_n(operand, count as usize);
-        safepoint.operands.extend(alike);
-    }
-    Some(())
 }
 
 /// Which register holds values of this type: integers and references, `f32`, `f64`.

@@ -6,7 +6,7 @@
 //!
 //! A program stops for fuel at function entries, heads of loops and arms of `if`, and for the host
 //! at calls. Those are its *safepoints* ([`At`]). The translator knows there where each local and
-//! operand lies and writes it down (`record`, in the format of `encoding`); running code is not
+//! operand lies and writes it down (`record` and `operands`, in the format of `encoding`); running code is not
 //! changed. `sites` reads the maps for calls, `capture` translates a stack by these maps (`map`), which `index` finds by address;
 //! `restore` looks each frame up in the target's own maps and makes the stack again. Every byte of
 //! a call stack is a claim there: it is refused with a [`RestoreError`], or is a well-typed program.
@@ -20,9 +20,12 @@ mod error;
 mod flat;
 mod index;
 mod map;
+mod operands;
 mod record;
 mod restore;
 mod sites;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     error::{CaptureError, FrameFault, RestoreError},

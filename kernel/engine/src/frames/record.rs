@@ -1,24 +1,25 @@
 //! Writes a function's frame map while it is translated.
 //!
 //! What it costs is linear in the function: only operands that are new since the record before are
-//! written, and the numbers of those that went to cells of their own; a restart repeats all of them only
-//! after as many bytes as that takes. Only blocks that declare many parameters of changing types again and
-//! again take more; the map then leaves safepoints out rather than outgrow the function, and such
-//! a call cannot be captured there.
+//! written, and the numbers of those that went to cells of their own (`operands`). Only blocks that declare many
+//! parameters of changing types again and again take more; the map then leaves safepoints out rather than
+//! outgrow the function, and such a call cannot be captured there.
 
-use super::encoding::{push_number, push_operands, type_byte};
+use super::encoding::{push_number, type_byte};
 use super::map::{
-    CODE_UNIT, FrameMap, HAS_OPERANDS, HAS_SETTLED, HAS_TAIL_CALLS, Operand, REGISTER_BITS, Restart,
+    CODE_UNIT, FrameMap, HAS_OPERANDS, HAS_TAIL_CALLS, Operand, REGISTER_BITS, Restart,
 };
+use super::operands::Lists;
 use crate::ValType;
 use alloc::vec::Vec;
 
-/// A restart comes after at least so many bytes.
-const RESTART_BYTES: usize = 256;
+/// A restart comes after so many bytes, lists of operands included, which a search passes by. About a
+/// dozen records: it takes as long as reading what a call of ten values holds.
+const RESTART_BYTES: usize = 64;
 /// Bytes that every map may have, whatever the code.
 const FREE_BYTES: usize = 1024;
 /// Bytes that a map may have beyond that for each byte of code, and for each operator, of which one that
-/// pushes a constant vector takes most: 20, and as many in a restart. Usual are 0.1 for a byte of code.
+/// pushes a constant vector takes most: 20, and less where lists stand alone. Usual are 0.1 for a byte of code.
 const BYTES_PER_CODE_BYTE: usize = 1;
 const BYTES_PER_OPERATOR: usize = 40;
 
@@ -61,9 +62,9 @@ pub(crate) struct Recorder {
     /// Of the record before, in units of code.
     last_offset: u32,
     last_operator: u32,
-    /// Where the last restart's record begins and ends.
+    /// Where the record of the last restart begins.
     restarted: usize,
-    restart_end: usize,
+    lists: Lists,
 }
 
 impl Recorder {
@@ -86,7 +87,6 @@ impl Recorder {
         }
         self.operators = 0;
         self.restarted = self.bytes.len();
-        self.restart_end = self.bytes.len();
     }
 
     /// An operator begins.
@@ -114,53 +114,36 @@ impl Recorder {
         let offset = (point.offset / CODE_UNIT) as u32;
         let operator = self.operators.saturating_sub(1);
         let begin = self.bytes.len();
-        let full = self.restart_end - self.restarted;
-        let restarts = begin - self.restart_end >= full.max(RESTART_BYTES);
-        let kept = match restarts {
-            true => 0,
-            false => point.kept.min(point.height),
-        };
-        let is_kept = |index: &&u32| (**index as usize) < kept;
-        let settled = settled.iter().filter(is_kept);
-        self.push_first_byte(&point, settled.clone().next().is_some());
+        self.push_first_byte(&point);
         push_number(&mut self.bytes, offset - self.last_offset);
         push_number(&mut self.bytes, operator - self.last_operator);
         self.push_details(&point);
-        self.push_settled(settled);
         if point.height > 0 {
-            push_number(&mut self.bytes, kept as u32);
-            push_number(&mut self.bytes, (point.height - kept) as u32);
-            self.push_operands((kept..point.height).map(&mut operand));
+            let heights = (point.kept.min(point.height), point.height);
+            self.lists
+                .push(&mut self.bytes, heights, settled, &mut operand);
         }
         let most =
             BYTES_PER_CODE_BYTE * point.offset + BYTES_PER_OPERATOR * self.operators as usize;
         if self.bytes.len() > FREE_BYTES + most {
             self.bytes.truncate(begin);
+            self.lists.forget(begin);
             return false;
         }
-        if restarts {
+        if begin - self.restarted >= RESTART_BYTES {
             self.restarts.push(Restart {
                 offset: self.last_offset,
                 operator: self.last_operator,
                 position: begin as u32,
             });
             self.restarted = begin;
-            self.restart_end = self.bytes.len();
         }
         self.last_offset = offset;
         self.last_operator = operator;
         true
     }
 
-    fn push_settled<'s>(&mut self, settled: impl Iterator<Item = &'s u32> + Clone) {
-        let count = settled.clone().count() as u32;
-        if count > 0 {
-            push_number(&mut self.bytes, count);
-            settled.for_each(|&index| push_number(&mut self.bytes, index));
-        }
-    }
-
-    fn push_first_byte(&mut self, point: &Point, has_settled: bool) {
+    fn push_first_byte(&mut self, point: &Point) {
         let mut first = match point.kind {
             Kind::Entry => 0,
             Kind::Loop => 1,
@@ -179,9 +162,6 @@ impl Recorder {
         if point.height > 0 {
             first |= HAS_OPERANDS;
         }
-        if has_settled {
-            first |= HAS_SETTLED;
-        }
         self.bytes.push(first);
     }
 
@@ -194,24 +174,6 @@ impl Recorder {
                 push_number(&mut self.bytes, number);
             }
             _ => {}
-        }
-    }
-
-    fn push_operands(&mut self, operands: impl Iterator<Item = Operand>) {
-        let mut run: Option<(Operand, u32)> = None;
-        for operand in operands {
-            run = match run {
-                Some((last, count)) if last == operand => Some((last, count + 1)),
-                _ => {
-                    if let Some((last, count)) = run {
-                        push_operands(&mut self.bytes, &last, count);
-                    }
-                    Some((operand, 1))
-                }
-            };
-        }
-        if let Some((last, count)) = run {
-            push_operands(&mut self.bytes, &last, count);
         }
     }
 

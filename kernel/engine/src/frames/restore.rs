@@ -17,6 +17,7 @@ use crate::{
     ValType,
 };
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// A call that goes on where its call stack was captured.
 #[derive(Debug)]
@@ -188,8 +189,9 @@ impl<'a> Restoring<'a> {
         self.stack
             .extend_cells(end)
             .map_err(|_| FrameFault::TooDeep)?;
-        self.set_locals(frame, &head, start)?;
-        self.set_operands(frame, &head, &safepoint, start)?;
+        let locals = head.each_local(Vec::new());
+        self.set_locals(frame, &locals, start)?;
+        self.set_operands(frame, &locals, &safepoint, start)?;
         self.push_call(&translated, &safepoint, start, instance)?;
         let Some(callee) = safepoint.callee else {
             return Ok(None);
@@ -269,14 +271,14 @@ impl<'a> Restoring<'a> {
     fn set_locals(
         &mut self,
         frame: FrameRef<'_>,
-        head: &Head<'_>,
+        locals: &[(ValType, usize)],
         start: usize,
     ) -> Result<(), FrameFault> {
-        let expected = head.local_count();
+        let expected = locals.len();
         if frame.locals.len() != expected {
             return Err(FrameFault::LocalCount { expected });
         }
-        for (index, ((expected, cell), local)) in head.each_local().zip(frame.locals).enumerate() {
+        for (index, (&(expected, cell), local)) in locals.iter().zip(frame.locals).enumerate() {
             let wrong = FrameFault::LocalType { index, expected };
             let bits = self.bits(expected, *local, wrong)?;
             self.set_cells(start + cell, expected, bits)?;
@@ -287,7 +289,7 @@ impl<'a> Restoring<'a> {
     fn set_operands(
         &mut self,
         frame: FrameRef<'_>,
-        head: &Head<'_>,
+        locals: &[(ValType, usize)],
         safepoint: &Safepoint,
         start: usize,
     ) -> Result<(), FrameFault> {
@@ -295,12 +297,14 @@ impl<'a> Restoring<'a> {
         if frame.operands.len() != expected {
             return Err(FrameFault::OperandCount { expected });
         }
+        let cell_of_local = |index: u32| locals.get(index as usize).map(|&(_, cell)| cell);
         for (register, local) in safepoint.registers.iter().enumerate() {
-            if let Some(cell) = local.and_then(|local| head.cell_of_local(local)) {
+            if let Some(cell) = local.and_then(cell_of_local) {
                 self.registers[register] = self.stack.cell(start + cell).unwrap_or(0);
             }
         }
-        let mut cell = start + head.local_cells();
+        let end_of_last = |&(value_type, cell)| cell + cells_of(value_type);
+        let mut cell = start + locals.last().map_or(0, end_of_last);
         for (index, (operand, value)) in safepoint.operands.iter().zip(frame.operands).enumerate() {
             let expected = operand.value_type;
             let wrong = FrameFault::OperandType { index, expected };
@@ -319,7 +323,7 @@ impl<'a> Restoring<'a> {
                 }
                 Place::Constant(known) => known,
                 Place::Local(local) => {
-                    let local = head.cell_of_local(local).unwrap_or(usize::MAX - start);
+                    let local = cell_of_local(local).unwrap_or(usize::MAX - start);
                     self.get_cells(start + local, expected).unwrap_or(!bits)
                 }
             };

@@ -1,12 +1,16 @@
 //! What the maps tell of the calls of one stack, each place in the code read once: a deep stack returns to
-//! few places. Direct-mapped by address, so that it is bounded and forgets when there are many.
+//! few places. Direct-mapped by address, so that it is bounded and forgets when there are many. Short lists get the
+//! room of those that are forgotten, so that a stack that returns to thousands of places allocates little.
 
+use super::At;
 use super::map::{Operand, Place, Safepoint};
 use crate::{Engine, ValType};
 use alloc::vec::Vec;
 
 /// Places that are remembered at once.
 const SITES: usize = 32;
+/// Longer lists give their room back.
+const KEPT_VALUES: usize = 16;
 
 /// A safepoint, and where the values of a call are that is at it.
 #[derive(Debug)]
@@ -50,11 +54,12 @@ impl<'a> Sites<'a> {
         }
     }
 
-    /// Heap that sites take at most: for calls of `largest` cells at most, and of `all` together. A list
-    /// may be there twice while it grows.
+    /// Heap that sites take at most: for calls of `largest` cells at most, and of `all` together. Lists have room for
+    /// no more than the values of their call, and for a few.
     pub(super) fn bytes(largest: usize, all: usize) -> usize {
-        let cell = 2 * size_of::<Operand>() + 2 * size_of::<(ValType, usize)>();
-        largest.saturating_mul(SITES + 1).min(all) * cell
+        let cell = size_of::<Operand>().max(size_of::<(ValType, usize)>());
+        let few = KEPT_VALUES * (size_of::<Operand>() + size_of::<(ValType, usize)>());
+        largest.saturating_mul(SITES + 1).min(all) * cell + (SITES + 1) * few
     }
 
     /// The site of a call that returns to `address`.
@@ -62,8 +67,8 @@ impl<'a> Sites<'a> {
         let slot = &mut self.read[address / super::CODE_UNIT % SITES];
         if slot.as_ref().is_none_or(|(known, _)| *known != address) {
             // The old one goes first: both are not counted.
-            *slot = None;
-            let site = read(self.engine, address, Wanted::Call).ok()?;
+            let room = slot.take().map_or(Room::default(), |(_, site)| site.room());
+            let site = read(self.engine, address, Wanted::Call, room).ok()?;
             *slot = Some((address, site));
         }
         slot.as_ref().map(|(_, site)| site)
@@ -71,7 +76,24 @@ impl<'a> Sites<'a> {
 
     /// The site where fuel ran out at `address`.
     pub(super) fn pause(&self, address: usize) -> Result<Site, NoSite> {
-        read(self.engine, address, Wanted::Pause)
+        read(self.engine, address, Wanted::Pause, Room::default())
+    }
+}
+
+/// Lists to be filled.
+#[derive(Default)]
+struct Room {
+    locals: Vec<(ValType, usize)>,
+    operands: Vec<Operand>,
+}
+
+impl Site {
+    fn room(self) -> Room {
+        let (locals, operands) = (self.locals, self.safepoint.operands);
+        match locals.capacity().max(operands.capacity()) <= KEPT_VALUES {
+            true => Room { locals, operands },
+            false => Room::default(),
+        }
     }
 }
 
@@ -81,29 +103,28 @@ enum Wanted {
     Pause,
 }
 
-fn read(engine: &Engine, address: usize, wanted: Wanted) -> Result<Site, NoSite> {
+fn read(engine: &Engine, address: usize, wanted: Wanted, room: Room) -> Result<Site, NoSite> {
     let entry = engine.function_at(address);
     let translated = entry.and_then(|entry| entry.translated());
     let translated = translated.ok_or(NoSite::Unknown)?;
     let head = translated.map.head().ok_or(NoSite::Unknown)?;
     let offset = address - translated.code.as_ptr().addr();
-    let mut safepoint = match wanted {
-        Wanted::Call => translated.map.call_at(&head, offset),
-        Wanted::Pause => translated.map.pause_at(&head, offset),
-    }
-    .ok_or(match wanted {
-        Wanted::Call => NoSite::Unknown,
-        Wanted::Pause => NoSite::BetweenSafepoints,
-    })?;
+    let (is_wanted, nothing): (fn(At) -> bool, _) = match wanted {
+        Wanted::Call => (|at| at == At::Call, NoSite::Unknown),
+        Wanted::Pause => (|at| at != At::Call, NoSite::BetweenSafepoints),
+    };
+    let safepoint = translated
+        .map
+        .at_offset(&head, offset, is_wanted, room.operands);
+    let mut safepoint = safepoint.ok_or(nothing)?;
+    let locals = head.each_local(room.locals);
     for operand in &mut safepoint.operands {
         if let Place::Local(index) = operand.place {
-            let cell = head.cell_of_local(index).ok_or(NoSite::Unknown)?;
+            let (_, cell) = locals.get(index as usize).ok_or(NoSite::Unknown)?;
             // From here on a cell of the call, whichever it mirrors.
-            operand.place = Place::Local(u32::try_from(cell).map_err(|_| NoSite::Unknown)?);
+            operand.place = Place::Local(u32::try_from(*cell).map_err(|_| NoSite::Unknown)?);
         }
     }
-    let mut locals = Vec::with_capacity(head.local_count());
-    locals.extend(head.each_local());
     Ok(Site {
         function: head.function,
         locals,
