@@ -7,9 +7,8 @@ use serde::Serialize;
 use sos_core::shell::render::{self, Table};
 use sos_core::snapshot::About;
 use sos_core::snapshot::format::{Maker, Seal, SectionKind, Summary};
-use sos_core::snapshot::parts;
 
-use super::state::State;
+use super::state::{self, State};
 
 /// A file that was read.
 #[derive(Debug, Serialize)]
@@ -26,9 +25,7 @@ pub struct Inspection {
 impl Inspection {
     /// Looks into what was read of a file, sound or not.
     pub fn new(mut summary: Summary) -> Inspection {
-        let about = summary.take_state(SectionKind::About);
-        let about: Option<About> =
-            about.and_then(|bytes| parts::decode(SectionKind::About, bytes, u64::MAX).ok());
+        let about: Option<About> = state::decode(&mut summary, SectionKind::About);
         let state = State::read(&mut summary, about.as_ref());
         Inspection {
             summary,

@@ -2,6 +2,7 @@
 //! decoded for the look alone. What does not decode is left out.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sos_core::host::GuestState;
 use sos_core::image::BlobHash;
 use sos_core::instance::engine::{ExecutionState, ProgressState};
@@ -15,6 +16,8 @@ use super::inspect::plain;
 
 /// Calls that are shown; of a deep recursion the innermost.
 const CALLS: usize = 16;
+/// Heap that one decoded state may take beyond its bytes, of which few can stand for many.
+const ROOM_BYTES: u64 = 256 * 1024 * 1024;
 
 /// What can be told.
 #[derive(Debug, Default, Serialize)]
@@ -68,21 +71,26 @@ pub struct Socket {
     pub unacknowledged_bytes: u64,
 }
 
+/// The state of one kind in a file, whose bytes are dropped; none when it is not there, does not decode,
+/// or would take more than an onlooker gives it.
+pub(super) fn decode<T: DeserializeOwned>(summary: &mut Summary, kind: SectionKind) -> Option<T> {
+    decode_bytes(kind, summary.take_state(kind)?)
+}
+
+fn decode_bytes<T: DeserializeOwned>(kind: SectionKind, bytes: Pieces) -> Option<T> {
+    parts::decode(kind, bytes, ROOM_BYTES).ok()
+}
+
 impl State {
     /// Reads the states of a file, and drops their bytes.
     pub fn read(summary: &mut Summary, about: Option<&About>) -> State {
         let mut state = State::default();
-        let execution = summary.take_state(SectionKind::Execution);
-        if let Some(execution) = execution.and_then(|bytes| {
-            parts::decode::<ExecutionState>(SectionKind::Execution, bytes, u64::MAX).ok()
-        }) {
+        let execution = decode::<ExecutionState>(summary, SectionKind::Execution);
+        if let Some(execution) = execution {
             let contents = std::mem::take(&mut summary.contents);
             state.read_execution(&execution, &contents, about);
         }
-        let guest = summary.take_state(SectionKind::Guest);
-        if let Some(guest) = guest
-            .and_then(|bytes| parts::decode::<GuestState>(SectionKind::Guest, bytes, u64::MAX).ok())
-        {
+        if let Some(guest) = decode::<GuestState>(summary, SectionKind::Guest) {
             state.guest_nanos = guest.guest_time().as_nanos();
             let usage = guest.files().usage();
             state.files = Some(Files {
@@ -90,10 +98,7 @@ impl State {
                 written_bytes: usage.bytes,
             });
         }
-        let network = summary.take_state(SectionKind::Network);
-        if let Some(stack) = network.and_then(|bytes| {
-            parts::decode::<StackState>(SectionKind::Network, bytes, u64::MAX).ok()
-        }) {
+        if let Some(stack) = decode::<StackState>(summary, SectionKind::Network) {
             state.read_network(&stack);
         }
         state
@@ -208,5 +213,21 @@ fn end(address: Option<std::net::IpAddr>, port: u16) -> String {
     match address {
         Some(address) => std::net::SocketAddr::new(address, port).to_string(),
         None => format!("*:{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_unfolds_to_more_than_an_onlooker_has_is_left_out() {
+        // A list of empty lists: one byte in the file for each, 24 in memory. Its length comes first, as LEB128.
+        let read = |length: &[u8], count: usize| {
+            let bytes = [length, &vec![0; count]].concat();
+            decode_bytes::<Vec<Vec<u8>>>(SectionKind::About, Pieces::from(bytes))
+        };
+        assert_eq!(read(&[0xe8, 0x07], 1000).map(|it| it.len()), Some(1000));
+        assert_eq!(read(&[0xc0, 0x8d, 0xb7, 0x01], 3_000_000), None);
     }
 }

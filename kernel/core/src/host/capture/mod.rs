@@ -101,6 +101,17 @@ pub struct GuestRevival<'a> {
 /// What the standard streams of a guest hold at most.
 const STREAMS_BYTES: usize = limits::CONSOLE_OUTPUT_BYTES + 3 * limits::STREAM_BYTES;
 
+/// Heap of texts, in lists that may have grown to twice their length.
+fn texts_bytes<'a>(
+    pairs: impl Iterator<Item = &'a (String, String)>,
+    arguments: &'a [String],
+    program: &'a String,
+) -> usize {
+    let texts = pairs.flat_map(|(name, value)| [name, value]);
+    let texts = texts.chain(arguments).chain([program]);
+    texts.map(|text| text.len() + 4 * size_of::<String>()).sum()
+}
+
 impl GuestState {
     /// Guest time of the cut: what the restored stack is told.
     pub fn guest_time(&self) -> Time {
@@ -112,12 +123,14 @@ impl GuestState {
         self.pending.as_ref()
     }
 
-    /// Heap that a copy takes, about: as for [`Guest::capture_bytes`], but for the log, which counts as
-    /// the new instance's.
+    /// Heap that a copy takes, about: as for [`Guest::capture_bytes`], but for the log and the handles, which
+    /// count as the new instance's.
     pub fn copy_bytes(&self) -> u64 {
         let tables = self.descriptors.len() * 256;
+        let pairs = self.environment.iter().chain(&self.config);
+        let texts = texts_bytes(pairs, &self.arguments, &self.program);
         let files = self.files.heap_bytes();
-        files.saturating_add((STREAMS_BYTES + tables) as u64)
+        files.saturating_add((STREAMS_BYTES + tables + texts) as u64)
     }
 
     /// The files, for whoever looks into a snapshot.
@@ -132,9 +145,7 @@ impl Guest {
     pub fn capture_bytes(&self) -> u64 {
         let tables = self.descriptors.iter().count() * 256 + self.handles.len() * 16;
         let pairs = self.environment.iter().chain(&self.config);
-        let texts = pairs.flat_map(|(name, value)| [name, value]);
-        let texts = texts.chain(&self.arguments).chain([&self.program]);
-        let texts: usize = texts.map(|text| text.len() + 4 * size_of::<String>()).sum();
+        let texts = texts_bytes(pairs, &self.arguments, &self.program);
         self.files.heap_bytes()
             + self.log.capacity_bytes()
             + (STREAMS_BYTES + tables + texts) as u64

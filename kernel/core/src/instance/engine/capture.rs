@@ -18,7 +18,7 @@ use sos_engine::state::{FunctionRef, Member, ModuleState, References, StateError
 
 /// Times that a program goes on for a little to reach a safepoint. One is enough in what a compiler makes.
 const STEPS_TO_SAFEPOINT: u32 = 64;
-/// Each time goes twice as far as the one before, up to 4096 units of fuel: some 260 000 in all, a slice.
+/// Each time goes twice as far as the one before, up to 4096 units of fuel: some 217 000 in all, about a slice.
 const MOST_STEP_SHIFT: u32 = 12;
 
 /// What an execution is and holds, but the pages of its memories and the guest.
