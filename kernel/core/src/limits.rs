@@ -262,6 +262,14 @@ pub const EVACUATIONS: usize = 4;
 
 /// Other nodes that a node knows of.
 pub const CLUSTER_NODES: usize = 256;
+/// TCP connections of the node itself with other nodes and operators.
+pub const NODE_CONNECTIONS: usize = 96;
+/// Those of them whose other end has not proved itself; the next one drives out the oldest.
+pub const NODE_STRANGERS: usize = 32;
+/// Sockets of the node itself: its connections, one more that is refused, a listener.
+pub const NODE_SOCKETS: u32 = 100;
+/// Receive and transmit buffer of each, bytes.
+pub const NODE_BUFFER_BYTES: usize = 128 * 1024;
 /// Keys that a node is told to trust.
 pub const CLUSTER_KEYS: usize = 256;
 /// Bytes of what a node is told of its cluster.

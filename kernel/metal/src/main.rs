@@ -66,6 +66,7 @@ extern "C" fn kernel_main(start_info: u64) -> ! {
         image: boot_image(&info),
         name: name.map(Into::into),
         keys: node_keys(info.command_line()),
+        cluster: drivers::fw_cfg::file(CLUSTER_FILE),
     };
     let kernel = Kernel::new(&mut machine, boot);
     machine.run(kernel)
@@ -139,6 +140,8 @@ fn start_interrupts(platform: &Platform) -> cpu::clock::Calibration {
 
 /// The node's secret in QEMU's firmware configuration.
 const SECRET_FILE: &str = "opt/sos/secret";
+/// What the node is told of its cluster, there too.
+const CLUSTER_FILE: &str = "opt/sos/cluster";
 /// The legacy interrupt of COM1.
 const CONSOLE_LINE: u8 = 4;
 

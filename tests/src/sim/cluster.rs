@@ -5,6 +5,7 @@ use super::peer::Peer;
 use super::wires::Wires;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use sos_core::cluster::Trust;
 use sos_core::kernel::{BootInfo, Kernel, Next};
 use sos_core::keys::NodeKeys;
 use sos_core::machine::{Clock, Duration, Time};
@@ -118,25 +119,54 @@ impl Cluster {
 
     /// Boots a node from an image, with these keys.
     pub fn boot_with(&mut self, name: &str, image: &'static [u8], keys: Option<NodeKeys>) -> usize {
-        let node = self.switch_on(name, image, keys);
+        let node = self.switch_on(BootInfo {
+            image: Some(image),
+            name: Some(name.into()),
+            keys,
+            ..BootInfo::default()
+        });
         self.nodes.push(node);
         self.nodes.len() - 1
+    }
+
+    /// Boots a node that takes part in a cluster: with a secret of its own, and what it is told of the others.
+    ///
+    /// # Panics
+    /// When the trust cannot be stored.
+    pub fn boot_member(&mut self, name: &str, image: Vec<u8>, secret: u8, trust: &Trust) -> usize {
+        let node = self.switch_on(member(name, image, secret, trust));
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    /// Cuts the power of a node of a cluster and gives it back at once.
+    ///
+    /// # Panics
+    /// When the trust cannot be stored.
+    pub fn cut_power_of_member(
+        &mut self,
+        node: usize,
+        name: &str,
+        image: Vec<u8>,
+        secret: u8,
+        trust: &Trust,
+    ) {
+        self.nodes[node] = self.switch_on(member(name, image, secret, trust));
     }
 
     /// Cuts a node's power and gives it back at once: it boots from an image, and nothing is left of what it held.
     pub fn cut_power(&mut self, node: usize, name: &str, image: Vec<u8>) {
         self.unwire(node);
-        self.nodes[node] = self.switch_on(name, Vec::leak(image), None);
+        self.nodes[node] = self.switch_on(BootInfo {
+            image: Some(Vec::leak(image)),
+            name: Some(name.into()),
+            ..BootInfo::default()
+        });
     }
 
-    fn switch_on(&mut self, name: &str, image: &'static [u8], keys: Option<NodeKeys>) -> Node {
+    fn switch_on(&mut self, info: BootInfo) -> Node {
         let seed = self.random.random();
         let mut machine = SimMachine::new(self.clock.clone(), 1, seed);
-        let info = BootInfo {
-            image: Some(image),
-            name: Some(name.into()),
-            keys,
-        };
         let kernel = Kernel::new(&mut machine, info);
         Node {
             machine,
@@ -318,6 +348,16 @@ impl Cluster {
             self.send(Station::Peer(index), frame);
         }
         true
+    }
+}
+
+/// What a node of a cluster boots with.
+fn member(name: &str, image: Vec<u8>, secret: u8, trust: &Trust) -> BootInfo {
+    BootInfo {
+        image: Some(Vec::leak(image)),
+        name: Some(name.into()),
+        keys: Some(NodeKeys::new(&[secret; 32])),
+        cluster: Some(trust.encode().expect("trust that can be stored")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sos_core::image::{
     AddressSpec, Attachment, BlobHash, FileContent, FileSpec, InstanceSpec, LibrarySpec, LinkSpec,
-    Manifest, PortSpec, SwitchSpec, blob_hash, encode,
+    Manifest, NodeSpec, PortSpec, SwitchSpec, blob_hash, encode,
 };
 use std::net::IpAddr;
 
@@ -27,6 +27,22 @@ impl ImageBuilder {
             name: name.into(),
             uplink: uplink.map(Into::into),
             mtu_bytes: None,
+        });
+        self
+    }
+
+    /// Plugs the node itself into a switch, with a static address such as `10.0.0.1/24`.
+    ///
+    /// # Panics
+    /// When the address does not parse.
+    pub fn node(mut self, switch: &str, address: &str) -> ImageBuilder {
+        let (address, length) = address.split_once('/').expect("a prefix length");
+        self.manifest.node = Some(NodeSpec {
+            addresses: vec![AddressSpec::Static {
+                address: address.parse::<IpAddr>().expect("an address"),
+                prefix_length: length.parse().expect("a prefix length"),
+            }],
+            ..NodeSpec::new(switch)
         });
         self
     }

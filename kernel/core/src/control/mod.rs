@@ -245,6 +245,8 @@ pub enum Request {
         /// How.
         options: MigrateOptions,
     },
+    /// This node and those that it knows of: [`Report::Nodes`].
+    Nodes,
 }
 
 /// How an instance is migrated.
@@ -388,6 +390,8 @@ pub enum ControlError {
     NoPortFor(String),
     /// An address for an instance that goes on as itself.
     KeepsAddresses,
+    /// The node takes part in no cluster.
+    NoCluster,
     /// An instance has this name already.
     NameTaken(String),
     /// No snapshot has that name.
@@ -508,6 +512,9 @@ impl fmt::Display for ControlError {
             ),
             ControlError::KeepsAddresses => f.write_str(
                 "an instance that goes on keeps its addresses; `as NAME` makes another one of them",
+            ),
+            ControlError::NoCluster => f.write_str(
+                "the node takes part in no cluster; `dmesg` says why, or the manifest has no [node]",
             ),
             ControlError::NameTaken(name) => write!(
                 f,

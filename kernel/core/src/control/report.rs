@@ -49,6 +49,8 @@ pub enum Report {
     Kept(Vec<KeptRow>),
     /// Hand-overs between nodes.
     Migrations(Vec<MigrationRow>),
+    /// This node, and then those that it knows of.
+    Nodes(Vec<NodeRow>),
 }
 
 /// One line of `migrate`.
@@ -321,6 +323,33 @@ pub struct NodeDetail {
     pub running: usize,
     /// NICs: station addresses.
     pub nics: Vec<String>,
+}
+
+/// One line of `nodes`. What is not known is empty or zero.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// Name.
+    pub name: String,
+    /// What its key is known by, hexadecimal.
+    pub node: String,
+    /// Where it listens.
+    pub address: String,
+    /// Version of its kernel.
+    pub version: String,
+    /// All its memory.
+    pub memory_bytes: u64,
+    /// What nobody uses of it.
+    pub free_bytes: u64,
+    /// Time that its CPU is busy, in parts of a thousand.
+    pub load_permille: u16,
+    /// Instances that it has.
+    pub instances: u32,
+    /// `here`, `linked`, `connecting`, `lost`.
+    pub state: String,
+    /// Why it could not be reached last.
+    pub detail: String,
+    /// Nanoseconds since anything was heard of it; none if nothing ever was.
+    pub seen_nanos: Option<u64>,
 }
 
 /// One line of `snapshots`.

@@ -165,6 +165,7 @@ impl Control for Operator<'_> {
             }
             Request::Migrations => return Ok(Report::Migrations(kernel.migration_rows())),
             Request::Evacuate { to, options } => kernel.evacuate(&to, options)?,
+            Request::Nodes => return Ok(Report::Nodes(kernel.node_rows(*machine)?)),
             Request::PowerOff => kernel.ending = Some(Next::PowerOff),
             Request::Reboot => kernel.ending = Some(Next::Reboot),
         }

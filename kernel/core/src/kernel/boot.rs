@@ -3,8 +3,8 @@
 //! A snapshot goes the way of every file that comes (`arrival`), a piece in each turn, so that the node
 //! answers meanwhile. As long as one is to be restored no instance is started: it may be in one's place.
 
-use super::Kernel;
 use super::arrival::{Arrival, Settled};
+use super::{BootInfo, Kernel};
 use crate::image::{Bundle, Part, PartKind};
 use crate::log::Severity;
 use crate::machine::Machine;
@@ -25,15 +25,15 @@ pub(super) struct BootSnapshot {
 
 impl Kernel {
     /// Takes over a boot module.
-    pub(super) fn load_module(&mut self, bytes: &'static [u8], take_name: bool) {
+    pub(super) fn load_module(&mut self, bytes: &'static [u8], boot: &BootInfo) {
         let parts = match Bundle::parse(bytes) {
-            Ok(None) => return self.load(bytes, take_name),
+            Ok(None) => return self.load(bytes, boot),
             Ok(Some(bundle)) => bundle.parts,
             Err(error) => return self.log(Severity::Error, format!("boot module: {error}")),
         };
         for part in parts {
             match part.kind {
-                PartKind::Image => self.load(part.bytes, take_name),
+                PartKind::Image => self.load(part.bytes, boot),
                 PartKind::Snapshot | PartKind::Restored => {
                     self.boot_snapshots.push_back(BootSnapshot {
                         part,

@@ -103,6 +103,8 @@ pub struct BootInfo {
     pub image: Option<&'static [u8]>,
     /// The keys of the node, if it was given a secret.
     pub keys: Option<NodeKeys>,
+    /// What the node was told of its cluster ([`crate::cluster::Trust`]), if anything.
+    pub cluster: Option<Vec<u8>>,
     /// The node's name; without it the manifest's.
     pub name: Option<String>,
 }
@@ -163,6 +165,8 @@ impl Kernel {
     pub fn new(machine: &mut dyn Machine, boot: BootInfo) -> Kernel {
         let mut seed = [0; 32];
         machine.fill_random(&mut seed);
+        let mut node_seed = [0; 32];
+        machine.fill_random(&mut node_seed);
         let random = ChaCha12Rng::from_seed(seed);
         machine.fill_random(&mut seed);
         let mut kernel = Kernel {
@@ -192,10 +196,10 @@ impl Kernel {
             allowance_due: Time::ZERO,
             arrival: Time::ZERO,
             session: operator::Session::default(),
-            node: node::Node::default(),
+            node: node::Node::new(&boot, node_seed),
             snapshots: Snapshots::default(),
             boot_snapshots: VecDeque::new(),
-            keys: boot.keys,
+            keys: boot.keys.clone(),
             joints: Vec::new(),
             moves: migration::Moves::default(),
             ending: None,
@@ -204,7 +208,7 @@ impl Kernel {
         kernel.log(Severity::Info, format!("SOS {VERSION}"));
         kernel.log_machine(machine);
         match boot.image {
-            Some(bytes) => kernel.load_module(bytes, boot.name.is_none()),
+            Some(bytes) => kernel.load_module(bytes, &boot),
             None => kernel.log(
                 Severity::Warning,
                 "no boot image: the node runs no instance; give one as boot module".into(),
@@ -228,12 +232,14 @@ impl Kernel {
         self.serve_operator(machine);
         self.receive_frames(machine, now);
         self.deliver();
+        self.attend_node(machine);
         self.attend_migrations(machine);
         self.fire_timers(machine, now);
         self.advance_boot_snapshot(machine);
         self.start_next_at_boot(machine, now);
         self.run_slices(machine);
         self.deliver();
+        self.flush_node(machine);
         self.transmit_frames(machine);
         self.attend_operator(machine);
         self.write_console(machine);
@@ -259,6 +265,7 @@ impl Kernel {
                 console,
                 self.autostart_due(),
                 self.migrations_due(),
+                self.node.due(),
             ]
             .into_iter()
             .flatten()
@@ -270,6 +277,7 @@ impl Kernel {
         !self.run_queue.is_empty()
             || self.fabric_has_work()
             || self.session.has_work()
+            || self.node.has_work()
             || !self.boot_snapshots.is_empty()
             || self.migrations_have_work()
             || machine.has_events()
@@ -300,17 +308,20 @@ impl Kernel {
     }
 
     /// Takes over a boot image: modules, switches, links, and a record for each instance.
-    fn load(&mut self, bytes: &'static [u8], take_name: bool) {
+    fn load(&mut self, bytes: &'static [u8], boot: &BootInfo) {
         let image = match Image::parse(bytes) {
             Ok(image) => image,
             Err(error) => return self.log(Severity::Error, format!("boot image: {error}")),
         };
         let manifest = image.manifest().clone();
         self.blobs.set_image(image);
-        if take_name {
+        if boot.name.is_none() {
             self.name = manifest.name.clone();
         }
         self.wire(&manifest);
+        if let Some(spec) = &manifest.node {
+            self.start_node(spec, boot);
+        }
         for spec in manifest.instances.into_iter().take(limits::INSTANCES) {
             let macs = spec.ports.iter();
             let macs = macs.map(|port| port.mac.unwrap_or_else(|| self.draw_mac()));

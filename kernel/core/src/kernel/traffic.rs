@@ -65,6 +65,8 @@ impl Kernel {
             for port in &ready {
                 if let Some(&key) = self.owners.get(port) {
                     self.poll_network(key);
+                } else if self.node.port() == Some(*port) {
+                    self.poll_node();
                 }
             }
         }

@@ -88,6 +88,8 @@ pub(super) enum Command {
     Segments(Kind, Format),
     /// `snapshots`
     Snapshots(Format),
+    /// `nodes`
+    Nodes(Format),
     /// `ping`
     Ping {
         from: String,
@@ -312,6 +314,7 @@ fn parse_verb(arguments: &mut Arguments) -> Result<Command, CommandError> {
         "restart" => act(arguments, Action::Restart)?,
         "suspend" => act(arguments, Action::Suspend)?,
         "snapshot" => snapshot(arguments)?,
+        "nodes" => Command::Nodes(arguments.take_format()),
         "snapshots" => Command::Snapshots(arguments.take_format()),
         "restore" => {
             let (format, addresses) = (arguments.take_format(), arguments.take_addresses()?);

@@ -340,6 +340,7 @@ fn run_once(
         Command::Net(name, format) => (Request::Network { name: name.clone() }, *format),
         Command::Segments(_, format) => (Request::Segments, *format),
         Command::Uptime(format) => (Request::Node, *format),
+        Command::Nodes(format) => (Request::Nodes, *format),
         Command::Snapshots(format) => (Request::Snapshots, *format),
         // The lasting ones are handled by `Mode`.
         Command::Console(_)
@@ -372,6 +373,7 @@ fn table(report: &Report, text: &mut String) {
         Report::Network(details) => text.push_str(&render::network(details)),
         Report::Node(node) => text.push_str(&render::node(node)),
         Report::Snapshots(rows) => text.push_str(&render::snapshots(rows)),
+        Report::Nodes(rows) => text.push_str(&render::nodes(rows)),
         Report::Made(rows) => text.push_str(&render::made(rows)),
         Report::Kept(rows) => text.push_str(&render::kept(rows)),
         Report::Removed(removed) => text.push_str(&render::removed(removed)),

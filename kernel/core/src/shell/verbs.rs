@@ -241,6 +241,13 @@ pub const VERBS: &[Verb] = &[
         "",
     ),
     verb(
+        "nodes",
+        "[--json]",
+        Operand::None,
+        "list this node and the others",
+        "LOAD is how busy a node's CPU is; SEEN, how long ago it was heard of.",
+    ),
+    verb(
         "help",
         "[VERB]",
         Operand::Verb,

@@ -17,7 +17,7 @@ const NAME_BYTES: usize = 56;
 /// Most files that are looked at; QEMU has some twenty.
 const FILES_MAX: u32 = 256;
 /// Most bytes of a file that is read.
-const FILE_BYTES_MAX: usize = 4096;
+const FILE_BYTES_MAX: usize = sos_core::limits::CLUSTER_BYTES;
 
 /// The file of this name; none if there is none, or one that is too long.
 pub fn file(name: &str) -> Option<Vec<u8>> {

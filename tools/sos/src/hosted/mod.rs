@@ -232,7 +232,7 @@ impl Shared {
         let boot = BootInfo {
             image,
             name: options.name.clone(),
-            keys: None,
+            ..BootInfo::default()
         };
         let mut kernel = Kernel::new(&mut machine, boot);
         while !self.is_stopped.load(Ordering::Relaxed) {

@@ -1,5 +1,5 @@
-//! The node's side of the operator's protocol ([`crate::operator`]): one conversation at a time, over
-//! the machine's channel.
+//! The node's side of the operator's protocol ([`crate::operator`]): one conversation over the machine's
+//! channel, and one over each connection that an operator opened over the network (`super::node`).
 //!
 //! [`Session`] is the state of the conversation; it dies with the connection, and the instances that
 //! were launched in it with it. Each turn reads, does and writes a bounded amount: nothing more is read
@@ -36,6 +36,8 @@ const READ_BYTES: usize = 16 * 1024;
 /// One conversation.
 #[derive(Default)]
 pub(super) struct Session {
+    line: Line,
+    /// The machine's connection, if that is the line.
     connection: Option<u64>,
     phase: Phase,
     reader: FrameReader,
@@ -50,6 +52,18 @@ pub(super) struct Session {
     runs: BTreeMap<u32, Run>,
     /// Whether the turn ended with something left to do.
     unfinished: bool,
+}
+
+/// What carries a conversation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Line {
+    /// The machine's channel.
+    #[default]
+    Machine,
+    /// This connection of the node.
+    Connection(u64),
+    /// A connection of the node to which the greeting is not said yet.
+    NewConnection(u64),
 }
 
 /// How far a conversation is.
@@ -75,6 +89,15 @@ impl Session {
     /// Whether another turn would do something although nothing arrives.
     pub fn has_work(&self) -> bool {
         self.unfinished
+    }
+
+    /// A conversation over a connection of the node.
+    pub fn on_connection(number: u64) -> Session {
+        Session {
+            line: Line::NewConnection(number),
+            unfinished: true,
+            ..Session::default()
+        }
     }
 
     /// Takes the parts of a request that came before, and the last one.
@@ -119,11 +142,20 @@ impl Kernel {
             return;
         }
         let mut session = core::mem::take(&mut self.session);
-        session.unfinished = false;
-        if let Err(violation) = self.read_operator(machine, &mut session) {
-            self.break_session(&mut session, violation);
-        }
+        self.hear(machine, &mut session);
         self.session = session;
+    }
+
+    /// Reads what one operator says and does it.
+    pub(super) fn hear(&mut self, machine: &mut dyn Machine, session: &mut Session) {
+        session.unfinished = false;
+        if let Line::NewConnection(number) = session.line {
+            session.line = Line::Connection(number);
+            self.greet_operator(session);
+        }
+        if let Err(violation) = self.read_operator(machine, session) {
+            self.break_session(session, violation);
+        }
     }
 
     /// Sends what there is for the operator: streams, ends, reports.
@@ -132,15 +164,25 @@ impl Kernel {
             return;
         }
         let mut session = core::mem::take(&mut self.session);
+        self.speak(machine, &mut session);
+        self.session = session;
+    }
+
+    /// Sends what there is for one operator.
+    pub(super) fn speak(&mut self, machine: &mut dyn Machine, session: &mut Session) {
         session.send_report();
         session.send_export();
-        self.settle_import(machine, &mut session);
-        self.attend_runs(&mut session);
+        self.settle_import(machine, session);
+        self.attend_runs(session);
         let was_full = session.out.is_full();
-        session.out.flush(machine);
+        let line = session.line;
+        session.out.flush(|bytes| match line {
+            Line::Machine => machine.write_channel(bytes),
+            Line::Connection(number) => self.node.write_control(number, bytes),
+            Line::NewConnection(_) => 0,
+        });
         // Room on the channel is an event; work that only waited for room in the outbox is not.
         session.unfinished |= was_full && !session.out.is_full();
-        self.session = session;
     }
 
     fn begin_session(&mut self, connection: Option<u64>) {
@@ -148,13 +190,19 @@ impl Kernel {
         self.end_runs(&mut old);
         self.session.connection = connection;
         if connection.is_some() {
-            self.session.out.push(&ToOperator::Greeting {
-                magic: operator::MAGIC,
-                version: operator::VERSION,
-                node: &self.name,
-                kernel: VERSION,
-            });
+            let mut session = core::mem::take(&mut self.session);
+            self.greet_operator(&mut session);
+            self.session = session;
         }
+    }
+
+    fn greet_operator(&self, session: &mut Session) {
+        session.out.push(&ToOperator::Greeting {
+            magic: operator::MAGIC,
+            version: operator::VERSION,
+            node: &self.name,
+            kernel: VERSION,
+        });
     }
 
     fn break_session(&mut self, session: &mut Session, violation: Violation) {
@@ -185,7 +233,12 @@ impl Kernel {
                 return Ok(());
             }
             let wanted = READ_BYTES.min(session.reader.room()).min(budget);
-            let count = machine.read_channel(&mut bytes[..wanted]);
+            let out = &mut bytes[..wanted];
+            let count = match session.line {
+                Line::Machine => machine.read_channel(out),
+                Line::Connection(number) => self.node.read_control(number, out),
+                Line::NewConnection(_) => 0,
+            };
             if session.phase != Phase::Broken {
                 session.reader.push(&bytes[..count])?;
             }

@@ -1,7 +1,6 @@
 //! Frames that wait to be sent.
 
 use crate::limits;
-use crate::machine::Machine;
 use crate::operator::{ToOperator, append_frame};
 use alloc::vec::Vec;
 
@@ -34,10 +33,10 @@ impl Outbox {
         bytes[core::mem::take(&mut self.sent)..].to_vec()
     }
 
-    /// Sends what the machine takes.
-    pub fn flush(&mut self, machine: &mut dyn Machine) {
+    /// Sends what is taken: `write` says how many bytes that is.
+    pub fn flush(&mut self, write: impl FnOnce(&[u8]) -> usize) {
         if self.sent < self.bytes.len() {
-            self.sent += machine.write_channel(&self.bytes[self.sent..]);
+            self.sent += write(&self.bytes[self.sent..]);
         }
         if self.sent == self.bytes.len() {
             self.bytes.clear();

@@ -272,7 +272,7 @@ impl Kernel {
     }
 
     /// Ends and forgets every instance of a conversation.
-    pub(super) fn end_runs(&mut self, session: &mut Session) {
+    pub(in crate::kernel) fn end_runs(&mut self, session: &mut Session) {
         for run in core::mem::take(&mut session.runs).into_values() {
             self.remove_record(run.key);
         }

@@ -10,7 +10,7 @@ pub use table::Table;
 
 use crate::control::{
     InstanceDetail, InstanceRow, InterfaceRow, KeptPages, KeptRow, MadeRow, NetworkDetail,
-    NodeDetail, RemovedReport, SegmentRow, SnapshotRow, SocketRow,
+    NodeDetail, NodeRow, RemovedReport, SegmentRow, SnapshotRow, SocketRow,
 };
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -382,6 +382,48 @@ pub fn snapshots(rows: &[SnapshotRow]) -> String {
             bytes(row.state_bytes),
             or_dash(row.parent.clone()),
             or_dash(row.group.clone()),
+        ]);
+    }
+    table.render()
+}
+
+/// `nodes`.
+pub fn nodes(rows: &[NodeRow]) -> String {
+    let mut table = Table::new(&[
+        "NAME",
+        "NODE",
+        "ADDRESS",
+        "VERSION",
+        "FREE",
+        "OF",
+        "LOAD",
+        "INSTANCES",
+        "STATE",
+        "SEEN",
+        "DETAIL",
+    ])
+    .right(&[4, 5, 6, 7, 9]);
+    for row in rows {
+        let known = |text: String| match row.version.is_empty() {
+            true => "-".into(),
+            false => text,
+        };
+        table.row(alloc::vec![
+            or_dash(row.name.clone()),
+            or_dash(row.node.chars().take(8).collect()),
+            or_dash(row.address.clone()),
+            or_dash(row.version.clone()),
+            known(bytes(row.free_bytes)),
+            known(bytes(row.memory_bytes)),
+            known(format!(
+                "{}.{}%",
+                row.load_permille / 10,
+                row.load_permille % 10
+            )),
+            known(row.instances.to_string()),
+            row.state.clone(),
+            row.seen_nanos.map_or("-".into(), span),
+            row.detail.clone(),
         ]);
     }
     table.render()

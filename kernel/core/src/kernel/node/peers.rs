@@ -1,0 +1,273 @@
+//! [`Peers`]: the nodes that this one knows of, where they are, and when they are tried again.
+
+use super::status::Status;
+use crate::limits;
+use crate::machine::{Duration, Time};
+use crate::migrate::NodeId;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+/// First pause between two tries, doubled after each that fails.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// How this node came to know another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// It was told where it is: it keeps trying.
+    Configured,
+    /// The other one connected: it is tried when it is wanted.
+    Heard,
+}
+
+/// One other node.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub address: SocketAddr,
+    pub source: Source,
+    /// None before it has proved who it is.
+    pub id: Option<NodeId>,
+    pub name: String,
+    pub status: Option<Status>,
+    /// When anything of it was heard last.
+    pub seen: Option<Time>,
+    /// Connections with it that are open.
+    pub links: u32,
+    /// Whether it is being tried.
+    pub is_tried: bool,
+    /// When it is tried next; none: when somebody wants it.
+    pub next_try: Option<Time>,
+    /// Tries that failed in a row.
+    pub failures: u32,
+    /// Why the last one failed.
+    pub problem: String,
+}
+
+/// All of them, in the order in which they became known.
+#[derive(Debug, Default)]
+pub(super) struct Peers(Vec<Known>);
+
+impl Peers {
+    /// A node that is to be connected with.
+    pub fn configure(&mut self, address: SocketAddr) {
+        if self.0.len() < limits::CLUSTER_NODES && !self.0.iter().any(|it| it.address == address) {
+            let next_try = Some(Time::ZERO);
+            self.0
+                .push(Known::new(address, Source::Configured, next_try));
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Known> {
+        self.0.iter()
+    }
+
+    pub fn at(&mut self, address: SocketAddr) -> Option<&mut Known> {
+        self.0.iter_mut().find(|it| it.address == address)
+    }
+
+    pub fn of(&mut self, id: NodeId) -> Option<&mut Known> {
+        self.0.iter_mut().find(|it| it.id == Some(id))
+    }
+
+    /// The node of a name, or whose number begins with these digits; none if there are several.
+    pub fn find(&self, wanted: &str) -> Option<NodeId> {
+        let named = self.0.iter().filter(|it| it.name == wanted);
+        let mut ids = named.filter_map(|it| it.id).collect::<Vec<_>>();
+        if ids.is_empty() && wanted.len() >= 4 {
+            let known = self.0.iter().filter_map(|it| it.id);
+            ids.extend(known.filter(|id| alloc::format!("{id}").starts_with(wanted)));
+        }
+        ids.sort();
+        ids.dedup();
+        match ids[..] {
+            [id] => Some(id),
+            _ => None,
+        }
+    }
+
+    /// A connection with a node is open: `address` is where it listens, if it was found there.
+    pub fn linked(
+        &mut self,
+        id: NodeId,
+        name: &str,
+        address: Option<SocketAddr>,
+        heard_from: SocketAddr,
+        now: Time,
+    ) {
+        // It may have been known under two addresses.
+        let position = |peers: &Peers, test: &dyn Fn(&Known) -> bool| peers.0.iter().position(test);
+        let at = address.and_then(|address| position(self, &|it| it.address == address));
+        let at = at.or_else(|| position(self, &|it| it.id == Some(id)));
+        let unproved = |it: &Known| it.id.is_none() && it.address.ip() == heard_from.ip();
+        let at = at.or_else(|| position(self, &unproved));
+        let at = match at {
+            Some(at) => at,
+            None => {
+                if self.0.len() >= limits::CLUSTER_NODES && !self.forget_one() {
+                    return;
+                }
+                self.0.push(Known::new(heard_from, Source::Heard, None));
+                self.0.len() - 1
+            }
+        };
+        let known = &mut self.0[at];
+        if known.id != Some(id) {
+            known.id = Some(id);
+            known.status = None;
+            known.links = 0;
+        }
+        known.name = name.into();
+        known.seen = Some(now);
+        known.links += 1;
+        known.failures = 0;
+        known.is_tried &= address.is_none();
+        known.next_try = None;
+        known.problem.clear();
+    }
+
+    /// One connection with a node is over.
+    pub fn unlinked(&mut self, id: NodeId, now: Time) {
+        let Some(known) = self.of(id) else { return };
+        known.links = known.links.saturating_sub(1);
+        if known.links == 0 && known.source == Source::Configured {
+            known.next_try = Some(now + FIRST_PAUSE);
+        }
+    }
+
+    /// A try failed.
+    pub fn failed(&mut self, address: SocketAddr, problem: String, jitter: u32, now: Time) {
+        let Some(known) = self.at(address) else {
+            return;
+        };
+        known.is_tried = false;
+        known.problem = problem;
+        let pause = FIRST_PAUSE * (1 << known.failures.min(10));
+        known.failures = known.failures.saturating_add(1);
+        // A tenth at random, so that two nodes do not meet in each other's way again and again.
+        let pause = pause.min(LONGEST_PAUSE);
+        let pause = pause + pause / 1000 * (jitter % 100);
+        let again = known.source == Source::Configured && known.links == 0;
+        known.next_try = again.then(|| now + pause);
+    }
+
+    /// A node is wanted: it is tried at once.
+    pub fn want(&mut self, id: NodeId, now: Time) {
+        if let Some(known) = self.of(id)
+            && known.links == 0
+            && !known.is_tried
+        {
+            known.next_try = Some(now);
+        }
+    }
+
+    /// The next one to be tried now.
+    pub fn take_due(&mut self, now: Time) -> Option<&mut Known> {
+        let due = |it: &&mut Known| !it.is_tried && it.next_try.is_some_and(|at| at <= now);
+        let known = self.0.iter_mut().find(due)?;
+        known.is_tried = true;
+        known.next_try = None;
+        Some(known)
+    }
+
+    /// When the next one is to be tried.
+    pub fn next_try(&self) -> Option<Time> {
+        let waiting = self.0.iter().filter(|it| !it.is_tried);
+        waiting.filter_map(|it| it.next_try).min()
+    }
+
+    /// Forgets the node that was heard of longest ago, if one may be.
+    fn forget_one(&mut self) -> bool {
+        let idle = self
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| it.source == Source::Heard && it.links == 0 && !it.is_tried);
+        let oldest = idle.min_by_key(|(_, it)| it.seen).map(|(at, _)| at);
+        oldest.map(|at| self.0.remove(at)).is_some()
+    }
+}
+
+impl Known {
+    fn new(address: SocketAddr, source: Source, next_try: Option<Time>) -> Known {
+        Known {
+            address,
+            source,
+            id: None,
+            name: String::new(),
+            status: None,
+            seen: None,
+            links: 0,
+            is_tried: false,
+            next_try,
+            failures: 0,
+            problem: String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(number: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 7600))
+    }
+
+    fn id(number: u16) -> NodeId {
+        let mut id = NodeId::default();
+        id.0[..2].copy_from_slice(&number.to_be_bytes());
+        id
+    }
+
+    #[test]
+    fn a_configured_node_is_tried_again_and_again_with_growing_pauses() {
+        let mut peers = Peers::default();
+        peers.configure(address(1));
+        peers.configure(address(1));
+        let mut now = Time::ZERO;
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            assert!(peers.take_due(now).is_some());
+            assert!(peers.take_due(now).is_none());
+            peers.failed(address(1), "no answer".into(), 0, now);
+            let next = peers.next_try().unwrap();
+            pauses.push(next.since(now));
+            now = next;
+        }
+        assert_eq!(pauses[..2], [FIRST_PAUSE, FIRST_PAUSE * 2]);
+        assert_eq!(pauses[11], LONGEST_PAUSE);
+        peers.take_due(now);
+        peers.linked(id(1), "one", Some(address(1)), address(1), now);
+        assert_eq!(peers.next_try(), None);
+        peers.unlinked(id(1), now);
+        assert_eq!(peers.next_try(), Some(now + FIRST_PAUSE));
+    }
+
+    #[test]
+    fn nodes_are_found_by_name_and_number_if_that_is_one_alone() {
+        let mut peers = Peers::default();
+        for (number, name) in [(1, "one"), (2, "two"), (3, "two")] {
+            peers.linked(id(number), name, None, address(number), Time::ZERO);
+        }
+        assert_eq!(peers.find("one"), Some(id(1)));
+        assert_eq!(peers.find("two"), None);
+        assert_eq!(peers.find("0003"), Some(id(3)));
+        assert_eq!(peers.find("000"), None);
+    }
+
+    #[test]
+    fn nodes_that_are_only_heard_of_are_bounded_and_make_room_for_each_other() {
+        let mut peers = Peers::default();
+        peers.configure(address(1));
+        for number in 2..2000 {
+            let now = Time::from_nanos(number.into());
+            peers.linked(id(number), "heard", None, address(number), now);
+            peers.unlinked(id(number), now);
+        }
+        assert_eq!(peers.iter().count(), limits::CLUSTER_NODES);
+        assert!(peers.at(address(1)).is_some());
+        assert!(peers.of(id(1999)).is_some());
+    }
+}
