@@ -150,7 +150,8 @@ impl Cluster {
             let (connection, to, bytes) = entry.get().clone();
             if self.wires.lost_at == Some(self.wires.carried) {
                 self.wires.lost_at = None;
-                for (one, other) in std::mem::take(&mut self.wires.joined) {
+                let joined: Vec<(usize, usize)> = self.wires.joined.iter().copied().collect();
+                for (one, other) in joined {
                     self.part(one, other);
                 }
                 return Some(now);

@@ -346,6 +346,8 @@ impl Kernel {
             return self.fail(Role::Target, handover, "its copy is gone");
         };
         record.limits_told = live.execution.guest().reached_limits();
+        // That it goes on was counted when it was made.
+        live.execution.guest_mut().clock.resume();
         record.epoch = epoch;
         record.usage.started = now;
         let name = record.spec.name.clone();

@@ -109,6 +109,8 @@ impl Kernel {
     /// A frame came after its instance.
     pub(super) fn take_forwarded(&mut self, handover: HandoverId, port: u32, bytes: &[u8]) {
         let key = self.moves.coming.get(&handover).and_then(|it| it.key());
+        // It may have moved on, and its place be another's.
+        let key = key.filter(|&key| self.records[key as usize].instance == handover.instance);
         let Some(State::Live(live)) = key.map(|key| &self.records[key as usize].state) else {
             return;
         };

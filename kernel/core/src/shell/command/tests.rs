@@ -169,3 +169,46 @@ fn every_verb_is_parsed_and_wrong_lines_name_the_word() {
     wrong("switch add x --uplink eth0", "not a NIC such as nic0");
     wrong("ls 'web", "quote is not closed");
 }
+
+#[test]
+fn instances_are_migrated() {
+    let migrate = |line: &str| match parse(line) {
+        Ok(Command::Do(request, Format::Table)) => request,
+        other => panic!("{line}: {other:?}"),
+    };
+    use crate::control::{MigrateOptions, MigratePace, Owner};
+    assert_eq!(
+        migrate("migrate web node2 --cold --bandwidth 3 --downtime 20"),
+        Request::Migrate {
+            name: "web".into(),
+            to: "node2".into(),
+            options: MigrateOptions {
+                pace: MigratePace::Cold,
+                bandwidth: Some(3 << 20),
+                downtime_ms: Some(20),
+            },
+        }
+    );
+    assert_eq!(migrate("migrate"), Request::Migrations);
+    assert_eq!(
+        migrate("migrate --resolve web there"),
+        Request::ResolveMigration {
+            name: "web".into(),
+            owner: Owner::There,
+        }
+    );
+    assert_eq!(
+        migrate("evacuate node2 node3"),
+        Request::Evacuate {
+            to: vec!["node2".into(), "node3".into()],
+            options: MigrateOptions::default(),
+        }
+    );
+    wrong("migrate web", "a node is missing");
+    wrong("migrate web node2 --live --cold", "exclude each other");
+    wrong(
+        "migrate --resolve web mine",
+        "'mine' is not here, there or drop",
+    );
+    wrong("migrate web node2 --bandwidth 0", "at least 1 MiB");
+}

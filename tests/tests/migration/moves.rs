@@ -1,13 +1,10 @@
-//! Instances that move between simulated nodes, with their connections, and who they are.
+//! Instances that move, with their connections, and who they are.
 
+use super::{HALF, SECOND, arrives, connections, done, echoes, has_event, runs_on, two_nodes};
 use sos_core::machine::Duration;
 use sos_tests::programs::{ECHO_TO_MANY, SPINS, ticks};
 use sos_tests::sim::cluster::Cluster;
-use sos_tests::sim::image::{ImageBuilder, switch};
-use sos_tests::sim::peer::PeerSocket;
-
-const SECOND: Duration = Duration::from_secs(1);
-const HALF: Duration = Duration::from_millis(500);
+use sos_tests::sim::image::ImageBuilder;
 
 /// Computes for about a fifth of a second and logs sixteen letters that depend on every step.
 const COMPUTES: &str = r#"(module
@@ -36,75 +33,31 @@ const COMPUTES: &str = r#"(module
             (br_if $letters (i32.lt_u (local.get $at) (i32.const 32))))
         (drop (call $log (i32.const 2) (i32.const 16) (i32.const 16)))))"#;
 
+/// Writes a word to each page of 2 MiB again and again.
+const WRITES: &str = r#"(module
+    (memory (export "memory") 32)
+    (func (export "_start") (local $at i32)
+        (loop $more
+            (i32.store (local.get $at)
+                (i32.add (i32.load (local.get $at)) (i32.add (local.get $at) (i32.const 1))))
+            (local.set $at (i32.and (i32.add (local.get $at) (i32.const 4096))
+                (i32.const 0x1fffff)))
+            (br $more))))"#;
+
+/// Writes a word to each page of 4 MiB, and sleeps.
+const TOUCHES: &str = r#"(module
+    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
+    (memory (export "memory") 64)
+    (func (export "_start") (local $at i32)
+        (loop $more
+            (i32.store (local.get $at) (i32.add (local.get $at) (i32.const 1)))
+            (local.set $at (i32.add (local.get $at) (i32.const 4096)))
+            (br_if $more (i32.lt_u (local.get $at) (i32.const 0x400000))))
+        (loop (drop (call $sleep (i64.const 1000000000))) (br 0))))"#;
+
 fn identity(cluster: &mut Cluster, node: usize, name: &str) -> String {
     let detail = cluster.json(node, &format!("info {name} --json"));
     detail["instance"].as_str().expect("an identity").into()
-}
-
-/// A node without instances that others may come to.
-fn empty(name: &str) -> Vec<u8> {
-    ImageBuilder::new(name).switch("lan", Some("nic0")).build()
-}
-
-/// Two nodes that are joined, the first with an instance of a module.
-fn two_nodes(name: &str, module: &str) -> Cluster {
-    let mut cluster = Cluster::new(1);
-    let image = ImageBuilder::new("node1")
-        .switch("lan", Some("nic0"))
-        .instance(name, module)
-        .port("eth0", switch("lan"), "10.0.0.1/24");
-    cluster.boot("node1", image.build());
-    cluster.boot("node2", empty("node2"));
-    cluster.join(0, 1);
-    cluster.run_for(Duration::from_millis(20));
-    cluster
-}
-
-/// On how many nodes an instance runs.
-fn runs_on(cluster: &mut Cluster, name: &str) -> Vec<usize> {
-    let nodes = 0..cluster.nodes.len();
-    let runs = |node: &usize| {
-        let rows = cluster.json(*node, "ls --json");
-        let mut rows = rows.as_array().expect("rows").iter();
-        rows.any(|row| {
-            row["name"] == name && (row["state"] == "running" || row["state"] == "waiting")
-        })
-    };
-    nodes.filter(runs).collect()
-}
-
-/// Runs until an instance runs on a node.
-fn arrives(cluster: &mut Cluster, name: &str, node: usize) {
-    for _ in 0..100 {
-        if runs_on(cluster, name) == [node] {
-            return;
-        }
-        cluster.run_for(Duration::from_millis(50));
-    }
-    let events = [cluster.shell(0, "events"), cluster.shell(1, "events")];
-    let logs = [cluster.shell(0, "dmesg"), cluster.shell(1, "dmesg")];
-    let moves = [cluster.shell(0, "migrate"), cluster.shell(1, "migrate")];
-    panic!("'{name}' does not run on {node}: {events:#?} {logs:#?} {moves:#?}");
-}
-
-/// Sends bytes by several connections and reads them back from all.
-fn echoes(cluster: &mut Cluster, sockets: &[PeerSocket], round: usize, length: usize) {
-    let bytes = |number: usize| -> Vec<u8> {
-        let byte = |at: usize| (at * 7 + number * 31 + round * 13) as u8;
-        (0..length).map(byte).collect()
-    };
-    for (number, &socket) in sockets.iter().enumerate() {
-        cluster.write_all(socket, &bytes(number)).expect("written");
-    }
-    for (number, &socket) in sockets.iter().enumerate() {
-        let mut read = Vec::new();
-        while read.len() < length {
-            let part = cluster.read(socket).expect("an answer");
-            assert!(!part.is_empty(), "the stream ended");
-            read.extend(part);
-        }
-        assert!(read == bytes(number), "connection {number}");
-    }
 }
 
 #[test]
@@ -137,9 +90,7 @@ fn moves_with_its_connections(how: &str) {
     let client = cluster.add_peer("10.0.0.100/24");
     cluster.run_for(HALF);
     let who = identity(&mut cluster, 0, "echo");
-    let sockets: Vec<PeerSocket> = (0..4)
-        .map(|_| cluster.connect(client, "10.0.0.1:7").expect("connected"))
-        .collect();
+    let sockets = connections(&mut cluster, client, 4);
     let mut round = 0;
     for number in 0..6 {
         let (from, to) = (number % 2, (number + 1) % 2);
@@ -194,6 +145,30 @@ fn a_loop_that_moves_midway_computes_the_same() {
 }
 
 #[test]
+fn a_writer_that_outruns_the_link_is_slowed_down_and_runs_at_full_speed_afterwards() {
+    let mut cluster = two_nodes("writes", WRITES);
+    cluster.wires.bandwidth = 20_000_000;
+    cluster.shell(0, "migrate writes node2");
+    let mut least = 1_000_000;
+    for _ in 0..200 {
+        let rows = cluster.json(0, "migrate --json");
+        match rows[0]["share_ppm"].as_u64() {
+            Some(share) if rows[0]["stage"] == "copying" => least = least.min(share),
+            _ => break,
+        }
+    }
+    assert!(least < 1_000_000, "{least}");
+    arrives(&mut cluster, "writes", 1);
+    let used = |cluster: &mut Cluster| {
+        let detail = cluster.json(1, "info writes --json");
+        detail["cpu_nanos"].as_u64().expect("a time")
+    };
+    let before = used(&mut cluster);
+    cluster.run_for(HALF);
+    assert!(used(&mut cluster) - before > 400_000_000);
+}
+
+#[test]
 fn a_target_that_cannot_take_it_says_why_and_it_goes_on() {
     let mut cluster = two_nodes("echo", SPINS);
     let image = ImageBuilder::new("node3")
@@ -223,4 +198,109 @@ fn a_target_that_cannot_take_it_says_why_and_it_goes_on() {
     assert!(text.contains("no node named 'nowhere'"), "{text}");
     let text = cluster.shell(0, "migrate --cancel echo");
     assert!(text.contains("not being migrated"), "{text}");
+}
+
+#[test]
+fn an_instance_that_moved_is_announced_by_all_of_its_addresses() {
+    let mut cluster = two_nodes("echo", ECHO_TO_MANY);
+    cluster.run_for(HALF);
+    cluster.seen = Some(Vec::new());
+    done(&mut cluster, 0, "migrate echo node2");
+    arrives(&mut cluster, "echo", 1);
+    cluster.run_for(5 * SECOND);
+    let seen = cluster.seen.take().expect("frames");
+    let arp = |frame: &&Vec<u8>| frame[..6] == [0xff; 6] && frame[12..14] == [8, 6];
+    // RFC 4861 section 4.4.
+    let advertises = |frame: &&Vec<u8>| {
+        frame[..6] == [0x33, 0x33, 0, 0, 0, 1] && frame[12..14] == [0x86, 0xdd] && frame[54] == 136
+    };
+    assert!(seen.iter().filter(arp).count() >= 4);
+    let advertisement = seen.iter().find(advertises).expect("an advertisement");
+    assert_eq!(advertisement[21], 255);
+    assert!(sums_up(&advertisement[14..]), "{advertisement:02x?}");
+    assert!(seen.iter().filter(advertises).count() >= 4);
+}
+
+/// Whether the checksum of an ICMPv6 packet is right (RFC 4443 section 2.3).
+fn sums_up(packet: &[u8]) -> bool {
+    let (header, body) = packet.split_at(40);
+    let pseudo = [
+        &header[8..40],
+        &(body.len() as u32).to_be_bytes(),
+        &[0, 0, 0, 58],
+        body,
+    ];
+    let bytes = pseudo.concat();
+    let words = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0)));
+    let sum: u32 = words.sum();
+    (sum & 0xffff) + (sum >> 16) == 0xffff
+}
+
+#[test]
+fn a_node_is_evacuated_to_others_in_turn() {
+    let mut cluster = Cluster::new(1);
+    let mut image = ImageBuilder::new("node1").switch("lan", Some("nic0"));
+    for number in 0..9 {
+        image = image.instance(&format!("ticks{number}"), ticks(HALF));
+    }
+    cluster.boot("node1", image.build());
+    cluster.boot("node2", super::empty("node2"));
+    cluster.boot("node3", super::empty("node3"));
+    cluster.join(0, 1);
+    cluster.join(0, 2);
+    cluster.run_for(SECOND);
+    done(&mut cluster, 0, "evacuate node2 node3");
+    cluster.run_for(10 * SECOND);
+    for number in 0..9 {
+        let name = format!("ticks{number}");
+        assert_eq!(runs_on(&mut cluster, &name), [1 + number % 2], "{name}");
+        assert!(cluster.ticks(1 + number % 2, &name) > 10);
+    }
+    let rows = cluster.json(0, "ls --json");
+    assert_eq!(rows.as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn a_bound_on_bandwidth_is_kept() {
+    let took = |how: &str| {
+        let mut cluster = two_nodes("writes", TOUCHES);
+        cluster.run_for(HALF);
+        let begin = cluster.now();
+        cluster.type_text(0, &format!("migrate writes node2 {how}\r"));
+        while !has_event(&mut cluster, 0, "moved") {
+            assert!(cluster.now().since(begin) < 20 * SECOND);
+        }
+        cluster.now().since(begin)
+    };
+    // 4 MiB of pages.
+    let (free, bounded) = (took(""), took("--bandwidth 2"));
+    assert!(free < HALF, "{free:?}");
+    assert!(bounded > SECOND && bounded < 4 * SECOND, "{bounded:?}");
+}
+
+#[test]
+fn what_moves_is_not_started_ended_or_moved_by_anybody_else() {
+    let mut cluster = two_nodes("echo", ECHO_TO_MANY);
+    cluster.wires.bandwidth = 1_000;
+    cluster.run_for(HALF);
+    done(&mut cluster, 0, "migrate echo node2 --cold");
+    cluster.run_for(SECOND);
+    assert_eq!(cluster.state(0, "echo").0, "moving");
+    for line in [
+        "stop echo",
+        "kill echo",
+        "pause echo",
+        "suspend echo",
+        "migrate echo node2",
+        "clone echo",
+    ] {
+        let text = cluster.shell(0, line);
+        assert!(text.contains("is being migrated"), "{line}: {text}");
+    }
+    done(&mut cluster, 0, "migrate --cancel echo");
+    assert_eq!(runs_on(&mut cluster, "echo"), [0]);
+    cluster.run_for(SECOND);
+    done(&mut cluster, 0, "stop echo");
 }
