@@ -71,6 +71,8 @@ pub(super) struct Connection {
     pub(super) touched: bool,
     /// Was ever established: its neighbour was found.
     was_open: bool,
+    /// Whether the guest has ended its direction and the socket is told later (see [`Self::end_writing`]).
+    fin_waits: bool,
     pub(super) set: SocketSet<'static>,
     handle: SocketHandle,
 }
@@ -93,6 +95,7 @@ impl Connection {
             seen: State::Closed,
             touched: false,
             was_open: false,
+            fin_waits: false,
             set: spare.set,
             handle: spare.handle,
         };
@@ -117,8 +120,43 @@ impl Connection {
         self.set.get_mut(self.handle)
     }
 
+    /// Its state as the guest knows it.
     pub(super) fn state(&self) -> State {
-        self.socket().state()
+        match self.socket().state() {
+            State::CloseWait if self.fin_waits => State::LastAck,
+            state => state,
+        }
+    }
+
+    /// Whether the guest may still write, now or later.
+    pub(super) fn may_send(&self) -> bool {
+        self.socket().may_send() && !self.fin_waits
+    }
+
+    /// Ends the guest's direction: a FIN goes out behind what was written.
+    ///
+    /// In LAST-ACK smoltcp 0.14 answers an acknowledgement that moves nothing before it reads its window, so it would
+    /// never learn that a full peer has room again. So there the socket is told only when the peer has room for all
+    /// that waits.
+    pub(super) fn end_writing(&mut self) {
+        let waits = self.socket().send_queue() > self.facts.window_bytes as usize;
+        if self.socket().state() == State::CloseWait && waits {
+            self.hold_fin();
+        } else {
+            self.socket_mut().close();
+        }
+    }
+
+    /// Has the FIN wait for the peer's window.
+    pub(super) fn hold_fin(&mut self) {
+        self.fin_waits = true;
+    }
+
+    /// Tells the socket of an end that waited, when the peer has room for all before it.
+    fn release_fin(&mut self) {
+        if core::mem::take(&mut self.fin_waits) && self.socket().state() == State::CloseWait {
+            self.end_writing();
+        }
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
@@ -223,6 +261,7 @@ impl Connection {
 
     /// Takes note of what a segment or a timer did. `reset` tells that the segment was an RST.
     pub(super) fn observe(&mut self, reset: Reset) {
+        self.release_fin();
         if self.reading == Reading::Shut && self.socket().can_recv() {
             self.discard_received();
             // Nobody will read, and what was to be said is said: the peer must not go on.

@@ -148,7 +148,7 @@ fn connection_info(connection: &Connection) -> SocketInfo {
         protocol: Protocol::Tcp,
         local: Some(connection.tuple.local()),
         peer: Some(connection.tuple.remote()),
-        state: state_name(socket.state()),
+        state: state_name(connection.state()),
         receive_queue: socket.recv_queue(),
         send_queue: socket.send_queue(),
     }

@@ -136,12 +136,10 @@ impl Stack {
         if connection.is_handshaking() {
             return Ok(None);
         }
-        let is_waiting = connection.is_waiting_for_peer();
-        let socket = connection.socket_mut();
-        if !socket.may_send() {
+        if !connection.may_send() {
             return Err(NetError::Closed);
         }
-        if is_waiting || !socket.can_send() {
+        if connection.is_waiting_for_peer() || !connection.socket().can_send() {
             return Ok(None);
         }
         let written = connection.write(bytes);
@@ -164,7 +162,7 @@ impl Stack {
             connection.discard_received();
         }
         if matches!(direction, Shutdown::Write | Shutdown::Both) {
-            connection.socket_mut().close();
+            connection.end_writing();
         }
         self.connections.touch(slot);
         Ok(())
@@ -225,10 +223,10 @@ impl Stack {
         Readiness {
             readable: socket.can_recv() || shut || (!handshaking && !socket.may_recv()) || failed,
             writable: (socket.can_send() && !connection.is_waiting_for_peer())
-                || (!handshaking && !socket.may_send())
+                || (!handshaking && !connection.may_send())
                 || failed,
             closed: matches!(
-                socket.state(),
+                connection.state(),
                 State::Closed | State::TimeWait | State::Closing | State::LastAck
             ),
             failed,
@@ -244,7 +242,7 @@ impl Stack {
         match connection.state() {
             State::Closed if !connection.owes_reset() => return self.connections.remove(slot),
             State::SynSent | State::SynReceived => connection.abort(),
-            _ => connection.socket_mut().close(),
+            _ => connection.end_writing(),
         }
         connection.owner = Owner::Lingering;
         connection.reading = Reading::Shut;

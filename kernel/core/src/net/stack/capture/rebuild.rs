@@ -180,7 +180,12 @@ fn play(
         Ends::TheirsThenOurs => {
             peer.finish(connection);
             send(connection, &open.unacknowledged);
-            close(connection);
+            // One that did not fit its peer's window had not sent its FIN either.
+            if open.unacknowledged.len() > open.window_bytes as usize {
+                connection.hold_fin();
+            } else {
+                close(connection);
+            }
         }
         Ends::Both => {
             close(connection);
@@ -237,8 +242,9 @@ fn expect(
     queued: usize,
 ) -> Result<(), RestoreError> {
     let socket = connection.socket();
-    let is_as_wanted =
-        socket.state() == state && socket.recv_queue() == unread && socket.send_queue() == queued;
+    let is_as_wanted = connection.state() == state
+        && socket.recv_queue() == unread
+        && socket.send_queue() == queued;
     is_as_wanted.then_some(()).ok_or(RestoreError::Diverged)
 }
 

@@ -423,3 +423,53 @@ fn the_nodes_probe_is_not_the_guests() {
     restored.poll(now, &mut world.fabric);
     restored.close(taken);
 }
+
+#[test]
+fn the_last_bytes_reach_a_peer_that_was_full_when_the_other_end_closed() {
+    let limits = StackLimits {
+        tcp_buffer_bytes: 4096,
+        ..StackLimits::default()
+    };
+    for is_cut in [false, true] {
+        let mut world = World::relayed(limits, Faults::default(), 7, Checksums::Omitted);
+        let (server, client, _) = world.connected();
+        world.stacks[B]
+            .tcp_shutdown(client, Shutdown::Write)
+            .unwrap();
+        world.run(|world| world.stacks[A].tcp_read(server, &mut [0; 16]) == Ok(Some(0)));
+        let stream = pattern(1, 8000);
+        let mut written = 0;
+        world.run(|world| {
+            let taken = world.stacks[A].tcp_write(server, &stream[written..]);
+            written += taken.unwrap().unwrap_or(0);
+            written == stream.len()
+        });
+        // The client has not read a byte: its buffer is full, and more waits.
+        world.run_for(Duration::from_millis(300));
+        world.stacks[A]
+            .tcp_shutdown(server, Shutdown::Write)
+            .unwrap();
+        assert_eq!(state_of(&world, A, server), State::LastAck);
+        assert!(world.stacks[A].readiness(server).closed);
+        let again = world.stacks[A].tcp_write(server, b"x");
+        assert_eq!(again, Err(NetError::Closed));
+        world.run_for(Duration::from_secs(2));
+        if is_cut {
+            world.recut(A);
+            assert_eq!(state_of(&world, A, server), State::LastAck);
+        }
+        world.run_for(Duration::from_secs(1));
+        // It empties its buffer, and says so in a segment that acknowledges nothing new.
+        let begin = world.now;
+        let mut got = Vec::new();
+        world.run(|world| {
+            let mut buffer = [0; 4096];
+            let read = world.stacks[B].tcp_read(client, &mut buffer).unwrap();
+            got.extend_from_slice(&buffer[..read.unwrap_or(0)]);
+            read == Some(0)
+        });
+        assert!(got == stream, "bytes differ");
+        let took = world.now.since(begin);
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+}

@@ -56,7 +56,7 @@ impl Speaker {
             let part = rest.len().min(1 + random.below(20_000) as usize);
             let written = stack.tcp_write(id, &rest[..part]).unwrap();
             self.written += written.unwrap_or(0);
-        } else if rest.is_empty() && !self.shut && can_shut(stack, id) && random.percent(20) {
+        } else if rest.is_empty() && !self.shut && random.percent(20) {
             stack.tcp_shutdown(id, Shutdown::Write).unwrap();
             self.shut = true;
         }
@@ -73,16 +73,6 @@ impl Speaker {
     fn is_done(&self) -> bool {
         self.ended && self.shut
     }
-}
-
-/// Not last while bytes wait: smoltcp 0.14 takes no news of a window in LAST-ACK, so that a full peer hears no more of
-/// them. That takes no cut either.
-fn can_shut(stack: &Stack, id: SocketId) -> bool {
-    let slot = stack.handles.connection(id).ok();
-    let connection = slot.and_then(|slot| stack.connections.get(slot));
-    connection.is_some_and(|connection| {
-        connection.state() != State::CloseWait || connection.socket().send_queue() == 0
-    })
 }
 
 /// Looks for RST. Only one that is through with a connection may send it: then a segment that comes twice, or late,
