@@ -30,9 +30,13 @@ pub(super) struct Place {
     pub unaddressed: Vec<String>,
 }
 
+/// Addresses that clones of one request get, on which switch or link, and who gets them: they are in no record yet.
+pub(super) type Claimed = BTreeMap<(String, IpAddr), String>;
+
 impl Kernel {
     /// Gives a cut an identity of its own: `name`, new station addresses, the addresses that the operator gave,
-    /// and a place in the network. `segments` are cloned with it, under the names that they have here.
+    /// and a place in the network. `segments` are cloned with it, under the names that they have here; `claimed` is
+    /// what those get that are made with it.
     ///
     /// # Errors
     /// [`ControlError::NameTaken`], [`ControlError::AddressTaken`], or that an address is no sound one.
@@ -42,6 +46,7 @@ impl Kernel {
         name: &str,
         given: &[(String, AddressSpec)],
         segments: &BTreeMap<String, String>,
+        claimed: &mut Claimed,
     ) -> Result<Place, ControlError> {
         if self.key_of(name).is_ok() {
             return Err(ControlError::NameTaken(name.into()));
@@ -65,7 +70,8 @@ impl Kernel {
                     Surroundings::Cloned
                 }
                 None => {
-                    self.plug_in(port, &original, &own, &mut place)?;
+                    self.plug_in(port, &original, &own, &mut place);
+                    self.claim(port, name, claimed)?;
                     Surroundings::New
                 }
             };
@@ -79,13 +85,7 @@ impl Kernel {
     }
 
     /// Finds a place for a port beside the original's.
-    fn plug_in(
-        &self,
-        port: &mut PortSpec,
-        original: &str,
-        own: &[AddressSpec],
-        place: &mut Place,
-    ) -> Result<(), ControlError> {
+    fn plug_in(&self, port: &mut PortSpec, original: &str, own: &[AddressSpec], place: &mut Place) {
         if let Attachment::Link(link) = &port.attach
             && !self.has_free_end(link, original)
         {
@@ -105,13 +105,25 @@ impl Kernel {
         if had_any && port.addresses.is_empty() && port.attach != Attachment::Unplugged {
             place.unaddressed.push(port.name.clone());
         }
+    }
+
+    /// Sees to it that nobody else has or gets the addresses of a port of the clone `name`.
+    fn claim(
+        &self,
+        port: &PortSpec,
+        name: &str,
+        claimed: &mut Claimed,
+    ) -> Result<(), ControlError> {
         let Some(segment) = port.attach.segment() else {
             return Ok(());
         };
         for address in &port.addresses {
-            if let AddressSpec::Static { address, .. } = *address
-                && let Some(instance) = self.holder_of(segment, address)
-            {
+            let AddressSpec::Static { address, .. } = *address else {
+                continue;
+            };
+            let place = (segment.into(), address);
+            let holder = self.holder_of(segment, address);
+            if let Some(instance) = holder.or_else(|| claimed.insert(place, name.into())) {
                 return Err(ControlError::AddressTaken { address, instance });
             }
         }

@@ -52,6 +52,10 @@ impl Control for Operator<'_> {
             Request::Restart { name } => {
                 let key = kernel.key_of(&name)?;
                 kernel.records[key as usize].require_own()?;
+                if kernel.joint_of(key).is_some() {
+                    // It goes when the others are given up, and with it what could be started.
+                    return Err(ControlError::StillLoading(name));
+                }
                 if let State::Live(_) | State::Loading(_) = kernel.records[key as usize].state {
                     kernel.stop(key)?;
                 }

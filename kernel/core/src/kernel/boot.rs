@@ -1,7 +1,8 @@
 //! What the boot module holds: an image, or a bundle of an image and snapshots.
 //!
 //! A snapshot goes the way of every file that comes (`arrival`), a piece in each turn, so that the node
-//! answers meanwhile. As long as one is to be restored no instance is started: it may be in one's place.
+//! answers meanwhile. As long as one is to be restored no instance is started: it may be in one's place. Those of
+//! a group are restored together when the last of them has come.
 
 use super::arrival::{Arrival, Settled};
 use super::{BootInfo, Kernel};
@@ -49,6 +50,7 @@ impl Kernel {
     pub(super) fn holds_autostart(&self) -> bool {
         let mut snapshots = self.boot_snapshots.iter();
         snapshots.any(|snapshot| snapshot.part.kind == PartKind::Restored)
+            || !self.boot_groups.is_empty()
     }
 
     /// Goes on with the first snapshot of the boot module.
@@ -58,20 +60,46 @@ impl Kernel {
         };
         let name = snapshot.part.name.clone();
         match self.step_boot_snapshot(machine, &mut snapshot) {
-            Ok(Settled::NotYet) => self.boot_snapshots.push_front(snapshot),
+            Ok(Settled::NotYet) => return self.boot_snapshots.push_front(snapshot),
             Ok(Settled::Kept) => {
                 let text = format!("snapshot '{name}' came with the boot");
                 self.log(Severity::Info, text);
-                if snapshot.part.kind == PartKind::Restored
-                    && let Err(error) = self.restore_snapshot(machine, &name, None, &[])
-                {
-                    self.log(Severity::Error, format!("restore '{name}': {error}"));
+                if snapshot.part.kind == PartKind::Restored {
+                    self.restore_at_boot(machine, &name);
                 }
             }
             Err(error) => self.log(
                 Severity::Error,
                 format!("snapshot '{name}' of the boot module: {error}"),
             ),
+        }
+        self.restore_boot_groups(machine);
+    }
+
+    /// Restores a snapshot that has come; one of a group waits for the others.
+    fn restore_at_boot(&mut self, machine: &mut dyn Machine, name: &str) {
+        let found = self.snapshots.find(name);
+        if let Some(group) = found.ok().and_then(|kept| kept.group.clone()) {
+            if self.boot_groups.iter().all(|other| other.id != group.id) {
+                self.boot_groups.push(group);
+            }
+            return;
+        }
+        if let Err(error) = self.restore_snapshot(machine, name, None, &[]) {
+            self.log(Severity::Error, format!("restore '{name}': {error}"));
+        }
+    }
+
+    /// Restores the groups whose snapshots have all come, each at one point; with the last part of the boot module
+    /// also the others, which says what they lack.
+    fn restore_boot_groups(&mut self, machine: &mut dyn Machine) {
+        for group in core::mem::take(&mut self.boot_groups) {
+            if !self.boot_snapshots.is_empty() && self.snapshots.members(&group).is_err() {
+                self.boot_groups.push(group);
+            } else if let Err(error) = self.restore_group(machine, &group, None, &[]) {
+                let name = &group.name;
+                self.log(Severity::Error, format!("restore '{name}': {error}"));
+            }
         }
     }
 

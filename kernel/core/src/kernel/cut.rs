@@ -5,8 +5,9 @@
 //! made of one goes the way of every start (it may have to wait for its program's translation), only
 //! that it is restored where another is instantiated.
 
+use super::anew::Claimed;
 use super::files::file_limits;
-use super::record::{Activity, Record, State};
+use super::record::{Activity, Ended, Former, Record, State};
 use super::{Kernel, admission};
 use crate::control::{ControlError, MadeRow};
 use crate::host::{Guest, GuestRevival, Identity, Revival};
@@ -18,6 +19,7 @@ use crate::net::frame::MacAddress;
 use crate::net::stack::{
     CloneNetwork, RevivedPort, Stack, StackLimits, StackRevival, Surroundings,
 };
+use crate::sched::Account;
 use crate::snapshot::Cut;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -45,6 +47,15 @@ pub(super) struct Company {
     pub connections: BTreeSet<(SocketAddr, SocketAddr)>,
     /// Station addresses of clones, by those of the originals.
     pub stations: BTreeMap<MacAddress, MacAddress>,
+}
+
+/// What was in the place of an instance before a cut took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// No instance of that name.
+    Nobody,
+    /// One that did not run: the record's [`Former`].
+    Former,
 }
 
 impl FromCut {
@@ -76,10 +87,14 @@ impl Kernel {
             return Ok(());
         };
         let guest = live.execution.guest();
+        let ports = live.ports.iter();
+        let waiting = ports.map(|&port| self.fabric.waiting_bytes(port));
         let bytes = [
             live.execution.capture_bytes(),
             guest.capture_bytes(),
             guest.stack.capture_bytes() as u64,
+            // A paused instance takes none of them, and they may be megabytes.
+            waiting.sum(),
         ];
         let admitted = admission::cut(machine, bytes.into_iter().fold(0, u64::saturating_add));
         admitted.map_err(|refusal| ControlError::NotCut {
@@ -162,17 +177,77 @@ impl Kernel {
         revival: Revival,
     ) -> Result<u32, ControlError> {
         self.require_place(&cut)?;
-        let key = match self.key_of(&cut.spec.name) {
+        let (key, before) = self.take_place(&cut)?;
+        let launched = self.launch_cut(machine, key, cut, revival);
+        if launched.is_err() && before == Before::Nobody {
+            self.remove_record(key);
+        }
+        launched.map(|()| key)
+    }
+
+    /// Prepares the place where a cut becomes its instance again: the record of that name is taken over, or there
+    /// is a new one. Answers with its key.
+    ///
+    /// # Errors
+    /// [`ControlError::StartFailed`]: nothing was changed.
+    pub(super) fn take_place(&mut self, cut: &Cut) -> Result<(u32, Before), ControlError> {
+        match self.key_of(&cut.spec.name) {
             Ok(key) => {
                 self.add_program_of(&cut.spec)?;
-                self.records[key as usize].become_cut(&cut);
-                key
+                self.become_cut(key, cut);
+                Ok((key, Before::Former))
             }
-            Err(_) => self.insert_cut(&cut)?,
+            Err(_) => Ok((self.insert_cut(cut)?, Before::Nobody)),
+        }
+    }
+
+    /// Has a cut say what an instance is that does not run. What that was is kept until it lives.
+    fn become_cut(&mut self, key: u32, cut: &Cut) {
+        let starts_at_boot = self.cancel_autostart(key);
+        let record = &mut self.records[key as usize];
+        let ended = match &record.state {
+            State::Ended(ended, _) => ended.clone(),
+            // Nobody takes the place of one that runs.
+            State::Live(_) | State::Loading(_) => Ended::NeverStarted,
         };
-        self.cancel_start(key);
-        self.launch_cut(machine, key, cut, revival)?;
-        Ok(key)
+        let account = Account::new(cut.spec.limits.cpu_shares);
+        record.former = Some(Box::new(Former {
+            ended,
+            starts_at_boot,
+            spec: core::mem::replace(&mut record.spec, cut.spec.clone()),
+            macs: core::mem::replace(&mut record.macs, cut.macs.clone()),
+            account: core::mem::replace(&mut record.account, account),
+            usage: record.usage,
+            restart_due: record.restart_due.take(),
+            failures: core::mem::take(&mut record.failures),
+        }));
+        self.set_timer(key);
+    }
+
+    /// Has an instance that does not run be what it was before a cut that did not come to life, if it was to be one:
+    /// what was to start it does so again.
+    pub(super) fn become_former(&mut self, key: u32) {
+        let record = &mut self.records[key as usize];
+        let Some(former) = record.former.take() else {
+            return;
+        };
+        let remains = match &mut record.state {
+            State::Ended(_, remains) => remains.take(),
+            State::Live(_) | State::Loading(_) => None,
+        };
+        record.state = State::Ended(former.ended, remains);
+        record.spec = former.spec;
+        record.macs = former.macs;
+        record.account = former.account;
+        record.usage = former.usage;
+        record.restart_due = former.restart_due;
+        record.failures = former.failures;
+        if former.starts_at_boot {
+            // They start in the order of the manifest, as their records are.
+            let place = self.autostart.partition_point(|&waiting| waiting < key);
+            self.autostart.insert(place, key);
+        }
+        self.set_timer(key);
     }
 
     /// That a cut may become its instance again: nobody else is that, by name or by station address (D6).
@@ -195,7 +270,8 @@ impl Kernel {
     }
 
     /// Makes another instance of a cut, called `name`: with station addresses of its own, the addresses that
-    /// were given for its ports, and without the original's connections. Answers with its key.
+    /// were given for its ports, and without the original's connections; frames for those are of no use to it.
+    /// Answers with its key.
     ///
     /// # Errors
     /// As for `make_anew` and a start.
@@ -206,8 +282,7 @@ impl Kernel {
         name: &str,
         given: &[(String, AddressSpec)],
     ) -> Result<(u32, MadeRow), ControlError> {
-        let place = self.make_anew(&mut cut, name, given, &BTreeMap::new())?;
-        cut.frames.clear();
+        let place = self.make_anew(&mut cut, name, given, &BTreeMap::new(), &mut Claimed::new())?;
         let row = MadeRow {
             name: name.into(),
             unplugged: place.unplugged,

@@ -4,9 +4,9 @@
 //! runs and no frame moves, so what is on its way between two of them is in the sockets of one or in the ports
 //! of the other. Its members go on at one point too ([`super::joint`]).
 
-use super::anew::{addresses_of, check_addresses};
-use super::cut::{Company, FromCut};
-use super::joint::{Before, Member};
+use super::anew::{Claimed, addresses_of, check_addresses};
+use super::cut::{Before, Company, FromCut};
+use super::joint::Member;
 use super::lifecycle::Farewell;
 use super::record::Ended;
 use super::snapshots::{Facts, Origin, require_instance_name};
@@ -370,18 +370,23 @@ impl Kernel {
         company: Company,
         revival: Revival,
     ) -> Result<(), ControlError> {
+        let mut stations: BTreeMap<MacAddress, &str> = BTreeMap::new();
         for cut in &cuts {
             self.require_place(cut)?;
+            for &mac in &cut.macs {
+                if let Some(other) = stations.insert(mac, &cut.spec.name) {
+                    return Err(ControlError::StationTaken {
+                        name: cut.spec.name.clone(),
+                        instance: other.into(),
+                    });
+                }
+            }
         }
         let company = Arc::new(company);
         let segments = self.make_segments(segments)?;
         let mut members = Vec::new();
         for cut in cuts {
-            let taken = match self.key_of(&cut.spec.name) {
-                Ok(key) => self.take_over(key, &cut),
-                Err(_) => self.insert_cut(&cut).map(|key| (key, Before::Nothing)),
-            };
-            match taken {
+            match self.take_place(&cut) {
                 Ok((key, before)) => {
                     let mut from = FromCut::alone(cut, revival);
                     from.company = company.clone();
@@ -396,22 +401,12 @@ impl Kernel {
         self.launch_together(machine, members, segments)
     }
 
-    /// Prepares the place of an instance for a cut of it.
-    fn take_over(&mut self, key: u32, cut: &Cut) -> Result<(u32, Before), ControlError> {
-        let name = cut.spec.name.clone();
-        let added = self.add_program(&cut.spec);
-        added.map_err(|reason| ControlError::GroupFailed(format!("'{name}': {reason}")))?;
-        let before = Before::of(&self.records[key as usize]);
-        let before = before.ok_or(ControlError::AlreadyRunning(name))?;
-        self.cancel_start(key);
-        Ok((key, before))
-    }
-
-    /// Takes out what was put into the table for members that are not launched.
+    /// Gives back the places of members that are not launched.
     fn forget(&mut self, members: &[Member], segments: &[String]) {
         for member in members {
-            if let Before::Nothing = member.before {
-                self.records[member.key as usize] = Record::vacant();
+            match member.before {
+                Before::Nobody => self.records[member.key as usize] = Record::vacant(),
+                Before::Former => self.become_former(member.key),
             }
         }
         self.remove_segments(segments);
@@ -437,13 +432,15 @@ impl Kernel {
             }
         }
         let mut stations = BTreeMap::new();
+        let mut claimed = Claimed::new();
         let mut places = Vec::new();
         let mut made = Made::default();
         for (number, cut) in cuts.iter_mut().enumerate() {
             let (original, macs) = (cut.spec.name.clone(), cut.macs.clone());
             let name = label.name(&original);
             require_instance_name(&name)?;
-            let place = self.make_anew(cut, &name, &given(number, &original), &renamed)?;
+            let own = given(number, &original);
+            let place = self.make_anew(cut, &name, &own, &renamed, &mut claimed)?;
             stations.extend(macs.into_iter().zip(cut.macs.iter().copied()));
             made.rows.push(MadeRow {
                 name,
@@ -475,7 +472,7 @@ impl Kernel {
                         company: company.clone(),
                         ..FromCut::alone(cut, Revival::Cloned)
                     },
-                    before: Before::Nothing,
+                    before: Before::Nobody,
                 }),
                 Err(error) => {
                     self.forget(&members, &made.segments);

@@ -4,10 +4,9 @@
 //! before the first of them runs or sends a frame. When one cannot be, all is as it was.
 
 use super::Kernel;
-use super::cut::FromCut;
-use super::record::{Ended, Record, State, Usage};
+use super::cut::{Before, FromCut};
+use super::record::Ended;
 use crate::control::ControlError;
-use crate::image::InstanceSpec;
 use crate::instance::engine::Program;
 use crate::log::Severity;
 use crate::machine::Machine;
@@ -38,39 +37,8 @@ pub(super) struct Member {
     pub before: Before,
 }
 
-/// What was in the place of an instance before.
-pub(super) enum Before {
-    /// No instance.
-    Nothing,
-    /// One that does not run.
-    Ended(Box<WasEnded>),
-}
-
-/// An instance before another took its place.
-pub(super) struct WasEnded {
-    spec: InstanceSpec,
-    macs: Vec<[u8; 6]>,
-    ended: Ended,
-    usage: Usage,
-}
-
-impl Before {
-    /// What a record holds that is about to be taken over; nothing, if it runs.
-    pub fn of(record: &Record) -> Option<Before> {
-        match &record.state {
-            State::Ended(ended, _) => Some(Before::Ended(Box::new(WasEnded {
-                spec: record.spec.clone(),
-                macs: record.macs.clone(),
-                ended: ended.clone(),
-                usage: record.usage,
-            }))),
-            State::Live(_) | State::Loading(_) => None,
-        }
-    }
-}
-
 impl Kernel {
-    /// Lets instances go on from their cuts, all or none. `segments` were made for them, and go with them if
+    /// Lets instances go on from their cuts, whose places they have taken, all or none. `segments` were made for them, and go with them if
     /// they fail.
     ///
     /// # Errors
@@ -83,9 +51,6 @@ impl Kernel {
     ) -> Result<(), ControlError> {
         let mut joining = Vec::new();
         for Member { key, from, before } in members {
-            let record = &mut self.records[key as usize];
-            record.spec = from.cut.spec.clone();
-            record.macs.clone_from(&from.cut.macs);
             self.begin_loading(key, Some(Box::new(from)));
             joining.push(Joining {
                 key,
@@ -170,18 +135,9 @@ impl Kernel {
 
     fn undo(&mut self, joint: Joint, reason: &str) {
         for Joining { key, before, .. } in joint.members {
-            match before {
-                Before::Nothing => {
-                    self.end_loading(key, Ended::NeverStarted);
-                    self.remove_record(key);
-                }
-                Before::Ended(before) => {
-                    self.end_loading(key, before.ended);
-                    let record = &mut self.records[key as usize];
-                    record.spec = before.spec;
-                    record.macs = before.macs;
-                    record.usage = before.usage;
-                }
+            self.end_loading(key, Ended::NeverStarted);
+            if before == Before::Nobody {
+                self.remove_record(key);
             }
         }
         self.remove_segments(&joint.segments);

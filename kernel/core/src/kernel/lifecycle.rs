@@ -37,12 +37,9 @@ impl Kernel {
     /// # Errors
     /// [`ControlError::NoSuchInstance`].
     pub(super) fn key_of(&self, name: &str) -> Result<u32, ControlError> {
-        let found = self
-            .records
-            .iter()
-            .position(|record| record.spec.name == name);
+        let found = self.occupied().find(|(_, record)| record.spec.name == name);
         match found {
-            Some(key) => Ok(key as u32),
+            Some((key, _)) => Ok(key),
             None => Err(ControlError::NoSuchInstance(name.into())),
         }
     }
@@ -165,6 +162,11 @@ impl Kernel {
     /// Forgets that an instance was to start, by its policy or at boot; tells whether it was.
     pub(super) fn cancel_start(&mut self, key: u32) -> bool {
         let record = &mut self.records[key as usize];
+        if let Some(former) = &mut record.former {
+            former.restart_due = None;
+            former.failures = 0;
+            former.starts_at_boot = false;
+        }
         record.failures = 0;
         if record.restart_due.take().is_some() {
             self.set_timer(key);

@@ -194,7 +194,7 @@ impl Kernel {
         self.run_queue.remove(key, &mut record.account);
         record.state = State::Ended(ended, remains);
         let set = set_of(&record.spec);
-        record.become_former();
+        self.become_former(key);
         let wanted = self.waiting_for(&set).next().is_some();
         if let Some(entry) = self.programs.entry(&set)
             && matches!(entry.translation, Translation::Loading(_))

@@ -54,6 +54,7 @@ use crate::net::fabric::{Fabric, FabricError, PortId, SegmentId};
 use crate::net::stack::Allowance;
 use crate::sched::RunQueue;
 use crate::shell::Shell;
+use crate::snapshot::Group;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -151,6 +152,8 @@ pub struct Kernel {
     snapshots: Snapshots,
     /// Snapshots that came with the boot and are not kept yet.
     boot_snapshots: VecDeque<BootSnapshot>,
+    /// Groups of which one that is to be restored came with the boot; the others are awaited.
+    boot_groups: Vec<Arc<Group>>,
     keys: Option<NodeKeys>,
     /// Instances that wait for each other.
     joints: Vec<joint::Joint>,
@@ -199,6 +202,7 @@ impl Kernel {
             node: node::Node::new(&boot, node_seed),
             snapshots: Snapshots::default(),
             boot_snapshots: VecDeque::new(),
+            boot_groups: Vec::new(),
             keys: boot.keys.clone(),
             joints: Vec::new(),
             moves: migration::Moves::default(),

@@ -58,7 +58,7 @@ pub(super) struct Record {
     pub suspended: Option<Box<Cut>>,
     /// Its ports while it is suspended: they stay plugged in, and what comes to them waits.
     pub parked: Vec<PortId>,
-    /// What it was before the cut that it is loading, to be that again if nothing comes of it.
+    /// What it was before the cut that it is loading, to be that again if it does not come to life.
     pub former: Option<Box<Former>>,
     /// Whether the place holds no instance.
     pub vacant: bool,
@@ -90,6 +90,13 @@ pub(super) enum MovingStage {
 pub(super) struct Former {
     pub spec: InstanceSpec,
     pub macs: Vec<[u8; 6]>,
+    pub ended: Ended,
+    pub account: Account,
+    pub usage: Usage,
+    pub restart_due: Option<Time>,
+    pub failures: u32,
+    /// Whether it was among those that start at boot.
+    pub starts_at_boot: bool,
 }
 
 /// What an instance used since it was started.
@@ -293,23 +300,6 @@ impl Record {
         Record {
             vacant: true,
             ..Record::new(nothing, Vec::new(), InstanceId::default())
-        }
-    }
-
-    /// Has a cut say what the instance is. It does not run.
-    pub fn become_cut(&mut self, cut: &Cut) {
-        let spec = core::mem::replace(&mut self.spec, cut.spec.clone());
-        let macs = core::mem::replace(&mut self.macs, cut.macs.clone());
-        self.account = Account::new(self.spec.limits.cpu_shares);
-        self.former = Some(Box::new(Former { spec, macs }));
-    }
-
-    /// Has the instance be what it was before a cut of which nothing came. It does not run.
-    pub fn become_former(&mut self) {
-        if let Some(former) = self.former.take() {
-            self.account = Account::new(former.spec.limits.cpu_shares);
-            self.spec = former.spec;
-            self.macs = former.macs;
         }
     }
 

@@ -98,12 +98,13 @@ impl Kernel {
         let (revival, copy_bytes) = (found.revival(), found.cut.copy_bytes());
         let name = found.cut.spec.name.clone();
         self.admit_copy(machine, to.unwrap_or(&name), copy_bytes)?;
-        let cut = Cut::clone(&self.snapshots.find(snapshot)?.cut);
+        let mut cut = Cut::clone(&self.snapshots.find(snapshot)?.cut);
         let now = self.clock.now();
         if let Some(to) = to {
             require_instance_name(to)?;
             check_addresses(addresses, &[&cut.spec], 1)?;
             let given = addresses_of(addresses, &name, 0);
+            cut.frames.clear();
             let (_, row) = self.clone_cut(machine, cut, to, &given)?;
             self.journal
                 .event(now, to, EventKind::Cloned, snapshot.into());
@@ -140,7 +141,8 @@ impl Kernel {
         }
         check_addresses(addresses, &[&self.records[key as usize].spec], count)?;
         self.admit_cut(machine, key)?;
-        let cut = self.cut(key)?;
+        let mut cut = self.cut(key)?;
+        cut.frames.clear();
         let now = self.clock.now();
         let (mut keys, mut made) = (Vec::new(), Vec::new());
         let mut suffix = 1;

@@ -115,6 +115,12 @@ impl Fabric {
         frames.map(|frame| frame.bytes().to_vec()).collect()
     }
 
+    /// Bytes of the frames that wait for the owner of a port.
+    pub fn waiting_bytes(&self, port: PortId) -> u64 {
+        let port = self.ports.get(&port);
+        port.map_or(0, |port| port.queued_bytes() as u64)
+    }
+
     /// Puts frames of a cut behind those that wait for the owner of a port. Those beyond the port's bounds, and
     /// those that no segment carries, are dropped and counted.
     pub fn put_frames(&mut self, port: PortId, frames: &[Vec<u8>]) {

@@ -121,4 +121,8 @@ impl Port {
     pub(super) fn queued(&self) -> usize {
         self.queue.len()
     }
+
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
 }
