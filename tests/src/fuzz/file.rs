@@ -17,12 +17,19 @@ const SEALED: u32 = 1;
 
 /// Numbers of kinds.
 pub mod kind {
+    /// What the instance is.
     pub const ABOUT: u16 = 1;
+    /// Where its program was.
     pub const EXECUTION: u16 = 2;
+    /// The state behind its host calls.
     pub const GUEST: u16 = 3;
+    /// Its network stack.
     pub const NETWORK: u16 = 4;
+    /// A module or a file of its image.
     pub const BLOB: u16 = 6;
+    /// Pages of a memory.
     pub const PAGES: u16 = 8;
+    /// The headers of all sections.
     pub const TABLE: u16 = 0xffff;
 }
 
@@ -38,9 +45,13 @@ pub struct File {
 /// A section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
+    /// Of [`kind`], or another number.
     pub kind: u16,
+    /// The version of the payload.
     pub version: u16,
+    /// Required, and continued.
     pub flags: u32,
+    /// Its bytes.
     pub payload: Vec<u8>,
 }
 

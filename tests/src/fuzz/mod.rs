@@ -14,7 +14,7 @@ mod common;
 pub mod cycles;
 
 mod channel;
-mod file;
+pub mod file;
 mod frames;
 mod guests;
 mod image;

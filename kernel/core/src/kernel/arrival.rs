@@ -252,11 +252,6 @@ impl Kernel {
             let about = parts.about(room_bytes);
             let about = about.map_err(|error| error.to_string())?;
             require_sound(&about.spec).map_err(|error| error.to_string())?;
-            if about.macs.len() != about.spec.ports.len() {
-                return Err(
-                    "the snapshot has another number of station addresses than ports".into(),
-                );
-            }
             arrival.about = Some(about);
             return Ok(Settled::NotYet);
         }
@@ -274,6 +269,14 @@ impl Kernel {
         Ok(Settled::Kept)
     }
 
+    /// That a snapshot is not here already.
+    fn require_new(&self, header: &Header) -> Result<(), String> {
+        match self.snapshots.by_id(header.id) {
+            Some((name, _)) => Err(format!("this snapshot is here already, as '{name}'")),
+            None => Ok(()),
+        }
+    }
+
     /// Keeps a snapshot whose states are decoded.
     fn keep_received(
         &mut self,
@@ -284,11 +287,17 @@ impl Kernel {
         mut received: Received,
         maker: Maker,
     ) -> Result<(), String> {
+        // Another file may have come at the same time.
+        self.require_new(&header)?;
         let group = received.parts.group(admission::spare_bytes(machine));
         let group = group.map_err(|error| error.to_string())?;
         if let Some(group) = &group {
             let checked = group.check(header.id, &about.spec.name);
             checked.map_err(|error| error.to_string())?;
+            if group.name == name {
+                // It would hide the group, whose other members could not come.
+                return Err(ControlError::SnapshotExists(name.into()).to_string());
+            }
             let admitted = self.snapshots.admit_group(group);
             admitted.map_err(|error| error.to_string())?;
         }
@@ -298,6 +307,8 @@ impl Kernel {
         }
         let cut = received.parts.cut(&about, memories);
         let mut cut = cut.map_err(|error| error.to_string())?;
+        let checked = cut.check_stations();
+        checked.map_err(|error| error.to_string())?;
         let held = self.blobs.keep_for(&cut.spec, received.blobs);
         cut.blobs = held.map_err(|refusal| refusal.to_string())?;
         let facts = Facts {
@@ -324,9 +335,7 @@ impl Sink for Receiver<'_> {
     type Error = String;
 
     fn begin(&mut self, header: &Header) -> Result<(), String> {
-        if let Some((name, _)) = self.kernel.snapshots.by_id(header.id) {
-            return Err(format!("this snapshot is here already, as '{name}'"));
-        }
+        self.kernel.require_new(header)?;
         if let Some(id) = header.parent {
             let parent = self.kernel.snapshots.by_id(id);
             let (_, parent) = parent.ok_or_else(|| {

@@ -5,8 +5,11 @@ use crate::image::InstanceSpec;
 use crate::instance::engine::ExecutionState;
 use crate::machine::FrozenMemory;
 use crate::net::stack::StackState;
+use alloc::collections::BTreeSet;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 /// What the state of a program takes in memory at most, by what it takes in a file: a value has 2 bytes there
 /// at least.
@@ -48,5 +51,54 @@ impl Cut {
             frames.map(|frame| frame.len() as u64).sum(),
         ];
         parts.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// Whether it names one station address for each port, no two the same, and its network has those. Only what
+    /// it names is held against other instances; only what its network has is used.
+    ///
+    /// # Errors
+    /// [`StationError`].
+    pub fn check_stations(&self) -> Result<(), StationError> {
+        if self.macs.len() != self.spec.ports.len() {
+            return Err(StationError::OtherCount);
+        }
+        let has = self.stack.interfaces.iter().map(|interface| interface.mac);
+        if !has.eq(self.macs.iter().copied()) {
+            return Err(StationError::Differ);
+        }
+        let mut seen = BTreeSet::new();
+        let mut ports = self.spec.ports.iter().zip(&self.macs);
+        match ports.find(|(_, mac)| !seen.insert(**mac)) {
+            Some((port, _)) => Err(StationError::Twice(port.name.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why the station addresses of a cut are not those of one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StationError {
+    /// More or fewer than ports.
+    OtherCount,
+    /// Not those that its network has.
+    Differ,
+    /// This port has that of another one.
+    Twice(String),
+}
+
+impl fmt::Display for StationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StationError::OtherCount => {
+                f.write_str("the snapshot has another number of station addresses than ports")
+            }
+            StationError::Differ => f.write_str(
+                "the snapshot names other station addresses than its network has; take it anew",
+            ),
+            StationError::Twice(port) => write!(
+                f,
+                "port '{port}' of the snapshot has the station address of another of its ports; take it anew"
+            ),
+        }
     }
 }

@@ -11,5 +11,5 @@ mod group;
 pub mod parts;
 
 pub use about::{About, Taken};
-pub use cut::Cut;
+pub use cut::{Cut, StationError};
 pub use group::{Group, GroupError, GroupMember, GroupSegment, GroupSegmentKind, is_snapshot_name};

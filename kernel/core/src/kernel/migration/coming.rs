@@ -309,6 +309,8 @@ impl Kernel {
         }
         let cut = received.parts.cut(&about, memories);
         let cut = cut.map_err(|error| error.to_string())?;
+        let checked = cut.check_stations();
+        checked.map_err(|error| error.to_string())?;
         let record = &mut self.records[key as usize];
         record.state = State::Loading(LoadingInstance {
             requested: now,

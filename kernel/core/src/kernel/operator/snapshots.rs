@@ -199,11 +199,18 @@ impl Kernel {
         };
         if let Importing::Arriving(arrival) = &mut import.state {
             match self.advance_arrival(machine, arrival) {
-                Ok(Settled::NotYet) => session.import = Some(import),
-                Ok(Settled::Kept) => session.done(import.request),
-                Err(text) => session.refuse(import.request, Refusal::Control(text)),
+                Ok(Settled::NotYet) => {}
+                Ok(Settled::Kept) => return session.done(import.request),
+                Err(text) => {
+                    // The rest may be on its way.
+                    let missing_bytes = arrival.missing_bytes();
+                    import.state = Importing::Refused { missing_bytes };
+                    session.refuse(import.request, Refusal::Control(text));
+                }
             }
         }
+        session.import = Some(import);
+        session.end_refused_import();
     }
 }
 
