@@ -49,7 +49,7 @@ impl Context<'_> {
         self.ledger.write(self.role, id, peer, verdict, settled);
     }
 
-    pub fn settle(&mut self, id: HandoverId) {
-        self.ledger.settle(self.role, id);
+    pub fn settle(&mut self, id: HandoverId, peer: NodeId) {
+        self.ledger.settle(self.role, id, peer);
     }
 }

@@ -1,9 +1,9 @@
 //! Messages on their way to the machine that they are for, and answers from the ledger where there is
 //! none.
 
-use super::ledger::{Role, Verdict};
+use super::ledger::{Ledger, Role, Settled, Verdict, Whereabouts};
 use super::migrations::Migrations;
-use super::source;
+use super::source::{self, Source};
 use super::target::{self, Data, Target};
 use super::{BootId, ConnectionId, Delivery, Effect, HandoverId, Message, NodeId, Offer, Reason};
 use crate::limits;
@@ -26,6 +26,7 @@ impl Migrations {
             now,
             peer,
             connection: link.0,
+            boot: link.1,
         };
         match message {
             Message::Hello { .. } => {}
@@ -84,9 +85,9 @@ impl Migrations {
                 return self.deliver(from, handover, Data::Frame, delivery);
             }
             Message::Missing { handover, hashes } => {
-                self.hear_source(from, handover, ToSource::Missing);
+                self.hear_source(from, handover, ToSource::Missing(hashes.len()));
                 let source = self.sources.get(&handover);
-                source.filter(|source| source.peer == peer)?;
+                source.filter(|source| source.peer == peer && source.is_offered())?;
                 return Some((handover, Delivery::Missing { hashes }));
             }
             Message::BlobsEnd { handover } => {
@@ -103,7 +104,7 @@ impl Migrations {
                 self.hear_target(from, handover, ToTarget::Abandon(&reason));
             }
             Message::Released { handover } => {
-                self.ledger.settle(Role::Target, handover);
+                self.ledger.settle(Role::Target, handover, peer);
                 self.hear_target(from, handover, ToTarget::Released);
             }
             Message::Accept { handover } => self.hear_source(from, handover, ToSource::Accept),
@@ -159,7 +160,7 @@ impl Migrations {
             message,
         };
         let latest = self.ledger.latest_epoch(id.instance);
-        if latest.is_some_and(|latest| latest >= id.epoch) {
+        if latest.is_some_and(|latest| latest >= id.epoch) || self.ledger.knows(Role::Target, id) {
             // It may have run here, so that this must not be called a refusal.
             let asked = Role::Target;
             let handover = id;
@@ -167,21 +168,18 @@ impl Migrations {
                 .push_back(reply(Message::Unknown { handover, asked }));
             return;
         }
-        let of_instance = |other: &&HandoverId| other.instance == id.instance;
-        let sources = self.sources.keys().filter(of_instance).copied();
-        let sources: Vec<HandoverId> = sources.collect();
-        let targets = self.targets.keys().filter(of_instance).copied();
-        let targets: Vec<HandoverId> = targets.collect();
-        let owned = sources.iter().any(|id| self.sources[id].owns_instance())
-            || targets.iter().any(|id| self.targets[id].owns_instance());
-        let later = sources
-            .iter()
-            .chain(&targets)
-            .any(|other| other.epoch >= id.epoch);
-        let reason = match (owned, later) {
-            (true, _) => Some(Reason::AlreadyHere),
-            (false, true) => Some(Reason::Stale),
-            (false, false) => None,
+        let sources = self.sources.values();
+        let mut sources = sources.filter(|source| source.id.instance == id.instance);
+        let targets = self.targets.values();
+        let targets = targets.filter(|target| target.id.instance == id.instance);
+        let reason = if sources.clone().any(Source::owns_instance)
+            || targets.clone().any(Target::owns_instance)
+        {
+            Some(Reason::AlreadyHere)
+        } else if sources.any(|source| source.id.epoch >= id.epoch) {
+            Some(Reason::Stale)
+        } else {
+            None
         };
         if let Some(reason) = reason {
             let handover = id;
@@ -189,11 +187,11 @@ impl Migrations {
                 .push_back(reply(Message::Refused { handover, reason }));
             return;
         }
-        for other in sources {
-            self.step_source(now, other, source::Event::Superseded);
-        }
-        for other in targets {
-            self.step_target(now, other, target::Event::Superseded);
+        // Copies that stand are kept until this one is to run: an offer is nothing but words.
+        let coming = targets.filter(|target| target.is_receiving());
+        let coming: Vec<HandoverId> = coming.map(|target| target.id).collect();
+        for other in coming {
+            self.step_target(now, other, target::Event::Superseded { by: id.epoch });
         }
         if self.machines() >= limits::MIGRATIONS {
             let (handover, reason) = (id, Reason::TooMany);
@@ -209,6 +207,9 @@ impl Migrations {
     fn hear_source(&mut self, from: From, handover: HandoverId, heard: source::Heard<'_>) {
         if let Some(source) = self.sources.get(&handover) {
             if source.peer == from.peer {
+                if matches!(heard, source::Heard::Refused(_)) && source.is_committed() {
+                    self.clear_the_way(from.now, handover);
+                }
                 self.step_source(from.now, handover, source::Event::Heard(heard));
             }
             return;
@@ -230,11 +231,15 @@ impl Migrations {
             (Heard::Running, Some(Verdict::Moved | Verdict::Dropped)) => {
                 Message::Released { handover }
             }
+            (Heard::Refused(_) | Heard::Unknown, Some(Verdict::Void)) => {
+                // It has heard that the attempt is void, or need not.
+                return self.ledger.settle(Role::Source, handover, from.peer);
+            }
             (
                 Heard::Status
                 | Heard::Prepared
                 | Heard::Running
-                | Heard::Missing
+                | Heard::Missing(_)
                 | Heard::Accept
                 | Heard::Ready
                 | Heard::RoundDone(_)
@@ -250,31 +255,118 @@ impl Migrations {
     fn hear_target(&mut self, from: From, handover: HandoverId, heard: target::Heard<'_>) {
         if let Some(target) = self.targets.get(&handover) {
             if target.peer == from.peer {
+                if matches!(heard, target::Heard::Commit) && target.is_prepared() {
+                    self.clear_the_way(from.now, handover);
+                }
                 self.step_target(from.now, handover, target::Event::Heard(heard));
             }
             return;
         }
         use target::Heard;
-        let answer = match heard {
-            Heard::Commit => match self.ledger.verdict(Role::Target, handover, from.peer) {
-                Some(Verdict::Ran) => Message::Running { handover },
-                Some(Verdict::Refused) => {
-                    let reason = Reason::Dropped;
-                    Message::Refused { handover, reason }
-                }
-                Some(Verdict::Void | Verdict::Moved | Verdict::Dropped) | None => {
-                    let asked = Role::Target;
-                    Message::Unknown { handover, asked }
-                }
-            },
-            Heard::BlobsEnd
-            | Heard::RoundEnd(_)
-            | Heard::StateEnd
-            | Heard::Abandon(_)
-            | Heard::Released
-            | Heard::Unknown => return,
+        let verdict = self.ledger.verdict(Role::Target, handover, from.peer);
+        let asked = Role::Target;
+        let unknown = Message::Unknown { handover, asked };
+        let reason = Reason::Dropped;
+        let refused = Message::Refused { handover, reason };
+        let answer = match (heard, verdict) {
+            (Heard::Commit, Some(Verdict::Ran)) => Message::Running { handover },
+            (Heard::Commit, Some(Verdict::Refused)) => refused,
+            (Heard::Commit, Some(Verdict::Void | Verdict::Moved | Verdict::Dropped) | None) => {
+                unknown
+            }
+            (Heard::Abandon(_), Some(Verdict::Refused)) => {
+                self.ledger.settle(Role::Target, handover, from.peer);
+                refused
+            }
+            // Who gave his copy up says nothing of the one that ran here.
+            (Heard::Abandon(Reason::Dropped), Some(Verdict::Ran)) => return,
+            (Heard::Abandon(_), Some(Verdict::Ran)) => return self.disowned(from, handover),
+            (Heard::Abandon(_), Some(Verdict::Void | Verdict::Moved | Verdict::Dropped) | None) => {
+                unknown
+            }
+            (
+                Heard::BlobsEnd
+                | Heard::RoundEnd(_)
+                | Heard::StateEnd
+                | Heard::Released
+                | Heard::Unknown,
+                _,
+            ) => return,
         };
         self.answer(from, answer);
+    }
+
+    /// The source of an attempt that ran here says that it is void: an operator's word there was wrong. The
+    /// copy is stopped here, or where it went from here. Until that is done the source is not answered,
+    /// so that it says so again.
+    fn disowned(&mut self, from: From, came: HandoverId) {
+        let (now, peer) = (from.now, from.peer);
+        let asked = Role::Target;
+        let unknown = Message::Unknown {
+            handover: came,
+            asked,
+        };
+        let of_instance = |id: &HandoverId| id.instance == came.instance;
+        let mut targets = self
+            .targets
+            .values()
+            .filter(|target| of_instance(&target.id));
+        // The instance that is here came by that one.
+        let came_anew = targets.any(|target| !target.is_receiving());
+        let source = self.sources.values().find(|source| of_instance(&source.id));
+        let source = source.map(|source| (source.id, source.owns_instance()));
+        let void = |ledger: &mut Ledger| {
+            ledger.write(Role::Target, came, peer, Verdict::Void, Settled::Yes);
+        };
+        match (self.ledger.whereabouts(came), source) {
+            (Whereabouts::PassedOn(handover, next), _) => {
+                void(&mut self.ledger);
+                let (verdict, settled) = (Verdict::Void, Settled::No);
+                self.ledger
+                    .write(Role::Source, handover, next, verdict, settled);
+                if let Some(link) = self.link_to(next) {
+                    self.effects.push_back(abandon(link.connection, handover));
+                }
+                self.answer(from, unknown);
+            }
+            (Whereabouts::Here, None) if !came_anew => {
+                if self.machines() < limits::MIGRATIONS {
+                    self.fence(now, came, peer, from.boot);
+                }
+            }
+            // It is not known yet whether the copy here is the one.
+            (Whereabouts::Here, Some((_, false))) => {}
+            (Whereabouts::Here, Some((id, true))) => {
+                // The attempt is void by this; then the copy is stopped.
+                let _ = self.at_source(now, id, Source::cancel);
+                self.fence(now, came, peer, from.boot);
+            }
+            (Whereabouts::Here | Whereabouts::Gone, _) => {
+                void(&mut self.ledger);
+                self.answer(from, unknown);
+            }
+        }
+    }
+
+    /// Says of the attempts with this node that are void and may not be known there to be so.
+    pub(super) fn say_what_is_void(&mut self, peer: NodeId, connection: ConnectionId) {
+        let void = self.ledger.void_unsettled(peer, limits::MIGRATIONS);
+        let said = void.into_iter().map(|id| abandon(connection, id));
+        self.effects.extend(said);
+    }
+
+    /// This attempt's copy is about to run here, so that all others of the instance are over.
+    pub(super) fn clear_the_way(&mut self, now: Time, id: HandoverId) {
+        let other = |other: &&HandoverId| other.instance == id.instance && **other != id;
+        let sources: Vec<HandoverId> = self.sources.keys().filter(other).copied().collect();
+        for source in sources {
+            self.step_source(now, source, source::Event::Superseded);
+        }
+        let targets: Vec<HandoverId> = self.targets.keys().filter(other).copied().collect();
+        for target in targets {
+            let by = id.epoch;
+            self.step_target(now, target, target::Event::Superseded { by });
+        }
     }
 
     fn answer(&mut self, from: From, message: Message<'static>) {
@@ -286,10 +378,20 @@ impl Migrations {
     }
 }
 
+/// Says that an attempt is void: the instance runs on its source, whatever the target thinks.
+fn abandon(connection: ConnectionId, handover: HandoverId) -> Effect {
+    let reason = Reason::Superseded;
+    Effect::Send {
+        connection,
+        message: Message::Abandon { handover, reason },
+    }
+}
+
 /// Where a message came from.
 #[derive(Clone, Copy)]
 struct From {
     now: Time,
     peer: NodeId,
     connection: ConnectionId,
+    boot: BootId,
 }

@@ -94,7 +94,8 @@ pub enum Effect {
 
     // -- at the target
     /// Its description came: can the instance run here, and which blobs are missing?
-    /// [`Done::Admitted`] or [`Done::Failed`].
+    /// [`Done::Admitted`] or [`Done::Failed`]. Copies of it that stand here do not hinder it: they are
+    /// released or discarded before one is run.
     Admit {
         /// The attempt.
         handover: HandoverId,
@@ -134,7 +135,8 @@ pub enum Effect {
         /// The attempt.
         handover: HandoverId,
     },
-    /// Stop the instance where it is and keep it: it runs elsewhere by an operator's word.
+    /// Stop the instance where it is and keep it: it runs elsewhere by an operator's word. If it is not
+    /// here any more: [`Done::Ended`].
     Fence {
         /// The attempt.
         handover: HandoverId,
@@ -219,6 +221,6 @@ pub enum Done {
     Running,
     /// What was asked for last cannot be done.
     Failed(Reason),
-    /// The instance ended or was stopped before it was to be frozen.
+    /// The instance ended or was stopped before it was to be frozen or fenced.
     Ended,
 }

@@ -35,13 +35,14 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// A node's own words, cut to what a message may carry.
+    /// A node's own words, cut to what a message may carry, in one line.
     pub fn local(text: &str) -> Reason {
         let mut end = text.len().min(limits::MIGRATION_TEXT_BYTES);
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        Reason::Local(text[..end].into())
+        // No control character is shorter than the space.
+        Reason::Local(text[..end].replace(char::is_control, " "))
     }
 }
 
@@ -154,7 +155,7 @@ pub enum Violation {
     },
     /// The bytes are no message.
     NoMessage,
-    /// A list or text in a message is longer than it may be, or no name.
+    /// A list or text in a message is longer than it may be, no name, or not to be shown.
     OutOfBounds,
     /// The first message is not the greeting, or another one came.
     NoHello,

@@ -312,20 +312,23 @@ impl<'a> Message<'a> {
     }
 }
 
+/// Whether a text may be shown: a terminal obeys control characters.
+fn is_text(text: &str) -> bool {
+    text.len() <= limits::MIGRATION_TEXT_BYTES && !text.contains(char::is_control)
+}
+
 /// Whether lists and texts are no longer than they may be.
 fn is_in_bounds(message: &Message<'_>) -> bool {
     match message {
         Message::Offer { handover, offer } => {
-            handover.epoch < u64::MAX
-                && image::is_name(&offer.name)
-                && offer.kernel.len() <= limits::MIGRATION_TEXT_BYTES
+            handover.epoch < u64::MAX && image::is_name(&offer.name) && is_text(&offer.kernel)
         }
         Message::Missing { hashes, .. } => hashes.len() <= limits::MIGRATION_MISSING_BLOBS,
         Message::Frame { bytes, port, .. } => {
             bytes.len() <= limits::FRAME_BYTES && (*port as usize) < limits::PORTS_PER_INSTANCE
         }
         Message::Abandon { reason, .. } | Message::Refused { reason, .. } => match reason {
-            Reason::Local(text) => text.len() <= limits::MIGRATION_TEXT_BYTES,
+            Reason::Local(text) => is_text(text),
             Reason::Cancelled
             | Reason::LinkLost
             | Reason::TimedOut

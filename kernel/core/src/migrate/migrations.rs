@@ -115,13 +115,13 @@ impl Migrations {
         if arrived.is_none() && self.machines() >= limits::MIGRATIONS {
             return Err(MigrateError::TooMany);
         }
-        // Above all epochs that were ever tried from here, or that it ever came here with.
+        // Above all epochs that were tried from here, or that it came here with.
         let latest = self.ledger.latest_epoch(instance).unwrap_or(0);
         let epoch = latest.max(order.epoch).checked_add(1);
         let epoch = epoch.filter(|&epoch| epoch < u64::MAX - 1);
         let epoch = epoch.ok_or(MigrateError::NoEpochs)?;
         if let Some(id) = arrived {
-            self.step_target(now, id, target::Event::Superseded);
+            self.step_target(now, id, target::Event::Superseded { by: epoch });
         }
         let id = HandoverId { instance, epoch };
         let link = self.link_to(order.peer);
@@ -142,17 +142,24 @@ impl Migrations {
     /// # Errors
     /// [`MigrateError`]: there is none, or it is too late.
     pub fn cancel(&mut self, now: Time, instance: InstanceId) -> Result<(), MigrateError> {
-        let of_instance = |id: &&HandoverId| id.instance == instance;
-        let source = self.sources.keys().find(of_instance).copied();
-        if let Some(id) = source {
-            return self.at_source(now, id, Source::cancel);
+        let rows = self.rows().filter(|row| row.handover.instance == instance);
+        let mut rows: Vec<(HandoverId, Role)> = rows.map(|row| (row.handover, row.role)).collect();
+        rows.sort_unstable();
+        let mut result = Err(MigrateError::NotUnderWay);
+        // The latest attempt is the one that is seen to go on.
+        while let Some((id, role)) = rows.pop()
+            && result.is_err()
+        {
+            result = match role {
+                Role::Source => self.at_source(now, id, Source::cancel),
+                Role::Target => self.at_target(now, id, Target::cancel),
+            };
         }
-        let target = self.targets.keys().rfind(of_instance).copied();
-        let target = target.ok_or(MigrateError::NotUnderWay)?;
-        self.at_target(now, target, Target::cancel)
+        result
     }
 
-    /// Takes an operator's word on an instance that is in doubt here.
+    /// Takes an operator's word on an instance that is in doubt here: on its latest attempt, if there are
+    /// several.
     ///
     /// # Errors
     /// [`MigrateError`]: nothing is in doubt.
@@ -164,8 +171,12 @@ impl Migrations {
     ) -> Result<(), MigrateError> {
         let in_doubt =
             |row: &Row| row.handover.instance == instance && matches!(row.stage, Stage::InDoubt(_));
-        let row = self.rows().find(in_doubt);
+        let rows = self.rows().filter(in_doubt);
+        let row = rows.max_by_key(|row| row.handover);
         let Row { handover, role, .. } = row.ok_or(MigrateError::NotInDoubt)?;
+        if answer == Answer::Here {
+            self.clear_the_way(now, handover);
+        }
         match role {
             Role::Source => self.at_source(now, handover, |source, cx| source.resolve(answer, cx)),
             Role::Target => self.at_target(now, handover, |target, cx| target.resolve(answer, cx)),
@@ -282,7 +293,7 @@ impl Migrations {
     }
 
     /// The latest connection with a node whose greeting came.
-    fn link_to(&self, peer: NodeId) -> Option<Link> {
+    pub(super) fn link_to(&self, peer: NodeId) -> Option<Link> {
         let mut open = self.connections.iter().rev();
         open.find_map(|(&connection, known)| match known.boot {
             Some(boot) if known.peer == peer => Some(Link { connection, boot }),
@@ -332,6 +343,7 @@ impl Migrations {
         for id in self.targets_with(peer) {
             self.step_target(now, id, target::Event::Linked);
         }
+        self.say_what_is_void(peer, connection);
         Ok(())
     }
 
@@ -343,7 +355,7 @@ impl Migrations {
         self.with_target(now, id, |target, cx| target.step(event, cx));
     }
 
-    fn at_source(
+    pub(super) fn at_source(
         &mut self,
         now: Time,
         id: HandoverId,
@@ -363,6 +375,19 @@ impl Migrations {
         let mut result = Err(MigrateError::NotUnderWay);
         self.with_target(now, id, |target, cx| result = act(target, cx));
         result
+    }
+
+    /// Has a copy that ran here stopped, since its source runs the instance too.
+    pub(super) fn fence(&mut self, now: Time, id: HandoverId, peer: NodeId, boot: BootId) {
+        let mut cx = Context {
+            now,
+            link: self.link_to(peer),
+            role: Role::Target,
+            effects: &mut self.effects,
+            ledger: &mut self.ledger,
+        };
+        let target = Target::fenced(id, peer, boot, &mut cx);
+        self.targets.insert(id, target);
     }
 
     fn with_source(

@@ -19,6 +19,9 @@ pub const LAST_QUESTION: Duration = Duration::from_secs(30);
 pub const QUESTIONS: u32 = 3;
 /// For how long the source passes on frames that still reach it.
 pub const FORWARDING: Duration = Duration::from_secs(5);
+/// For how long a target takes frames that the source passes on, from when that has let go: a second more,
+/// since the last of them are on their way when the source stops.
+pub const TAILING: Duration = Duration::from_secs(6);
 /// For how long a target that runs the instance tells a source that does not answer.
 pub const TELLING: Duration = Duration::from_secs(600);
 

@@ -165,6 +165,9 @@ fn texts_and_lists_are_held_to_their_bounds() {
     };
     let hashes = vec![Default::default(); limits::MIGRATION_MISSING_BLOBS + 1];
     let reason = Reason::Local("x".repeat(limits::MIGRATION_TEXT_BYTES + 1));
+    let obeyed = Reason::Local("\u{1b}[2J".into());
+    let mut obeyed_offer = offer("web");
+    obeyed_offer.kernel = "a\nb".into();
     let last = HandoverId {
         epoch: u64::MAX,
         ..handover
@@ -172,6 +175,14 @@ fn texts_and_lists_are_held_to_their_bounds() {
     let wrong = [
         Message::Missing { handover, hashes },
         Message::Refused { handover, reason },
+        Message::Abandon {
+            handover,
+            reason: obeyed,
+        },
+        Message::Offer {
+            handover,
+            offer: obeyed_offer,
+        },
         Message::Offer {
             handover,
             offer: offer("no name/at all"),
@@ -190,6 +201,7 @@ fn texts_and_lists_are_held_to_their_bounds() {
         let bytes = message.encode().expect("bytes");
         assert_eq!(Message::decode(&bytes), Err(Violation::OutOfBounds));
     }
+    assert_eq!(Reason::local("a\nb\u{9b}c"), Reason::Local("a b c".into()));
     let text = Reason::local(&"ä".repeat(limits::MIGRATION_TEXT_BYTES));
     let bytes = Message::Abandon {
         handover,
@@ -371,22 +383,31 @@ const HANDOVER: HandoverId = HandoverId {
     epoch: 2,
 };
 
-/// A source whose instance is being copied live to a node that has answered as it should so far, up to
-/// the end of the first round.
-fn source_in_its_first_round() -> Migrations {
+fn order(mode: Mode) -> Order {
+    Order {
+        instance: HANDOVER.instance,
+        epoch: 1,
+        peer: HOSTILE,
+        mode,
+        goals: Goals::default(),
+        offer: offer("web"),
+    }
+}
+
+/// A source that has offered its instance to the hostile node.
+fn source_that_offers() -> Migrations {
     let mut node = Migrations::new(NodeId([1; 16]), BootId([1; 16]));
     let connection = ConnectionId(1);
     node.connected(connection, HOSTILE);
     node.receive(Time::ZERO, connection, &hello(9));
-    let order = Order {
-        instance: HANDOVER.instance,
-        epoch: 1,
-        peer: HOSTILE,
-        mode: Mode::Live,
-        goals: Goals::default(),
-        offer: offer("web"),
-    };
-    assert_eq!(node.begin(Time::ZERO, order), Ok(HANDOVER));
+    assert_eq!(node.begin(Time::ZERO, order(Mode::Live)), Ok(HANDOVER));
+    node
+}
+
+/// A source whose instance is being copied live to a node that has answered as it should so far, up to
+/// the end of the first round.
+fn source_in_its_first_round() -> Migrations {
+    let mut node = source_that_offers();
     let handover = HANDOVER;
     say(&mut node, &Message::Accept { handover });
     let bytes = 64 << 20;
@@ -470,4 +491,136 @@ fn blobs_that_were_not_asked_for_are_refused() {
         assert_eq!(deliveries == says.len(), taken, "{says:?}");
         assert_eq!(node.rows().count() == 1, taken, "{says:?}");
     }
+}
+
+#[test]
+fn missing_blobs_are_named_before_the_offer_is_accepted_and_are_bounded() {
+    let handover = HANDOVER;
+    let connection = ConnectionId(1);
+    let named = |node: &mut Migrations| {
+        let hashes = vec![BlobHash::default(); limits::MIGRATION_MISSING_BLOBS];
+        let message = Message::Missing { handover, hashes };
+        let bytes = message.encode().expect("a bounded message");
+        node.receive(Time::ZERO, connection, &bytes).is_some()
+    };
+    let mut node = source_that_offers();
+    let most = limits::IMAGE_BLOBS / limits::MIGRATION_MISSING_BLOBS;
+    assert_eq!((0..2 * most).filter(|_| named(&mut node)).count(), most);
+    assert_eq!(node.rows().count(), 0, "it went on for ever");
+
+    let mut node = source_in_its_first_round();
+    assert!(!named(&mut node));
+    assert_eq!(node.rows().count(), 0, "too late");
+}
+
+/// A source that has committed its instance to node 1, which is not linked any more.
+fn committed_to_another_node() -> Migrations {
+    let (other, connection) = (NodeId([5; 16]), ConnectionId(2));
+    let handover = HANDOVER;
+    let now = Time::ZERO;
+    let mut node = Migrations::new(NodeId([1; 16]), BootId([1; 16]));
+    node.connected(connection, other);
+    node.receive(now, connection, &hello(5));
+    let order = Order {
+        peer: other,
+        ..order(Mode::Cold)
+    };
+    assert_eq!(node.begin(now, order), Ok(handover));
+    let from_other = |node: &mut Migrations, message: Message<'_>| {
+        let bytes = message.encode().expect("a bounded message");
+        node.receive(now, connection, &bytes);
+    };
+    from_other(&mut node, Message::Accept { handover });
+    node.report(now, Role::Source, handover, &Done::BlobsQueued);
+    from_other(&mut node, Message::Ready { handover });
+    let queued = Done::StateQueued { bytes: 1 };
+    node.report(now, Role::Source, handover, &queued);
+    from_other(&mut node, Message::Prepared { handover });
+    node.disconnected(now, connection);
+    while node.take_effect().is_some() {}
+    node
+}
+
+#[test]
+fn an_offer_alone_costs_nobody_a_copy_that_stands() {
+    let mut node = committed_to_another_node();
+    let connection = ConnectionId(1);
+    node.connected(connection, HOSTILE);
+    node.receive(Time::ZERO, connection, &hello(9));
+    let handover = HandoverId {
+        epoch: u64::MAX - 2,
+        ..HANDOVER
+    };
+    let offer = offer("web");
+    say(&mut node, &Message::Offer { handover, offer });
+    let description = Message::Object {
+        handover,
+        kind: 1,
+        version: 1,
+        last: true,
+        bytes: &[1],
+    };
+    say(&mut node, &description);
+    say(&mut node, &Message::StateEnd { handover });
+    let gone = |effect: &Effect| match effect {
+        Effect::Release { .. } => true,
+        Effect::Over { handover, .. } => *handover == HANDOVER,
+        _ => false,
+    };
+    assert!(!core::iter::from_fn(|| node.take_effect()).any(|effect| gone(&effect)));
+
+    // The node that it is committed to refuses: it is here to run on.
+    let (other, back) = (NodeId([5; 16]), ConnectionId(3));
+    node.connected(back, other);
+    node.receive(Time::ZERO, back, &hello(5));
+    let refused = Message::Refused {
+        handover: HANDOVER,
+        reason: Reason::Cancelled,
+    };
+    node.receive(Time::ZERO, back, &refused.encode().expect("bytes"));
+    let resumes = |effect: Effect| matches!(effect, Effect::Resume { .. });
+    assert!(core::iter::from_fn(|| node.take_effect()).any(resumes));
+}
+
+#[test]
+fn claims_of_epochs_hinder_neither_offers_nor_migrations() {
+    let connection = ConnectionId(1);
+    let mut node = Migrations::new(NodeId([1; 16]), BootId([1; 16]));
+    node.connected(connection, HOSTILE);
+    node.receive(Time::ZERO, connection, &hello(9));
+    let claimed = HandoverId {
+        epoch: u64::MAX - 1,
+        ..HANDOVER
+    };
+    let handover = claimed;
+    let offer_of = |handover| Message::Offer {
+        handover,
+        offer: offer("web"),
+    };
+    say(&mut node, &offer_of(claimed));
+    // It is as if this were prepared, and then dropped.
+    let description = Message::Object {
+        handover,
+        kind: 1,
+        version: 1,
+        last: true,
+        bytes: &[1],
+    };
+    say(&mut node, &description);
+    let missing = Vec::new();
+    let admitted = Done::Admitted { missing };
+    node.report(Time::ZERO, Role::Target, claimed, &admitted);
+    say(&mut node, &Message::StateEnd { handover });
+    node.report(Time::ZERO, Role::Target, claimed, &Done::Prepared);
+    let reason = Reason::Cancelled;
+    say(&mut node, &Message::Abandon { handover, reason });
+    assert_eq!(node.rows().count(), 0);
+
+    say(&mut node, &offer_of(HANDOVER));
+    assert_eq!(node.rows().count(), 1, "a real offer is refused");
+    let reason = Reason::Cancelled;
+    let handover = HANDOVER;
+    say(&mut node, &Message::Abandon { handover, reason });
+    let begun = node.begin(Time::ZERO, order(Mode::Live));
+    assert_eq!(begun, Ok(HANDOVER));
 }

@@ -52,6 +52,7 @@ fn faults(nodes: usize) -> Vec<Fault> {
     }
     for node in 0..nodes {
         faults.extend([Fault::Reset(node), Fault::Cancel(node), Fault::Fail(node)]);
+        faults.push(Fault::Frame(node));
         faults.extend(ANSWERS.map(|answer| Fault::Resolve(node, answer)));
         faults.extend(MODES.map(|mode| Fault::Begin(node, mode)));
     }
@@ -123,6 +124,24 @@ fn an_instance_moves_and_comes_back() {
             assert_eq!(world.runner(), Some(to));
         }
     }
+}
+
+#[test]
+fn frames_that_reach_the_source_while_it_passes_them_on_arrive() {
+    let mut world = World::new(2);
+    world.befall(Fault::Begin(1, Mode::Live));
+    let (mut step, mut after_it_ran) = (0, 0);
+    while let Some(&action) = world.actions().first() {
+        world.act(action);
+        step += 1;
+        // More would be more than one step carries.
+        if step % 2 == 0 && world.befall(Fault::Frame(0)) && world.runner() == Some(1) {
+            after_it_ran += 1;
+        }
+    }
+    assert!(after_it_ran > 3, "{after_it_ran} frames");
+    assert_eq!(world.frames_arrived, world.frames_sent);
+    world.check_end();
 }
 
 #[test]
@@ -208,7 +227,8 @@ fn pick_fault(random: &mut Random, faults: &[Fault], nodes: usize) -> Fault {
         | Fault::Resolve(..)
         | Fault::Fail(_)
         | Fault::Repeat
-        | Fault::Delay) => fault,
+        | Fault::Delay
+        | Fault::Frame(_)) => fault,
     }
 }
 

@@ -14,6 +14,7 @@ use super::convergence::{Convergence, Decision, FULL_SHARE_PPM};
 use super::ledger::{Settled, Verdict};
 use super::{Answer, BootId, ConnectionId, Done, Doubt, Effect, HandoverId, Message, MigrateError};
 use super::{Mode, NodeId, Order, Outcome, Reason, Stage, timing};
+use crate::limits;
 use crate::machine::Time;
 use state::{State, Step};
 
@@ -26,6 +27,8 @@ pub(super) struct Source {
     state: State,
     /// The target's boot when the offer was made.
     peer_boot: Option<BootId>,
+    /// Blobs that the target has named as missing.
+    missing: usize,
     convergence: Convergence,
     progress: Progress,
     /// When the present state has lasted too long.
@@ -42,6 +45,7 @@ impl Source {
             order,
             state: State::Dialing,
             peer_boot: None,
+            missing: 0,
             progress: Progress {
                 share_ppm: FULL_SHARE_PPM,
                 ..Progress::default()
@@ -104,10 +108,11 @@ impl Source {
                 if self.peer_boot != Some(link.boot) {
                     return self.doubt(Doubt::PeerReset, cx);
                 }
-                if *doubt == Some(Doubt::PeerForgot) {
-                    return;
+                match doubt {
+                    Some(Doubt::PeerReset | Doubt::PeerForgot | Doubt::Fenced) => return,
+                    // The target will answer: no word of an operator is taken meanwhile.
+                    None | Some(Doubt::LinkLost | Doubt::NoAnswer) => (*doubt, *asked) = (None, 0),
                 }
-                *asked = 0;
                 self.ask(cx);
             }
             State::Offered(_)
@@ -152,7 +157,19 @@ impl Source {
             State::Dialing | State::Committed { .. } | State::Forwarding | State::Over(_) => None,
         };
         match heard {
-            Heard::Missing => {}
+            Heard::Missing(blobs) => match self.state {
+                State::Offered(_) => {
+                    self.missing += blobs;
+                    if self.missing > limits::IMAGE_BLOBS {
+                        self.stay(Reason::Protocol, cx);
+                    }
+                }
+                // All of them are named before the offer is accepted.
+                State::Copying(..) | State::Freezing(_) | State::Frozen(_) => {
+                    self.stay(Reason::Protocol, cx);
+                }
+                State::Dialing | State::Committed { .. } | State::Forwarding | State::Over(_) => {}
+            },
             Heard::Accept => self.accepted(cx),
             Heard::Ready => self.ready(cx),
             Heard::RoundDone(round) => self.round_done(round, cx),
@@ -166,10 +183,16 @@ impl Source {
                 State::Dialing | State::Forwarding | State::Over(_) => {}
             },
             Heard::Refused(reason) => match self.state {
-                // The target writes a refusal down before it says it, so that the epoch is void.
-                State::Committed { .. } => self.resume(reason.clone(), Settled::Yes, cx),
-                State::Offered(_) | State::Copying(..) | State::Freezing(_) | State::Frozen(_) => {
+                // A target that was prepared writes a refusal down before it says it, so that the epoch is
+                // void; it hears that it need not remember.
+                State::Offered(_)
+                | State::Copying(..)
+                | State::Freezing(_)
+                | State::Frozen(_)
+                | State::Committed { .. } => {
+                    let (handover, reason) = (self.id, reason.clone());
                     self.resume(reason.clone(), Settled::Yes, cx);
+                    cx.send_by_link(Message::Abandon { handover, reason });
                 }
                 State::Dialing | State::Forwarding | State::Over(_) => {}
             },
@@ -543,6 +566,16 @@ impl Source {
             | State::Frozen(_) => true,
             State::Committed { .. } | State::Forwarding | State::Over(_) => false,
         }
+    }
+
+    /// Whether it waits for what the target lacks.
+    pub fn is_offered(&self) -> bool {
+        matches!(self.state, State::Offered(_))
+    }
+
+    /// Whether COMMIT was said and not answered.
+    pub fn is_committed(&self) -> bool {
+        matches!(self.state, State::Committed { .. })
     }
 
     /// When it wants a tick.

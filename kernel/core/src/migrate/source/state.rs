@@ -35,14 +35,15 @@ pub(in crate::migrate) enum Event<'m> {
     Done(&'m Done),
     /// Time went by.
     Tick,
-    /// The instance was offered to this node in a later epoch.
+    /// The instance is about to run on this node by a later hand-over.
     Superseded,
 }
 
 /// What a target says to a source.
 #[derive(Debug)]
 pub(in crate::migrate) enum Heard<'m> {
-    Missing,
+    /// It lacks so many blobs.
+    Missing(usize),
     Accept,
     Ready,
     RoundDone(u32),

@@ -50,6 +50,20 @@ impl Target {
         }
     }
 
+    /// It ran here by this attempt, and its source runs it too, by an operator's word.
+    pub fn fenced(id: HandoverId, peer: NodeId, peer_boot: BootId, cx: &mut Context<'_>) -> Target {
+        let mut target = Target {
+            id,
+            peer,
+            state: State::Fenced,
+            peer_boot,
+            missing: BTreeSet::new(),
+            deadline: cx.now,
+        };
+        target.fence(cx);
+        target
+    }
+
     /// The one transition function.
     pub fn step(&mut self, event: Event<'_>, cx: &mut Context<'_>) {
         match event {
@@ -61,14 +75,20 @@ impl Target {
                 self.late(cx)
             }
             Event::Tick => {}
-            Event::Superseded => match self.state {
+            Event::Superseded { by } => match self.state {
                 State::Describing(..)
                 | State::Admitting(_)
                 | State::Receiving(_)
                 | State::Preparing(_)
-                | State::Prepared { .. } => self.refuse(Reason::Stale, cx),
-                State::Fenced => self.drop_fenced(cx),
-                State::Running { .. } => self.over(Outcome::Arrived, cx),
+                | State::Prepared { .. } => {
+                    let reason = match by < self.id.epoch {
+                        true => Reason::AlreadyHere,
+                        false => Reason::Stale,
+                    };
+                    self.refuse(reason, cx);
+                }
+                State::Fenced => self.drop_fenced(Reason::Dropped, cx),
+                State::Running { .. } | State::Tailing => self.over(Outcome::Arrived, cx),
                 State::Starting(_) | State::Over(_) => {}
             },
         }
@@ -105,11 +125,17 @@ impl Target {
                     false => self.missing.contains(&hash),
                 }
             }
-            (State::Prepared { .. } | State::Starting(_) | State::Running { .. }, Data::Frame) => {
-                true
-            }
+            (
+                State::Prepared { .. }
+                | State::Starting(_)
+                | State::Running { .. }
+                | State::Tailing,
+                Data::Frame,
+            ) => true,
             // They come late, or twice; a frame is never worth an attempt.
-            (_, Data::Frame) | (State::Over(_) | State::Fenced, _) => return false,
+            (_, Data::Frame) | (State::Over(_) | State::Fenced | State::Tailing, _) => {
+                return false;
+            }
             (
                 State::Describing(..)
                 | State::Admitting(_)
@@ -126,8 +152,8 @@ impl Target {
         in_order
     }
 
-    /// Whether it has not said that it is prepared.
-    fn is_receiving(&self) -> bool {
+    /// Whether it has not said that it is prepared: nothing is lost with it.
+    pub fn is_receiving(&self) -> bool {
         match self.state {
             State::Describing(..)
             | State::Admitting(_)
@@ -136,22 +162,33 @@ impl Target {
             State::Prepared { .. }
             | State::Starting(_)
             | State::Running { .. }
+            | State::Tailing
             | State::Fenced
             | State::Over(_) => false,
         }
+    }
+
+    /// Whether COMMIT makes it run.
+    pub fn is_prepared(&self) -> bool {
+        matches!(self.state, State::Prepared { .. })
     }
 
     fn linked(&mut self, cx: &mut Context<'_>) {
         let Some(link) = cx.link else {
             return;
         };
-        match self.state {
-            State::Prepared { doubt, .. } => {
-                if link.boot != self.peer_boot {
-                    self.doubt(Doubt::PeerReset, cx);
-                } else if doubt != Some(Doubt::PeerForgot) {
-                    self.ask(cx);
-                }
+        match &mut self.state {
+            State::Prepared { .. } if link.boot != self.peer_boot => {
+                self.doubt(Doubt::PeerReset, cx);
+            }
+            State::Prepared {
+                doubt: Some(Doubt::PeerForgot | Doubt::PeerReset | Doubt::Fenced),
+                ..
+            } => {}
+            State::Prepared { doubt, asked } => {
+                // The source will answer: no word of an operator is taken meanwhile.
+                (*doubt, *asked) = (None, 0);
+                self.ask(cx);
             }
             State::Running { .. } => self.tell(cx),
             State::Describing(..)
@@ -159,6 +196,7 @@ impl Target {
             | State::Receiving(_)
             | State::Preparing(_)
             | State::Starting(_)
+            | State::Tailing
             | State::Fenced
             | State::Over(_) => {}
         }
@@ -190,7 +228,7 @@ impl Target {
                     cx.dial(self.peer);
                 }
             }
-            State::Starting(_) | State::Fenced | State::Over(_) => {}
+            State::Starting(_) | State::Tailing | State::Fenced | State::Over(_) => {}
         }
     }
 
@@ -200,6 +238,10 @@ impl Target {
             Heard::Commit => match self.state {
                 State::Prepared { .. } => self.start(Authority::Commit, cx),
                 State::Running { .. } => self.tell(cx),
+                State::Tailing => {
+                    let handover = self.id;
+                    cx.send_by_link(Message::Running { handover });
+                }
                 // Not asked for: nothing is complete.
                 State::Describing(..)
                 | State::Admitting(_)
@@ -214,16 +256,24 @@ impl Target {
                 | State::Admitting(_)
                 | State::Receiving(_)
                 | State::Preparing(_)
-                | State::Prepared { .. } => self.discard(reason.clone(), Settled::Yes, cx),
-                State::Running { .. } => self.fence(cx),
+                | State::Prepared { .. } => {
+                    let handover = self.id;
+                    let reason = reason.clone();
+                    self.discard(reason.clone(), Settled::Yes, cx);
+                    cx.send_by_link(Message::Refused { handover, reason });
+                }
+                // Who gave his copy up says nothing of this one.
+                State::Running { .. } | State::Tailing if *reason == Reason::Dropped => {}
+                State::Running { .. } | State::Tailing => self.fence(cx),
+                State::Fenced => self.answer_unknown(cx),
                 // It hears what is said when it tells that it runs.
-                State::Starting(_) => {}
-                State::Fenced | State::Over(_) => {}
+                State::Starting(_) | State::Over(_) => {}
             },
             Heard::Released => match self.state {
                 State::Running { .. } => {
-                    cx.settle(self.id);
-                    self.over(Outcome::Arrived, cx);
+                    cx.settle(self.id, self.peer);
+                    self.state = State::Tailing;
+                    self.deadline = cx.now + timing::TAILING;
                 }
                 State::Describing(..)
                 | State::Admitting(_)
@@ -231,6 +281,7 @@ impl Target {
                 | State::Preparing(_)
                 | State::Prepared { .. }
                 | State::Starting(_)
+                | State::Tailing
                 | State::Fenced
                 | State::Over(_) => {}
             },
@@ -244,7 +295,7 @@ impl Target {
                 }
                 // It has nothing left to release.
                 State::Running { .. } => {
-                    cx.settle(self.id);
+                    cx.settle(self.id, self.peer);
                     self.over(Outcome::Arrived, cx);
                 }
                 State::Describing(..)
@@ -252,6 +303,7 @@ impl Target {
                 | State::Receiving(_)
                 | State::Preparing(_)
                 | State::Starting(_)
+                | State::Tailing
                 | State::Fenced
                 | State::Over(_) => {}
             },
@@ -283,6 +335,7 @@ impl Target {
             | State::Prepared { .. }
             | State::Starting(_)
             | State::Running { .. }
+            | State::Tailing
             | State::Fenced
             | State::Over(_) => {}
         }
@@ -334,6 +387,7 @@ impl Target {
                 | State::Preparing(_)
                 | State::Starting(_),
             ) => self.refuse(reason.clone(), cx),
+            (Done::Ended, State::Fenced) => self.drop_fenced(Reason::Ended, cx),
             // What a driver reports of a step that is over already.
             _ => {}
         }
@@ -361,6 +415,7 @@ impl Target {
                     cx.dial(self.peer);
                 }
             }
+            State::Tailing => self.over(Outcome::Arrived, cx),
             State::Starting(_) | State::Fenced | State::Over(_) => {}
         }
     }
@@ -400,14 +455,23 @@ impl Target {
         }
     }
 
-    /// The source runs the instance, though this node does too by an operator's word: the source's is
+    /// The source runs the instance by an operator's word, though this node does too: the source's is
     /// the one.
     fn fence(&mut self, cx: &mut Context<'_>) {
+        // What it says once is heard: an operator may let the copy run on.
+        cx.write(self.id, self.peer, Verdict::Void, Settled::Yes);
         self.state = State::Fenced;
         let handover = self.id;
         cx.push(Effect::Fence { handover });
         let doubt = Doubt::Fenced;
         cx.push(Effect::Doubted { handover, doubt });
+        self.answer_unknown(cx);
+    }
+
+    /// The source need not say again that the attempt is void.
+    fn answer_unknown(&self, cx: &mut Context<'_>) {
+        let (handover, asked) = (self.id, cx.role);
+        cx.send_by_link(Message::Unknown { handover, asked });
     }
 
     /// Refuses this epoch for ever, and says so. It has not run here.
@@ -421,17 +485,19 @@ impl Target {
         cx.send_by_link(refused);
     }
 
-    /// Drops the copy. Whoever asks hears that this epoch is refused.
+    /// Drops the copy. If the source may ask for it, it hears that this epoch is refused.
     fn discard(&mut self, reason: Reason, settled: Settled, cx: &mut Context<'_>) {
-        cx.write(self.id, self.peer, Verdict::Refused, settled);
+        if !self.is_receiving() {
+            cx.write(self.id, self.peer, Verdict::Refused, settled);
+        }
         cx.push(Effect::Discard { handover: self.id });
         self.over(Outcome::NotArrived(reason), cx);
     }
 
     /// Gives a fenced copy up. It ran here: nothing is written that says that it did not.
-    fn drop_fenced(&mut self, cx: &mut Context<'_>) {
+    fn drop_fenced(&mut self, reason: Reason, cx: &mut Context<'_>) {
         cx.push(Effect::Discard { handover: self.id });
-        self.over(Outcome::NotArrived(Reason::Dropped), cx);
+        self.over(Outcome::NotArrived(reason), cx);
     }
 
     fn doubt(&mut self, why: Doubt, cx: &mut Context<'_>) {
@@ -477,7 +543,7 @@ impl Target {
                 by: Authority::Commit,
                 ..
             } => Err(MigrateError::TooLate),
-            State::Fenced | State::Over(_) => Err(MigrateError::NotUnderWay),
+            State::Tailing | State::Fenced | State::Over(_) => Err(MigrateError::NotUnderWay),
         }
     }
 
@@ -491,11 +557,12 @@ impl Target {
                 self.refuse(Reason::Dropped, cx);
             }
             (State::Fenced, Answer::Here) => {
-                cx.settle(self.id);
                 cx.push(Effect::Unfence { handover: self.id });
                 self.over(Outcome::Arrived, cx);
             }
-            (State::Fenced, Answer::There | Answer::Drop) => self.drop_fenced(cx),
+            (State::Fenced, Answer::There | Answer::Drop) => {
+                self.drop_fenced(Reason::Dropped, cx);
+            }
             (
                 State::Prepared { doubt: None, .. }
                 | State::Describing(..)
@@ -504,6 +571,7 @@ impl Target {
                 | State::Preparing(_)
                 | State::Starting(_)
                 | State::Running { .. }
+                | State::Tailing
                 | State::Over(_),
                 Answer::Here | Answer::There | Answer::Drop,
             ) => return Err(MigrateError::NotInDoubt),
@@ -518,7 +586,10 @@ impl Target {
 
     /// Whether the copy may run here now.
     pub fn owns_instance(&self) -> bool {
-        matches!(self.state, State::Starting(_) | State::Running { .. })
+        matches!(
+            self.state,
+            State::Starting(_) | State::Running { .. } | State::Tailing
+        )
     }
 
     /// When it wants a tick.
@@ -540,7 +611,8 @@ impl Target {
                 doubt: None | Some(Doubt::LinkLost | Doubt::NoAnswer),
                 ..
             }
-            | State::Running { .. } => Some(self.deadline),
+            | State::Running { .. }
+            | State::Tailing => Some(self.deadline),
         }
     }
 
@@ -555,7 +627,7 @@ impl Target {
                 doubt: Some(doubt), ..
             } => Stage::InDoubt(doubt),
             State::Starting(_) => Stage::Committed,
-            State::Running { .. } | State::Over(_) => Stage::HandedOver,
+            State::Running { .. } | State::Tailing | State::Over(_) => Stage::HandedOver,
             State::Fenced => Stage::InDoubt(Doubt::Fenced),
         }
     }

@@ -17,8 +17,8 @@ pub(in crate::migrate) enum Event<'m> {
     Done(&'m Done),
     /// Time went by.
     Tick,
-    /// A later epoch of the instance was offered, or it is migrated on.
-    Superseded,
+    /// The instance is offered, runs or is migrated on in this epoch, so that this attempt is over.
+    Superseded { by: u64 },
 }
 
 /// What a source says to a target.
@@ -74,7 +74,9 @@ pub(super) enum State {
         until: Time,
         asked: u32,
     },
-    /// It ran by an operator's word, and stands since the source runs it too.
+    /// It runs, and the source has let go of it; late frames still come from there.
+    Tailing,
+    /// It ran here, and stands since the source runs it too, by an operator's word.
     Fenced,
     Over(Outcome),
 }

@@ -1,6 +1,7 @@
 //! What drivers do about effects, and what they hold that must fit.
 
 use super::{Copy, Here, Node, World, node_of, pair};
+use sos_core::machine::{Duration, Time};
 use sos_core::migrate::{
     ConnectionId, Delivery, Done, Effect, HandoverId, Message, Outcome, Reason, Role,
 };
@@ -101,24 +102,9 @@ impl World {
                 self.check_no_rollback(version);
             }
             Effect::ForwardFrames { handover, peer } => {
-                self.nodes[number].forwarding.insert(handover);
                 let to = node_of(peer);
-                let connections = self.connections.iter().rev();
-                let latest = connections
-                    .filter(|(_, connection)| {
-                        let ends = &connection.ends;
-                        pair(ends[0].node, ends[1].node) == pair(number, to)
-                    })
-                    .map(|(&id, _)| id)
-                    .next();
-                let frame = Message::Frame {
-                    handover,
-                    port: 0,
-                    bytes: &[1, 2, 3],
-                };
-                if let Some(connection) = latest {
-                    self.send(number, connection, &frame);
-                }
+                self.nodes[number].forwarding.insert(handover, to);
+                self.forward_frame(number, handover, to);
             }
             Effect::Release { .. } => {
                 let here = self.nodes[number].here.take();
@@ -131,8 +117,9 @@ impl World {
                 let copy = node.copies.entry(handover).or_default();
                 assert!(copy.described, "admitted before it was described");
                 let done = match node.here {
-                    Some(_) => Done::Failed(Reason::AlreadyHere),
-                    None => Done::Admitted {
+                    Some(here) if here.runs => Done::Failed(Reason::AlreadyHere),
+                    // A copy that stands goes before this one runs.
+                    Some(_) | None => Done::Admitted {
                         missing: Vec::new(),
                     },
                 };
@@ -159,6 +146,7 @@ impl World {
                 assert!(node.here.is_none(), "the instance is here twice");
                 let version = copy.version.expect("a copy with memories");
                 let runs = true;
+                node.ran_at = self.now;
                 node.here = Some(Here {
                     epoch,
                     version,
@@ -181,9 +169,10 @@ impl World {
             Effect::Fence { handover } => {
                 assert!(self.misled, "fenced though nobody was misled");
                 let node = &mut self.nodes[number];
-                if let Some(here) = &mut node.here {
-                    here.runs = false;
-                }
+                let Some(here) = &mut node.here else {
+                    return self.report(number, Role::Target, handover, Done::Ended);
+                };
+                here.runs = false;
                 let copy = Copy {
                     stands_fenced: true,
                     ..Copy::default()
@@ -212,6 +201,26 @@ impl World {
                     Outcome::Stayed(_) => assert_eq!(node.live(), 1),
                 }
             }
+        }
+    }
+
+    /// Passes a frame on by whatever connection there is to a node.
+    pub(super) fn forward_frame(&mut self, number: usize, handover: HandoverId, to: usize) {
+        let connections = self.connections.iter().rev();
+        let mut open = connections.filter(|(_, connection)| {
+            let ends = &connection.ends;
+            pair(ends[0].node, ends[1].node) == pair(number, to)
+        });
+        let latest = open.next().map(|(&id, _)| id);
+        let sent_ns = self.now.since(Time::ZERO).as_nanos() as u64;
+        if let Some(connection) = latest {
+            let frame = Message::Frame {
+                handover,
+                port: 0,
+                bytes: &sent_ns.to_le_bytes(),
+            };
+            self.send(number, connection, &frame);
+            self.frames_sent += 1;
         }
     }
 
@@ -258,6 +267,12 @@ impl Node {
             | Delivery::Missing { .. } => {}
         }
     }
+}
+
+/// When a frame was passed on: it says so.
+pub(super) fn frame_sent(bytes: &[u8]) -> Duration {
+    let sent_ns = bytes.try_into().map_or(0, u64::from_le_bytes);
+    Duration::from_nanos(sent_ns)
 }
 
 fn object(handover: HandoverId, kind: u16, bytes: &[u8]) -> Message<'_> {

@@ -9,8 +9,8 @@ mod driver;
 
 use sos_core::machine::{Duration, Time};
 use sos_core::migrate::{
-    Answer, BootId, ConnectionId, Done, Doubt, Goals, HandoverId, InstanceId, Message, Migrations,
-    Mode, NodeId, Offer, Order, Role, Stage,
+    Answer, BootId, ConnectionId, Delivery, Done, Doubt, Goals, HandoverId, InstanceId, Message,
+    Migrations, Mode, NodeId, Offer, Order, Role, Stage,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -52,6 +52,8 @@ pub enum Fault {
     Repeat,
     /// Time goes by although messages are on the way.
     Delay,
+    /// A frame reaches a port at which the instance was.
+    Frame(usize),
 }
 
 /// Which messages that are on the way when a link breaks still arrive.
@@ -103,7 +105,10 @@ struct Node {
     copies: BTreeMap<HandoverId, Copy>,
     /// Version of the memories that were sent last, by attempt.
     sending: BTreeMap<HandoverId, u64>,
-    forwarding: BTreeSet<HandoverId>,
+    /// Where frames are passed on to, by attempt.
+    forwarding: BTreeMap<HandoverId, usize>,
+    /// When the instance began to run here.
+    ran_at: Time,
     throttled: bool,
     reports: Vec<(Role, HandoverId, Done)>,
     dials: Vec<usize>,
@@ -119,10 +124,18 @@ pub struct World {
     cut: BTreeSet<(usize, usize)>,
     /// The furthest that any copy came.
     furthest: u64,
-    /// A node was reset that had the instance, or that took part in the commit window.
+    /// A node was reset that had the instance, or that took part in the commit window, or an operator gave
+    /// the last copy up.
     pub excused: bool,
     /// An operator said what was not so.
     pub misled: bool,
+    /// An operator's word was taken.
+    worded: bool,
+    was_reset: bool,
+    /// Frames that were passed on.
+    pub frames_sent: usize,
+    /// Those that a node kept for the instance.
+    pub frames_arrived: usize,
     repeat: bool,
     /// What happened, for a failure's report.
     pub story: Vec<String>,
@@ -154,7 +167,8 @@ impl Node {
             here: None,
             copies: BTreeMap::new(),
             sending: BTreeMap::new(),
-            forwarding: BTreeSet::new(),
+            forwarding: BTreeMap::new(),
+            ran_at: Time::ZERO,
             throttled: false,
             reports: Vec::new(),
             dials: Vec::new(),
@@ -169,6 +183,15 @@ impl Node {
     fn stage(&self, role: Role) -> Option<Stage> {
         let mut rows = self.machines.rows();
         rows.find(|row| row.role == role).map(|row| row.stage)
+    }
+
+    /// Whether a frame that was passed on a moment ago is its own: it runs by that attempt, goes nowhere,
+    /// and has not waited for the source for minutes.
+    fn must_take_frames(&self, handover: HandoverId, now: Time) -> bool {
+        self.here
+            .is_some_and(|here| here.runs && here.epoch == handover.epoch)
+            && self.stage(Role::Source).is_none()
+            && now.since(self.ran_at) < Duration::from_secs(600)
     }
 
     fn is_in_doubt(&self) -> bool {
@@ -189,6 +212,10 @@ impl World {
             furthest: 0,
             excused: false,
             misled: false,
+            worded: false,
+            was_reset: false,
+            frames_sent: 0,
+            frames_arrived: 0,
             repeat: false,
             story: Vec::new(),
         };
@@ -292,6 +319,7 @@ impl World {
                 self.wait();
                 true
             }
+            Fault::Frame(number) => self.frame_reaches(number),
         };
         self.run_instances();
         self.check();
@@ -301,12 +329,27 @@ impl World {
     /// Takes an operator's word as it is.
     pub fn resolve(&mut self, number: usize, answer: Answer) -> bool {
         let now = self.now;
+        let loses = self.loses(number, answer);
         let machines = &mut self.nodes[number].machines;
         let resolved = machines.resolve(now, INSTANCE, answer).is_ok();
         self.carry_out(number);
-        // From here on it may be that nobody has it, by somebody's will.
-        self.excused |= resolved;
+        self.worded |= resolved;
+        self.excused |= resolved && loses;
         resolved
+    }
+
+    /// Whether nobody may have the instance after this word, by somebody's will.
+    fn loses(&self, number: usize, answer: Answer) -> bool {
+        let node = &self.nodes[number];
+        let others = self.nodes.iter().enumerate();
+        let mut others = others.filter(|&(other, _)| other != number);
+        let elsewhere = others.any(|(_, other)| other.here.is_some());
+        match answer {
+            Answer::Here => node.fails_next || !self.is_true(number, answer),
+            Answer::There => !elsewhere,
+            // A source tells its target to drop the copy too.
+            Answer::Drop => node.here.is_some() || !elsewhere,
+        }
     }
 
     /// Whether an operator who knows everything would say so.
@@ -329,9 +372,15 @@ impl World {
 
     fn begin(&mut self, to: usize, mode: Mode) -> bool {
         let runs = |node: &Node| node.here.is_some_and(|here| here.runs);
-        let Some(from) = self.nodes.iter().position(runs).filter(|&from| from != to) else {
+        let from = self.nodes.iter().position(runs);
+        from.is_some_and(|from| self.begin_from(from, to, mode))
+    }
+
+    /// An operator migrates the instance from one node, if it runs there.
+    pub fn begin_from(&mut self, from: usize, to: usize, mode: Mode) -> bool {
+        if from == to || self.nodes[from].live() == 0 {
             return false;
-        };
+        }
         let order = Order {
             instance: INSTANCE,
             epoch: self.nodes[from].here.map_or(0, |here| here.epoch),
@@ -353,18 +402,21 @@ impl World {
     }
 
     fn reset(&mut self, number: usize) -> bool {
-        let window = |node: &Node, role, stages: &[Stage]| {
-            node.stage(role)
-                .is_some_and(|stage| stages.contains(&stage) || matches!(stage, Stage::InDoubt(_)))
-        };
         let node = &self.nodes[number];
-        let committed = [Stage::Stopped, Stage::Committed];
-        let others = self.nodes.iter();
-        let sources = others.filter(|other| window(other, Role::Source, &committed));
-        // Its memory is what the instance was in, or the other node may have committed it to this one.
-        let has_copy = !node.copies.is_empty() || node.stage(Role::Target).is_some();
-        self.excused |= node.here.is_some() || has_copy && sources.count() > 0;
+        // A source may have committed the instance to this node, which forgets what it did about it.
+        let in_window = |node: &Node| {
+            let mut rows = node.machines.rows();
+            rows.any(|row| {
+                let stage = matches!(
+                    row.stage,
+                    Stage::Stopped | Stage::Committed | Stage::InDoubt(_)
+                );
+                stage && row.role == Role::Source && row.peer == node_id(number)
+            })
+        };
+        self.excused |= node.here.is_some() || self.nodes.iter().any(in_window);
         let boot = node.boot + 1;
+        self.was_reset = true;
         self.nodes[number] = Node::new(number, boot);
         for connection in self.connections.values_mut() {
             for side in 0..2 {
@@ -401,6 +453,15 @@ impl World {
     /// Heals all links.
     pub fn heal(&mut self) {
         self.cut.clear();
+    }
+
+    /// Opens a connection between each two nodes, for whatever reason.
+    pub fn meet(&mut self) {
+        for to in 0..self.nodes.len() {
+            for from in 0..to {
+                self.connect(from, to);
+            }
+        }
     }
 
     fn connect(&mut self, from: usize, to: usize) {
@@ -451,12 +512,37 @@ impl World {
             false => 1,
         };
         for _ in 0..times {
+            let now = self.now;
             let node = &mut self.nodes[number];
-            if let Some((handover, delivery)) = node.machines.receive(self.now, id, &bytes) {
-                node.store(handover, &delivery);
+            let mut must_arrive = false;
+            if let Ok(Message::Frame {
+                handover, bytes, ..
+            }) = Message::decode(&bytes)
+            {
+                let sent = Time::ZERO + driver::frame_sent(bytes);
+                must_arrive = node.must_take_frames(handover, now)
+                    && now.since(sent) < Duration::from_secs(1)
+                    && !(self.was_reset || self.worded);
+            }
+            match node.machines.receive(now, id, &bytes) {
+                Some((handover, delivery)) => {
+                    node.store(handover, &delivery);
+                    let is_frame = matches!(delivery, Delivery::Frame { .. });
+                    self.frames_arrived += usize::from(is_frame);
+                }
+                None => assert!(!must_arrive, "a frame is dropped"),
             }
             self.carry_out(number);
         }
+    }
+
+    /// A frame reaches a port at which the instance was: it is passed on.
+    fn frame_reaches(&mut self, number: usize) -> bool {
+        let forwarding = self.nodes[number].forwarding.clone();
+        for (&handover, &to) in &forwarding {
+            self.forward_frame(number, handover, to);
+        }
+        !forwarding.is_empty()
     }
 
     pub(super) fn send(&mut self, from: usize, id: ConnectionId, message: &Message<'_>) {
