@@ -65,6 +65,14 @@ impl Module {
     pub fn defined_memories(&self) -> impl ExactSizeIterator<Item = MemoryType> + '_ {
         self.internal_memories().copied()
     }
+
+    /// How many things an instance has that a capture of its store looks at one by one, beside the elements of
+    /// tables: imports, globals, tables, memories, and passive segments.
+    pub fn captured_items(&self) -> usize {
+        let defined = self.len_globals() + self.len_tables() + self.len_memories();
+        let segments = self.passive_elements().count() + self.passive_data().count();
+        self.imports().count() + defined + segments
+    }
 }
 
 impl MemoryType {

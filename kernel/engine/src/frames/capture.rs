@@ -82,6 +82,8 @@ struct Capture<'a> {
     store: &'a StoreInner,
     references: &'a References,
     stack: &'a Stack,
+    /// The instances of the set with their places.
+    places: Vec<(Inst, u32)>,
 }
 
 /// One call as the stack has it.
@@ -98,6 +100,7 @@ impl<'a> Capture<'a> {
             store: &store.inner,
             references,
             stack,
+            places: references.places(&store.inner),
         }
     }
 
@@ -167,8 +170,9 @@ impl<'a> Capture<'a> {
                 Some(module) => module,
                 None => {
                     let instance = running.ok_or(other)?;
-                    let found = self.references.place_of(self.store, instance);
-                    found.ok_or(other)?
+                    let mut places = self.places.iter();
+                    let found = places.find(|(there, _)| *there == instance);
+                    found.ok_or(other)?.1
                 }
             };
             call.module = module;
@@ -190,8 +194,15 @@ impl<'a> Capture<'a> {
     ) -> Result<(), CaptureError> {
         let values = frames.values();
         for &(value_type, cell) in &site.locals {
-            let raw = self.cells(call.start + cell, value_type);
-            values.push(self.value(frame, value_type, raw)?);
+            let low = self.stack.cell(call.start + cell);
+            let value = match low.and_then(|low| Value::of_number(value_type, low)) {
+                Some(value) => value,
+                None => {
+                    let raw = self.cells(call.start + cell, value_type);
+                    self.value(frame, value_type, raw)?
+                }
+            };
+            values.push(value);
         }
         let mut cell = call.start + site.local_cells;
         for operand in &site.safepoint.operands {

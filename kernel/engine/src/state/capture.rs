@@ -90,7 +90,8 @@ fn capture_table(
 ) -> Result<TableState, Problem> {
     Ok(match table.ty().element() {
         RefType::Func => {
-            TableState::Functions(runs(table, |element| references.name(store, element))?)
+            let mut names = references.names(store);
+            TableState::Functions(runs(table, |element| names.name(element))?)
         }
         RefType::Extern => {
             TableState::Externals(runs(table, |element| references.number(store, element))?)
@@ -98,17 +99,21 @@ fn capture_table(
     })
 }
 
-/// The elements of `table`, each as `name` tells it, equal ones together.
+/// The elements of `table`, each as `name` tells it, equal ones together. They are counted first: a
+/// list that grows would be copied again and again.
 fn runs<E: Copy>(
     table: &CoreTable,
-    name: impl Fn(RawRef) -> Result<E, Problem>,
+    mut name: impl FnMut(RawRef) -> Result<E, Problem>,
 ) -> Result<Vec<Run<E>>, Problem> {
-    let mut runs: Vec<Run<E>> = Vec::new();
+    let elements = || (0..table.size()).map_while(|index| table.get(index));
+    let (mut last, mut count) = (None, 0);
+    for element in elements() {
+        count += usize::from(last != Some(element.raw()));
+        last = Some(element.raw());
+    }
+    let mut runs: Vec<Run<E>> = Vec::with_capacity(count);
     let mut last = None;
-    for index in 0..table.size() {
-        let Some(element) = table.get(index) else {
-            break;
-        };
+    for element in elements() {
         let raw = element.raw();
         match runs.last_mut().filter(|_| last == Some(raw)) {
             Some(run) => run.count += 1,

@@ -16,20 +16,19 @@ pub use error::{Item, Problem, StateError};
 pub use references::References;
 
 use crate::store::StoreInner;
-use crate::{Instance, Memory, Module, Store, Table};
+use crate::{Instance, Memory, Module, Store, Table, ValType};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 impl StoreState {
-    /// Heap that capturing takes at most: what a table's elements become grows as a vector does, so that
-    /// there may be three times as much of it for a moment, and so does the list of dropped segments.
-    /// Functions of the host are gathered in a tree whose nodes may be half full.
+    /// Heap that capturing takes at most: the lists of globals and of dropped segments grow as vectors do, so that
+    /// there may be three times as much of them for a moment.
     pub fn capture_bytes<'a, T>(
         store: &Store<T>,
         modules: impl Iterator<Item = &'a Module>,
     ) -> usize {
         const DROPPED_SEGMENT_BYTES: usize = 3 * size_of::<u32>();
-        const HOST_FUNCTION_BYTES: usize = 32;
+        const HOST_FUNCTION_BYTES: usize = size_of::<(u32, FunctionRef)>();
         let modules = modules.map(|module| {
             let segments = module.passive_elements().count() + module.passive_data().count();
             let imported = module.get_imports().len_funcs();
@@ -42,7 +41,7 @@ impl StoreState {
         let elements = usize::try_from(elements).unwrap_or(usize::MAX);
         let globals = store.inner.globals.iter().count();
         elements
-            .saturating_mul(3 * run)
+            .saturating_mul(run)
             .saturating_add(globals * 3 * size_of::<Value>())
             .saturating_add(modules)
     }
@@ -114,6 +113,19 @@ pub enum Value {
     Function(Option<FunctionRef>),
     /// A reference to something of the host's, which numbers it, or null.
     External(Option<u32>),
+}
+
+impl Value {
+    /// The number of this type in a cell, if it is the type of one.
+    pub(crate) fn of_number(value_type: ValType, cell: u64) -> Option<Value> {
+        match value_type {
+            ValType::I32 => Some(Value::I32(cell as u32)),
+            ValType::I64 => Some(Value::I64(cell)),
+            ValType::F32 => Some(Value::F32(cell as u32)),
+            ValType::F64 => Some(Value::F64(cell)),
+            ValType::V128 | ValType::FuncRef | ValType::ExternRef => None,
+        }
+    }
 }
 
 /// A function of a set.

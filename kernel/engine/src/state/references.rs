@@ -19,7 +19,7 @@ pub struct References {
     /// What members define, by their first function's handle.
     by_handle: Vec<Defined>,
     /// Functions that no member defines, by handle; gathered when the first is asked for.
-    host: OnceCell<BTreeMap<u32, FunctionRef>>,
+    host: OnceCell<Vec<(u32, FunctionRef)>>,
     /// What stands for the host's numbers, made when the first reference to each is restored.
     externals: BTreeMap<u32, ExternRef>,
 }
@@ -38,6 +38,37 @@ struct Defined {
     place: u32,
     /// Index of the first.
     first_index: u32,
+}
+
+impl Defined {
+    /// The name of the function whose handle is `raw`, if it is one of these.
+    fn name(&self, raw: u32) -> Option<FunctionRef> {
+        let offset = raw.wrapping_sub(self.first_handle);
+        (offset < self.count).then_some(FunctionRef {
+            module: self.place,
+            function: self.first_index + offset,
+        })
+    }
+}
+
+/// Names the functions of a table, of which neighbours are mostly defined by one module: arithmetic
+/// alone, since 100 000 are named while their program stands.
+pub(crate) struct Names<'a> {
+    references: &'a References,
+    store: &'a StoreInner,
+    last: Option<Defined>,
+}
+
+impl Names<'_> {
+    /// See [`References::name`].
+    pub(crate) fn name(&mut self, reference: RawRef) -> Result<Option<FunctionRef>, Problem> {
+        let raw = u32::from(reference);
+        if let Some(name) = self.last.and_then(|last| last.name(raw)) {
+            return Ok(Some(name));
+        }
+        self.last = self.references.defined(raw).copied();
+        self.references.name(self.store, reference)
+    }
 }
 
 impl References {
@@ -85,6 +116,25 @@ impl References {
         u32::try_from(place).ok()
     }
 
+    /// The instances with their places.
+    pub(crate) fn places(&self, store: &StoreInner) -> Vec<(Inst, u32)> {
+        let members = (0..).zip(&self.members);
+        let places = members.filter_map(|(place, member)| {
+            let entity = store.resolve_instance(&member.instance?);
+            Some((Inst::from(entity), place))
+        });
+        places.collect()
+    }
+
+    /// Names functions one after the other.
+    pub(crate) fn names<'a>(&'a self, store: &'a StoreInner) -> Names<'a> {
+        Names {
+            references: self,
+            store,
+            last: None,
+        }
+    }
+
     /// The raw bits of `value` of type `value_type` as data.
     pub(crate) fn capture(
         &self,
@@ -130,35 +180,46 @@ impl References {
         if raw == 0 {
             return Ok(None);
         }
-        // Arithmetic alone: a table of 100 000 functions is named within a capture.
-        let after = self
-            .by_handle
-            .partition_point(|defined| defined.first_handle <= raw);
-        let defined = after.checked_sub(1).map(|before| self.by_handle[before]);
-        let defined = defined.filter(|defined| raw - defined.first_handle < defined.count);
-        let defined = defined.map(|defined| FunctionRef {
-            module: defined.place,
-            function: defined.first_index + (raw - defined.first_handle),
-        });
-        let host = || self.host(store).get(&raw).copied();
+        let defined = self.defined(raw).and_then(|defined| defined.name(raw));
+        let host = || {
+            let host = self.host(store);
+            let first = host.partition_point(|(handle, _)| *handle < raw);
+            let found = host.get(first).filter(|(handle, _)| *handle == raw);
+            found.map(|(_, name)| *name)
+        };
         defined.or_else(host).map(Some).ok_or(Problem::Foreign)
     }
 
-    /// Functions that members import and none defines.
-    fn host(&self, store: &StoreInner) -> &BTreeMap<u32, FunctionRef> {
+    /// The functions that `raw` may be among.
+    fn defined(&self, raw: u32) -> Option<&Defined> {
+        let after = self
+            .by_handle
+            .partition_point(|defined| defined.first_handle <= raw);
+        self.by_handle.get(after.checked_sub(1)?)
+    }
+
+    /// Functions that members import, by handle, and those of one handle in the order of the set. One
+    /// list and a sort, which finds them sorted: there may be 100 000.
+    fn host(&self, store: &StoreInner) -> &[(u32, FunctionRef)] {
         self.host.get_or_init(|| {
-            let mut names = BTreeMap::new();
+            let count = self.members.iter().map(|member| member.imported as usize);
+            let mut names = Vec::with_capacity(count.sum());
             for (module, member) in (0..).zip(&self.members) {
-                for index in 0..member.imported {
-                    let found = function(store, member, index);
-                    if let Some(raw) = found.and_then(|found| handle(store, &found)) {
-                        names.entry(raw).or_insert(FunctionRef {
-                            module,
-                            function: index,
-                        });
-                    }
-                }
+                let Some(instance) = member.instance else {
+                    continue;
+                };
+                let entity = store.resolve_instance(&instance);
+                let imported = (0..member.imported).filter_map(|index| {
+                    let found = entity.get_func(entity.layout().func_addr(index)?)?;
+                    let function = FunctionRef {
+                        module,
+                        function: index,
+                    };
+                    Some((handle(store, &found)?, function))
+                });
+                names.extend(imported);
             }
+            names.sort_unstable_by_key(|(handle, name)| (*handle, name.module, name.function));
             names
         })
     }

@@ -5,8 +5,9 @@
 //! those that it imports from, so a circle is refused.
 
 use super::load::{ENTRY, INITIALIZE, MAIN, Program, SetModule, Translated};
-use super::load_error::{LoadError, SetError};
+use super::load_error::{Item, LoadError, SetError};
 use super::text;
+use crate::limits;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -30,6 +31,7 @@ fn is_kernel(module: &str) -> bool {
 
 /// Links a set; the first module is the program.
 pub(super) fn link(set: Vec<Translated>) -> Result<Program, SetError> {
+    check_items(&set)?;
     let order = order(&set)?;
     let imports = set
         .iter()
@@ -48,6 +50,21 @@ pub(super) fn link(set: Vec<Translated>) -> Result<Program, SetError> {
         modules: modules.collect(),
         order,
     })
+}
+
+/// What a capture looks at, one by one, is bounded for the set as a whole.
+fn check_items(set: &[Translated]) -> Result<(), SetError> {
+    let mut left = limits::SET_ITEMS;
+    for module in set {
+        let items = module.inner.captured_items();
+        left = left.checked_sub(items).ok_or_else(|| {
+            module.source.refused(LoadError::TooMany {
+                item: Item::SetItems,
+                limit: limits::SET_ITEMS as u64,
+            })
+        })?;
+    }
+    Ok(())
 }
 
 /// The functions that the kernel calls must take and return nothing.

@@ -157,6 +157,8 @@ pub enum Item {
     ElementSegments,
     /// Parameters or results of one function type.
     Values,
+    /// Imports, globals, tables, memories and passive segments of a module and those before it.
+    SetItems,
 }
 
 impl fmt::Display for Item {
@@ -169,6 +171,9 @@ impl fmt::Display for Item {
             Item::DataSegments => "data segments",
             Item::ElementSegments => "element segments",
             Item::Values => "parameters or results of a function",
+            Item::SetItems => {
+                "imports, globals, tables, memories and passive segments, with the modules before it"
+            }
         })
     }
 }

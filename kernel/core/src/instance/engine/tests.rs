@@ -537,7 +537,9 @@ fn too_many_items_are_refused_by_kind() {
     let memories = "(memory 0)".repeat(crate::limits::MODULE_MEMORIES as usize + 1);
     let tables = "(table 0 funcref)".repeat(crate::limits::MODULE_TABLES as usize + 1);
     let globals = "(global i32 (i32.const 0))".repeat(crate::limits::MODULE_GLOBALS as usize + 1);
+    let segments = "(data \"a\")".repeat(crate::limits::SET_ITEMS);
     for (items, item) in [
+        (format!("(table 0 funcref) {segments}"), Item::SetItems),
         (memories, Item::Memories),
         (tables, Item::Tables),
         (globals, Item::Globals),
