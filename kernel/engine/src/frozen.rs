@@ -48,6 +48,19 @@ pub trait FrozenImage: Any + Send + Sync {
         }
         own
     }
+    /// The first page at `from` or behind it that not both hold as the very same page. A machine whose
+    /// images share more than pages looks at less than all before it.
+    fn next_difference(&self, other: &dyn FrozenImage, mut from: usize) -> Option<usize> {
+        loop {
+            match (self.find_page(from), other.find_page(from)) {
+                (Some(ours), Some(theirs)) if core::ptr::eq(ours.bytes, theirs.bytes) => {
+                    from = ours.index + 1;
+                }
+                (Some(ours), Some(theirs)) => return Some(ours.index.min(theirs.index)),
+                (ours, theirs) => return ours.or(theirs).map(|page| page.index),
+            }
+        }
+    }
 }
 
 /// What a linear memory held when it was frozen. Clones share the image; the last one frees it.
@@ -129,6 +142,11 @@ impl FrozenMemory {
     /// How many of its pages are not those of an earlier image too ([`Self::same_page`]).
     pub fn count_own_pages(&self, earlier: &FrozenMemory) -> usize {
         self.image.count_own_pages(&*earlier.image)
+    }
+
+    /// The first page at `from` or behind it that is not the [same](Self::same_page) in another image.
+    pub fn next_difference(&self, other: &FrozenMemory, from: usize) -> Option<usize> {
+        self.image.next_difference(&*other.image, from)
     }
 
     /// Whether both images hold one and the same page at `index`, or neither does: then it was not

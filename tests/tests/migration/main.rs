@@ -1,7 +1,9 @@
-//! Instances that move between simulated nodes: `moves`, and what may go wrong (`faults`).
+//! Instances that move between simulated nodes: `moves`, over the network (`network`), and what may go
+//! wrong (`faults`).
 
 mod faults;
 mod moves;
+mod network;
 
 use sos_core::machine::Duration;
 use sos_tests::sim::cluster::Cluster;

@@ -226,6 +226,17 @@ fn check_own_pages(image: &FrozenMemory, other: &FrozenMemory) {
         .pages()
         .filter(|page| !image.same_page(other, page.index));
     assert_eq!(image.count_own_pages(other), own.count());
+    let both = [image, other].map(|image| image.pages().map(|page| page.index));
+    let mut differ: Vec<usize> = both.into_iter().flatten().collect();
+    differ.sort_unstable();
+    differ.dedup();
+    differ.retain(|&page| !image.same_page(other, page));
+    let mut from = 0;
+    for page in differ {
+        assert_eq!(image.next_difference(other, from), Some(page));
+        from = page + 1;
+    }
+    assert_eq!(image.next_difference(other, from), None);
 }
 
 fn freeze_and_check(modelled: &mut Modelled) -> (FrozenMemory, Values) {

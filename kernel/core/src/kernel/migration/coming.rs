@@ -15,6 +15,7 @@ use crate::instance::engine::Program;
 use crate::log::EventKind;
 use crate::machine::Machine;
 use crate::migrate::{Delivery, Done, HandoverId, Incoming, NodeId, Offer, Role};
+use crate::sched::SLICE;
 use crate::snapshot::About;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -255,7 +256,7 @@ impl Kernel {
         coming.any(|coming| coming.phase == Phase::Preparing)
     }
 
-    /// Decodes a state of each instance of which all has come, or makes it.
+    /// Decodes states of each instance of which all has come, for about a slice, or makes it.
     pub(super) fn prepare_arrivals(&mut self, machine: &mut dyn Machine) {
         let preparing = self.moves.coming.iter();
         let preparing = preparing.filter(|(_, coming)| coming.phase == Phase::Preparing);
@@ -264,8 +265,17 @@ impl Kernel {
             let Some(coming) = self.moves.coming.get_mut(&handover) else {
                 continue;
             };
-            let room_bytes = admission::spare_bytes(machine);
-            let made = match coming.received.parts.decode_next(room_bytes) {
+            let begin = self.clock.now();
+            let decoded = loop {
+                let room_bytes = admission::spare_bytes(machine);
+                let decoded = coming.received.parts.decode_next(room_bytes);
+                match decoded {
+                    // It stands: what is small goes in one turn.
+                    Ok(true) if self.clock.now().since(begin) < SLICE => {}
+                    Ok(true) | Ok(false) | Err(_) => break decoded,
+                }
+            };
+            let made = match decoded {
                 Ok(true) => continue,
                 Ok(false) => {
                     coming.phase = Phase::Made;

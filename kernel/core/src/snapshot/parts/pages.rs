@@ -4,9 +4,6 @@ use crate::machine::FrozenMemory;
 use crate::snapshot::format::{MemoryHead, NextPage, PAGE_BYTES, PageSource};
 use alloc::vec::Vec;
 
-/// Pages that one look for the next page passes at most.
-const PAGES_PASSED: usize = 256;
-
 /// The memories of a cut as a file names them.
 pub fn memory_heads(memories: &[FrozenMemory]) -> Vec<MemoryHead> {
     let heads = memories.iter().enumerate();
@@ -38,26 +35,16 @@ impl CutPages {
 
 impl PageSource for CutPages {
     fn next_page(&self, memory: u32, from: u64) -> NextPage {
-        let (Some(own), Ok(mut from)) = (self.memories.get(memory as usize), usize::try_from(from))
+        let (Some(own), Ok(from)) = (self.memories.get(memory as usize), usize::try_from(from))
         else {
             return NextPage::End;
         };
-        let Some(parent) = self.parent_of(memory) else {
-            let page = own.next_page(from);
-            return page.map_or(NextPage::End, |page| NextPage::At(page as u64));
+        let page = match self.parent_of(memory) {
+            None => own.next_page(from),
+            // A page that is there in the parent alone has become zero.
+            Some(parent) => own.next_difference(parent, from),
         };
-        // A page that is there in the parent alone has become zero.
-        for _ in 0..PAGES_PASSED {
-            let next = [own.next_page(from), parent.next_page(from)];
-            let Some(page) = next.into_iter().flatten().min() else {
-                return NextPage::End;
-            };
-            if !own.same_page(parent, page) {
-                return NextPage::At(page as u64);
-            }
-            from = page + 1;
-        }
-        NextPage::NotBefore(from as u64)
+        page.map_or(NextPage::End, |page| NextPage::At(page as u64))
     }
 
     fn page(&self, memory: u32, page: u64) -> Option<&[u8; PAGE_BYTES]> {

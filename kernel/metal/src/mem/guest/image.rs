@@ -85,6 +85,34 @@ fn count_own(ours: u64, theirs: u64, height: Height) -> usize {
     (0..ENTRIES).map(own).sum()
 }
 
+/// The first page at `from` or behind it that two nodes, at the same place of two images, do not both hold;
+/// `first` is the place of their first page. What both share is not looked into.
+fn first_difference(
+    ours: u64,
+    theirs: u64,
+    height: Height,
+    first: usize,
+    from: usize,
+) -> Option<usize> {
+    let (ours, theirs) = (counted(ours, height), counted(theirs, height));
+    if ours == theirs {
+        return None;
+    }
+    let Some(below) = height.below() else {
+        return Some(first);
+    };
+    let pages = match below {
+        Height::Page => 1,
+        Height::Table | Height::Directory => ENTRIES,
+    };
+    let entry = |node: Option<Frame>, index| node.map_or(0, |node| read(entry_at(node, index)));
+    let start = from.saturating_sub(first) / pages;
+    (start..ENTRIES).find_map(|index| {
+        let first = first + index * pages;
+        first_difference(entry(ours, index), entry(theirs, index), below, first, from)
+    })
+}
+
 impl FrozenImage for Image {
     fn reserved_bytes(&self) -> usize {
         self.reserved_bytes
@@ -104,6 +132,19 @@ impl FrozenImage for Image {
         places
             .map(|(&ours, &theirs)| count_own(ours, theirs, Height::Directory))
             .sum()
+    }
+
+    fn next_difference(&self, other: &dyn FrozenImage, from: usize) -> Option<usize> {
+        let other: &dyn Any = other;
+        let Some(other) = other.downcast_ref::<Image>() else {
+            return self.find_page(from).map(|page| page.index);
+        };
+        let places = self.directories.iter().zip(&other.directories).enumerate();
+        let mut places = places.skip(from / DIRECTORY_PAGES);
+        places.find_map(|(place, (&ours, &theirs))| {
+            let first = place * DIRECTORY_PAGES;
+            first_difference(ours, theirs, Height::Directory, first, from)
+        })
     }
 
     fn find_page(&self, from: usize) -> Option<FrozenPage<'_>> {
