@@ -5,7 +5,7 @@
 //! own, by HKDF with SHA-256 (RFC 5869), so that no use tells anything about another.
 
 use core::fmt;
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 /// Bytes of the secret and of every key.
