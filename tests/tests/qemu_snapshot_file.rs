@@ -83,6 +83,11 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path that is text")
 }
 
+/// The tool's words for a line of a node's shell.
+fn ctl<'a>(socket: &'a Path, words: &[&'a str]) -> Vec<&'a str> {
+    [&["ctl", "--channel", text(socket)], words].concat()
+}
+
 fn answers(client: &mut http::Connection, method: &str, target: &str, body: &str, expected: &str) {
     let answer = client.ask(method, target, body.as_bytes());
     let answer = answer.unwrap_or_else(|error| panic!("{method} {target}: {error}"));
@@ -137,16 +142,53 @@ fn a_connection_outlives_the_way_through_a_file_to_another_boot() {
     }
 
     let node = Boot::image(&empty()).on_lan(lan).with_channel().start();
-    snapshot(&node, &["import", text(&store)]);
-    snapshot(&node, &["import", text(&web), "--to", "evening"]);
+    let two = tool::fails(&["snapshot", "import", text(&store), text(&web), "--to", "x"]);
+    assert!(two.contains("2 files"), "{two}");
+    snapshot(&node, &["import", text(&store), text(&web)]);
     let made = snapshot(&node, &["restore", "pair"]);
     assert!(made.contains("web") && made.contains("store"), "{made}");
     answers(&mut client, "GET", "/kv/greeting", "", "hello");
     answers(&mut client, "PUT", "/kv/greeting", "again", "stored");
     answers(&mut client, "GET", "/kv/greeting", "", "again");
-    snapshot(&node, &["rm", "evening"]);
+    snapshot(&node, &["rm", "pair.store"]);
     let rows: Value = serde_json::from_str(&snapshot(&node, &["list", "--json"])).expect("JSON");
     assert_eq!(rows.as_array().map(Vec::len), Some(1));
+    // Another one of it, on the same wire.
+    let other = [
+        "restore",
+        "pair.web",
+        "--to",
+        "other",
+        "--address",
+        "eth0=10.0.2.77/24",
+    ];
+    let made = snapshot(&node, &other);
+    assert!(made.contains("other"), "{made}");
+    let socket = node.channel_socket();
+    let detail = tool::succeeds(&ctl(&socket, &["info", "other"]));
+    assert!(detail.contains("10.0.2.77/24"), "{detail}");
+    node.power_off();
+}
+
+#[test]
+fn a_line_of_the_shell_is_run_on_a_node_from_here() {
+    let node = Boot::demo().with_channel().start();
+    node.web_serves();
+    let socket = node.channel_socket();
+    let table = tool::succeeds(&ctl(&socket, &["ls"]));
+    assert!(
+        table.starts_with("NAME") && table.contains("\nweb "),
+        "{table}"
+    );
+    let rows = tool::succeeds(&ctl(&socket, &["ls", "--json"]));
+    let rows: Value = serde_json::from_str(&rows).expect("JSON");
+    assert!(rows.as_array().is_some_and(|rows| !rows.is_empty()));
+    let refused = tool::fails(&ctl(&socket, &["stop", "no body"]));
+    assert!(refused.contains("'no body'"), "{refused}");
+    let unknown = tool::fails(&ctl(&socket, &["fly"]));
+    assert!(unknown.contains("fly"), "{unknown}");
+    tool::succeeds(&ctl(&socket, &["stop", "web"]));
+    node.until_state("web", "stopped");
     node.power_off();
 }
 

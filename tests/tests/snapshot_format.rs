@@ -188,8 +188,11 @@ fn write(wanted: &Wanted) -> Vec<u8> {
     let mut file = Vec::new();
     loop {
         let progress = encoder.step(&pages, 3);
-        file.extend_from_slice(encoder.ready());
-        encoder.take(encoder.ready().len());
+        while encoder.ready_bytes() > 0 {
+            let count = encoder.ready(&pages).len();
+            file.extend_from_slice(encoder.ready(&pages));
+            encoder.take(count, &pages);
+        }
         if progress == Progress::Finished {
             return file;
         }

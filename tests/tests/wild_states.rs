@@ -131,8 +131,11 @@ impl Parts {
         let mut file = Vec::new();
         loop {
             let progress = encoder.step(self, 32);
-            file.extend_from_slice(encoder.ready());
-            encoder.take(encoder.ready().len());
+            while encoder.ready_bytes() > 0 {
+                let count = encoder.ready(self).len();
+                file.extend_from_slice(encoder.ready(self));
+                encoder.take(count, self);
+            }
             if progress == Progress::Finished {
                 return file;
             }

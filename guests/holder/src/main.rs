@@ -12,6 +12,11 @@ use sos_sdk::net::{Blocking, Ipv4Addr, TcpListener, TcpStream};
 use sos_sdk::poll::{Event, Interest, Token};
 use sos_sdk::{config, info, warn};
 
+/// The peer's own text, so that both hold and write the same.
+#[path = "../../../tools/peer/src/held.rs"]
+mod held;
+use held::Held;
+
 /// The body of every answer.
 const GREETING: &[u8] = b"hello from SOS\n";
 const ECHO_PORT: u16 = 9003;
@@ -20,47 +25,6 @@ const ECHO: Token = Token(1);
 const ECHO_CLIENTS: usize = 16;
 /// Most that one piece has.
 const PIECE_BYTES: usize = 4096;
-const PAGE_BYTES: usize = 4096;
-/// Pages between two that are written one after the other: odd, so that all get their turn, and so many
-/// that neighbours share no table.
-const STRIDE: usize = 521;
-
-/// Memory that is touched and written.
-struct Held {
-    bytes: Vec<u8>,
-    next: usize,
-}
-
-impl Held {
-    /// Fills so much with pages of noise, each with a number of its own.
-    fn fill(mebibytes: usize) -> Held {
-        let mut noise = [0; PAGE_BYTES];
-        let mut state = 0x2545_f491_4f6c_dd1d_u64;
-        for word in noise.chunks_exact_mut(8) {
-            // Xorshift (Marsaglia 2003).
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            word.copy_from_slice(&state.to_le_bytes());
-        }
-        let mut bytes = vec![0; mebibytes << 20];
-        for (number, page) in bytes.chunks_exact_mut(PAGE_BYTES).enumerate() {
-            page.copy_from_slice(&noise);
-            page[..8].copy_from_slice(&(number as u64).to_le_bytes());
-        }
-        Held { bytes, next: 0 }
-    }
-
-    /// Writes to the next page.
-    fn write(&mut self) {
-        let pages = self.bytes.len() / PAGE_BYTES;
-        if pages > 0 {
-            self.next = (self.next + STRIDE) % pages;
-            let byte = &mut self.bytes[self.next * PAGE_BYTES + 8];
-            *byte = byte.wrapping_add(1);
-        }
-    }
-}
 
 struct Holder {
     held: Held,

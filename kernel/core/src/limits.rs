@@ -239,6 +239,9 @@ pub const SNAPSHOT_SECTION_PAGES: u64 = 2048;
 pub const SNAPSHOT_SECTIONS: usize = 65_536;
 /// Bytes of one object of a snapshot: an instance's state without its memories, one of four parts.
 pub const SNAPSHOT_OBJECT_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes of a snapshot's file that are made, and are nowhere else, before the first of them leaves: what has
+/// more leaves while it is made.
+pub const SNAPSHOT_DRAFT_BYTES: usize = 1024 * 1024;
 /// Memories of a snapshot.
 pub const SNAPSHOT_MEMORIES: usize = 1024;
 /// Pages that are remembered while a snapshot is written, to find those that repeat them.

@@ -2,19 +2,21 @@
 //! bytes of frame maps, time of a capture and a restore.
 //!
 //! `cargo run --profile kernel -p sos-engine --example frame_figures -- FILE.wasm ...` translates the
-//! given modules too. Each figure is the best of several runs, the two engines in turn, in time of the
-//! CPU, so that a busy machine matters less. Lines that begin with `row` are for `cargo sos bench`, which
+//! given modules too. Speeds are the best of several runs, the two engines in turn, in time of the CPU, so
+//! that a busy machine matters less; captures and restores are medians. Lines that begin with `row` are for `cargo sos bench`, which
 //! runs this: the name of a row and its figure.
 
 use std::time::Duration;
 
 const ROUNDS: usize = 15;
-/// How often a call is captured; the best counts.
+/// How often a call is captured; the median counts.
 const CAPTURES: usize = 200;
 /// How deep the calls are that are captured: the last as deep as the kernel lets calls go by default.
 const DEPTHS: [u32; 4] = [1, 20, 300, 9_990];
-/// The one whose time is the row `capture_frames`.
+/// The one whose time is the row `capture_frames`: of the stack whose calls are unlike.
 const DEPTH_OF_ROW: u32 = 300;
+/// Places from which calls go deeper in a stack of unlike calls: more than a capture remembers at once.
+const PLACES: u32 = 64;
 
 /// Programs whose `run` computes for a while, each with another kind of work.
 const KERNELS: [(&str, &str); 5] = [
@@ -215,15 +217,64 @@ fn translation(path: &str) -> Option<f64> {
     Some(factor)
 }
 
+/// What a stack of calls is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stack {
+    /// All calls return to one place.
+    Alike,
+    /// The calls return to [`PLACES`] in turn, and each has operands that are live across it.
+    Unlike,
+}
+
+impl Stack {
+    /// The function `$down`, which calls itself to the depth of its first parameter, then never ends.
+    fn function(self) -> String {
+        let deeper = "(i32.sub (local.get 0) (i32.const 1)) (local.get 1) (f64.const 2)";
+        let body = match self {
+            Stack::Alike => {
+                format!("(i64.add (i64.const 5) (i64.mul (local.get 1) (call $down {deeper})))")
+            }
+            Stack::Unlike => {
+                let blocks = "(block ".repeat(PLACES as usize);
+                let places: String = (0..PLACES).map(|place| format!(" {place}")).collect();
+                // As many operands as the place's number says, of both kinds in turn.
+                let place = |place: u32| {
+                    let operands = place % 8;
+                    let push = |at| match at % 2 {
+                        0 => "(i64.mul (local.get 1) (i64.const 3))",
+                        _ => "(f64.add (local.get 2) (f64.const 1))",
+                    };
+                    let pop = |at| match at % 2 {
+                        0 => "(i64.add)",
+                        _ => "(local.set 3) (local.set 2) (local.get 3)",
+                    };
+                    let pushed: String = (0..operands).map(push).collect();
+                    let popped: String = (0..operands).rev().map(pop).collect();
+                    format!(") {pushed} (call $down {deeper}) {popped} (return)")
+                };
+                let calls: String = (0..PLACES).map(place).collect();
+                let chosen = format!("(i32.rem_u (local.get 0) (i32.const {PLACES}))");
+                format!("{blocks} (br_table{places} {chosen}) {calls} (unreachable)")
+            }
+        };
+        let locals = match self {
+            Stack::Alike => "(local i32 i32 i64)",
+            Stack::Unlike => "(local i64 i32 i32)",
+        };
+        format!(
+            "(func $down (param i32 i64 f64) (result i64) {locals}
+            (if (result i64) (i32.eqz (local.get 0)) (then (loop $l (br $l)) (unreachable)) (else {body})))"
+        )
+    }
+}
+
 /// Times captures and restores of a call `depth` deep.
-fn capturing(depth: u32) {
+fn capturing(depth: u32, stack: Stack) {
     use sos_engine::state::{Member, References};
     let text = format!(
-        r#"(module (func $down (param i32 i64 f64) (result i64) (local i32 i32 i64)
-            (if (result i64) (i32.eqz (local.get 0)) (then (loop $l (br $l)) (unreachable))
-            (else (i64.add (i64.const 5) (i64.mul (local.get 1) (call $down
-                (i32.sub (local.get 0) (i32.const 1)) (local.get 1) (f64.const 2)))))))
-            (func (export "run") (result i64) (call $down (i32.const {depth}) (i64.const 3) (f64.const 1))))"#
+        r#"(module {}
+            (func (export "run") (result i64) (call $down (i32.const {depth}) (i64.const 3) (f64.const 1))))"#,
+        stack.function()
     );
     let engine = ours::engine();
     let module = sos_engine::Module::new(&engine, wat::parse_str(text).unwrap()).unwrap();
@@ -257,24 +308,32 @@ fn capturing(depth: u32) {
     let references = References::new(&store, &set);
     call.capture(&store, &references).unwrap();
     let first = cpu_time() - begun;
-    let (mut capture, mut restore) = (Duration::MAX, Duration::MAX);
+    let (mut captures, mut restores) = (Vec::new(), Vec::new());
     let mut frames = 0;
     for _ in 0..CAPTURES {
         let begun = cpu_time();
         let mut references = References::new(&store, &set);
-        let stack = call.capture(&store, &references).unwrap();
-        capture = capture.min(cpu_time() - begun);
-        frames = stack.frames.len();
+        let captured = call.capture(&store, &references).unwrap();
+        captures.push(cpu_time() - begun);
+        frames = captured.frames.len();
         let begun = cpu_time();
-        stack.restore(&mut store, &mut references).unwrap();
-        restore = restore.min(cpu_time() - begun);
+        captured.restore(&mut store, &mut references).unwrap();
+        restores.push(cpu_time() - begun);
     }
+    let (best, capture) = best_and_median(&mut captures);
+    let (_, restore) = best_and_median(&mut restores);
     println!(
-        "capture of {frames} frames: {capture:.2?} (the first of the engine {first:.2?}), restore {restore:.2?}"
+        "capture of {frames} frames, {stack:?}: {capture:.2?} on the median, {best:.2?} at best (the first \
+         of the engine {first:.2?}), restore {restore:.2?}"
     );
-    if depth == DEPTH_OF_ROW {
+    if depth == DEPTH_OF_ROW && stack == Stack::Unlike {
         println!("row capture_frames {:.3}", capture.as_secs_f64() * 1e6);
     }
+}
+
+fn best_and_median(times: &mut [Duration]) -> (Duration, Duration) {
+    times.sort_unstable();
+    (times[0], times[times.len() / 2])
 }
 
 /// Times what is done in one piece whatever the fuel: `run` of a module, and its instantiation with its
@@ -346,6 +405,9 @@ fn pieces() {
 fn main() {
     running();
     translating(&std::env::args().skip(1).collect::<Vec<_>>());
-    DEPTHS.into_iter().for_each(capturing);
+    for depth in DEPTHS {
+        capturing(depth, Stack::Alike);
+        capturing(depth, Stack::Unlike);
+    }
     pieces();
 }

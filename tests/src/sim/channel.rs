@@ -151,9 +151,13 @@ impl Outsider {
             },
         );
         let mut file = Vec::new();
-        let mut end = None;
+        let (mut drafted, mut end) = (None, None);
         while end.is_none() {
             self.expect(cluster, |message| match message {
+                ToOperator::SnapshotDrafted { bytes, .. } => {
+                    assert!(file.is_empty(), "drafted before it is sent");
+                    drafted = Some(*bytes);
+                }
                 ToOperator::SnapshotData { data, .. } => file.extend_from_slice(data.0),
                 ToOperator::Done { .. } => end = Some(Ok(())),
                 ToOperator::Refused {
@@ -163,7 +167,10 @@ impl Outsider {
                 other => panic!("{other:?}"),
             });
         }
-        end.unwrap_or(Ok(())).map(|()| file)
+        end.unwrap_or(Ok(()))?;
+        let whole = drafted.unwrap_or(file.len() as u64);
+        assert_eq!(whole, file.len() as u64, "as long as was drafted");
+        Ok(file)
     }
 
     /// Gives the file of a snapshot to the node.

@@ -72,6 +72,7 @@ fn export_for(cluster: &mut Cluster, node: usize, turns: u64) -> (Vec<u8>, bool)
     let end = cluster.nodes[node].turns.saturating_add(turns);
     cluster.run_until(PATIENCE, |cluster| {
         outsider.hear(cluster, |message| match message {
+            ToOperator::SnapshotDrafted { .. } => {}
             ToOperator::SnapshotData { data, .. } => file.extend_from_slice(data.0),
             ToOperator::Done { .. } => is_done = true,
             other => panic!("{other:?}"),

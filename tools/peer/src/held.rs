@@ -1,9 +1,10 @@
-//! Memory that the peer holds beside its own, as `guests/holder` does on SOS: touched, each page unlike any
-//! other, and written while it serves.
+//! Memory that is held beside a program's own: touched, each page unlike any other, and written while the
+//! program serves. One text for the peer and for `guests/holder`, which takes this file by its path.
 
 /// Bytes of a page.
 const PAGE_BYTES: usize = 4096;
-/// Pages between two that are written one after the other: odd, so that all get their turn.
+/// Pages between two that are written one after the other: odd, so that all get their turn, and so many
+/// that neighbours share no table.
 const STRIDE: usize = 521;
 
 /// Memory that is touched and written; none by default.

@@ -292,6 +292,34 @@ pub struct PortAddress {
     pub address: AddressSpec,
 }
 
+impl PortAddress {
+    /// What people write: `[INSTANCE.]PORT=ADDRESS/BITS`, or `dhcp` for the address.
+    pub fn parse(text: &str) -> Option<PortAddress> {
+        let (port, address) = text.split_once('=')?;
+        let (instance, port) = match port.rsplit_once('.') {
+            Some((instance, port)) => (Some(instance.into()), port),
+            None => (None, port),
+        };
+        let address = match address {
+            "dhcp" => AddressSpec::Dhcp,
+            _ => {
+                let (address, length) = address.split_once('/')?;
+                let address: IpAddr = address.parse().ok()?;
+                let most = if address.is_ipv4() { 32 } else { 128 };
+                AddressSpec::Static {
+                    address,
+                    prefix_length: length.parse().ok().filter(|length| *length <= most)?,
+                }
+            }
+        };
+        Some(PortAddress {
+            instance,
+            port: port.into(),
+            address,
+        })
+    }
+}
+
 /// Whether an instance goes on when a snapshot was taken of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CutMode {

@@ -97,6 +97,37 @@ pub fn append_frame(out: &mut Vec<u8>, message: &impl Serialize) -> Result<(), V
     Ok(())
 }
 
+/// Appends the frame of a message that ends with so many bytes of data: `message` has none, and `fill`
+/// appends them, so that they need not lie in one row before.
+///
+/// # Errors
+/// As [`append_frame`]; nothing was appended.
+pub fn append_data_frame(
+    out: &mut Vec<u8>,
+    message: &impl Serialize,
+    bytes: usize,
+    fill: impl FnOnce(&mut Vec<u8>),
+) -> Result<(), Violation> {
+    let before = out.len();
+    append_frame(out, message)?;
+    // The length of the data, which postcard writes as it writes any number, is the last that is there.
+    debug_assert_eq!(out.last(), Some(&0));
+    out.pop();
+    let frame = core::mem::take(out);
+    *out = postcard::to_extend(&bytes, frame).map_err(|_| Violation::NoMessage)?;
+    let length = out.len() + bytes - before - LENGTH_BYTES;
+    if length > limits::OPERATOR_FRAME_BYTES {
+        out.truncate(before);
+        return Err(Violation::FrameTooLong { bytes: length });
+    }
+    let end = out.len() + bytes;
+    fill(out);
+    debug_assert_eq!(out.len(), end);
+    out.resize(end, 0);
+    out[before..before + LENGTH_BYTES].copy_from_slice(&(length as u32).to_le_bytes());
+    Ok(())
+}
+
 /// A message or request from the bytes of one frame.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// First bytes of both greetings.
 pub const MAGIC: [u8; 4] = *b"SOSc";
 /// Version of the protocol. Two ends of different versions do not talk.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Raw bytes, which postcard copies in one go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,8 +114,8 @@ pub enum ToNode<'a> {
         /// The instance's launch.
         request: u32,
     },
-    /// Asks for the file of a snapshot: [`ToOperator::SnapshotData`], then [`ToOperator::Done`]. One at a
-    /// time.
+    /// Asks for the file of a snapshot: [`ToOperator::SnapshotDrafted`] perhaps, then
+    /// [`ToOperator::SnapshotData`], then [`ToOperator::Done`]. One at a time.
     Export {
         /// The request.
         request: u32,
@@ -273,6 +273,14 @@ pub enum ToOperator<'a> {
         request: u32,
         /// The bytes.
         data: Bytes<'a>,
+    },
+    /// All bytes of a snapshot's file but those of its seal are made and wait in the node to be sent. Left
+    /// out of a file of which the node cannot hold as much.
+    SnapshotDrafted {
+        /// The request.
+        request: u32,
+        /// Bytes of the whole file.
+        bytes: u64,
     },
 }
 

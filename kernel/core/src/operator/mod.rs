@@ -18,7 +18,7 @@ mod message;
 mod tests;
 
 pub use error::{Refusal, Violation};
-pub use frame::{FrameReader, append_frame, decode, encode};
+pub use frame::{FrameReader, append_data_frame, append_frame, decode, encode};
 pub use message::{
     Bytes, Change, Contents, Ended, Launch, MAGIC, Packing, RunEnd, StandardInput, ToNode,
     ToOperator, Usage, VERSION,

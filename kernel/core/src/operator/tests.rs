@@ -156,3 +156,27 @@ fn a_message_that_is_too_long_leaves_no_trace() {
     assert!(matches!(error, Violation::FrameTooLong { .. }), "{error}");
     assert_eq!(out, [5]);
 }
+
+#[test]
+fn a_frame_with_gathered_data_is_the_frame_of_its_message() {
+    for bytes in [0, 1, 127, 128, 20_000, limits::OPERATOR_PIECE_BYTES] {
+        let data: Vec<u8> = (0..bytes).map(|byte| byte as u8).collect();
+        let message = |data| ToOperator::SnapshotData { request: 300, data };
+        let (mut wanted, mut gathered) = (b"before".to_vec(), b"before".to_vec());
+        append_frame(&mut wanted, &message(Bytes(&data))).unwrap();
+        append_data_frame(&mut gathered, &message(Bytes(&[])), bytes, |out| {
+            data.chunks(4096)
+                .for_each(|piece| out.extend_from_slice(piece));
+        })
+        .unwrap();
+        assert!(gathered == wanted, "{bytes}");
+    }
+    let (mut out, bytes) = (b"before".to_vec(), limits::OPERATOR_FRAME_BYTES);
+    let message = ToOperator::SnapshotData {
+        request: 1,
+        data: Bytes(&[]),
+    };
+    let error = append_data_frame(&mut out, &message, bytes, |_| unreachable!());
+    assert!(matches!(error, Err(Violation::FrameTooLong { .. })));
+    assert_eq!(out, b"before");
+}

@@ -4,7 +4,6 @@ mod moves;
 
 use super::verbs::{self, Verb};
 use crate::control::{CutMode, Extent, PortAddress, Request, SegmentState};
-use crate::image::AddressSpec;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -220,7 +219,7 @@ impl Arguments {
     fn take_addresses(&mut self) -> Result<Vec<PortAddress>, CommandError> {
         let mut addresses = Vec::new();
         while let Some(text) = self.take_option("--address")? {
-            let Some(address) = port_address(&text) else {
+            let Some(address) = PortAddress::parse(&text) else {
                 return Err(self.wrong(alloc::format!(
                     "'{text}' is not like eth0=10.0.0.9/24, eth0=dhcp or web.eth0=10.0.0.9/24"
                 )));
@@ -253,33 +252,6 @@ impl Arguments {
             Some(word) => Err(self.wrong(alloc::format!("'{word}' is not expected"))),
         }
     }
-}
-
-/// What stands behind `--address`.
-fn port_address(text: &str) -> Option<PortAddress> {
-    let (port, address) = text.split_once('=')?;
-    let (instance, port) = match port.rsplit_once('.') {
-        Some((instance, port)) => (Some(instance.into()), port),
-        None => (None, port),
-    };
-    let address = match address {
-        "dhcp" => AddressSpec::Dhcp,
-        _ => {
-            let (address, length) = address.split_once('/')?;
-            let address: IpAddr = address.parse().ok()?;
-            let most = if address.is_ipv4() { 32 } else { 128 };
-            AddressSpec::Static {
-                address,
-                prefix_length: length.parse().ok().filter(|length| *length <= most)?,
-            }
-        }
-    };
-    let port = port.into();
-    Some(PortAddress {
-        instance,
-        port,
-        address,
-    })
 }
 
 /// Parses one line.

@@ -69,9 +69,15 @@ impl Outcome {
     }
 
     /// Takes off what the host withheld meanwhile.
-    pub fn without(mut self, withheld: Duration) -> Outcome {
-        self.elapsed_ns = self.elapsed_ns.saturating_sub(withheld.as_nanos() as u64);
-        self
+    ///
+    /// # Errors
+    /// When that is as much as all of the time: then it was not withheld from the kernel alone.
+    pub fn without(mut self, withheld: Duration) -> Result<Outcome> {
+        let rest_ns = self.elapsed_ns.checked_sub(withheld.as_nanos() as u64);
+        self.elapsed_ns = rest_ns
+            .filter(|&rest_ns| rest_ns > 0)
+            .with_context(|| format!("the host withheld {withheld:?} of {} ns", self.elapsed_ns))?;
+        Ok(self)
     }
 }
 
@@ -96,7 +102,7 @@ pub fn on_linux(kit: &Kit, wanted: &[Kernel], samples: &mut Samples) -> Result<V
         .filter_map(|line| Outcome::read(line))
         .zip(withheld)
         .map(|(outcome, withheld)| outcome.without(withheld))
-        .collect();
+        .collect::<Result<_>>()?;
     ensure!(
         outcomes.len() == wanted.len(),
         "the Linux peer printed {lines:?}"
@@ -127,7 +133,18 @@ pub fn starts_on_linux(kit: &Kit, samples: &mut Samples) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::Outcome;
+    use super::*;
+
+    #[test]
+    fn no_more_is_taken_off_than_there_is() {
+        let outcome = |elapsed_ns| Outcome {
+            elapsed_ns,
+            checksum: String::new(),
+        };
+        let withheld = Duration::from_nanos(300);
+        assert_eq!(outcome(1000).without(withheld).unwrap(), outcome(700));
+        assert!(outcome(300).without(withheld).is_err());
+    }
 
     #[test]
     fn a_kernels_line_is_read_wherever_it_stands() {

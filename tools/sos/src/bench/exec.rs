@@ -154,6 +154,7 @@ fn load_ms(program: &Path) -> Result<f64> {
     let job = Job::new(program, &[]).map_err(exec::Unusable::into_error)?;
     let wants = Wants {
         memory_mib: system::MEMORY_MIB,
+        ..Wants::default()
     };
     let node = FreshNode::boot(wants, None)?;
     let mut client = node.connect()?;
@@ -233,7 +234,11 @@ mod tests {
         let job = Job::new(&file, &[])
             .map_err(exec::Unusable::into_error)
             .unwrap();
-        let node = HostedNode::start(Wants { memory_mib: 4096 }).unwrap();
+        let node = HostedNode::start(Wants {
+            memory_mib: 4096,
+            ..Wants::default()
+        })
+        .unwrap();
         let mut client = node.connect().unwrap();
         let outcome = exec::run(&mut client, &job, Feed::Nothing, None).unwrap();
         assert_eq!(outcome, Outcome::Exited(0));

@@ -4,6 +4,7 @@
 //! [`crate::lan`] for both systems; the ceiling of that path alone stands beside them. Neighbours:
 //! `tools/peer` is the program inside the Linux machine, `guests/bench` its equal on SOS.
 
+mod attempts;
 mod capture;
 mod ceiling;
 mod compute;
@@ -28,10 +29,11 @@ mod withheld;
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::process::say;
+use attempts::Attempts;
 use compute::{KERNELS, Kernel, Outcome};
 use linux::Linux;
 use report::Figures;
@@ -83,13 +85,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         print!("{}", report::align_words(&lines.collect::<Vec<_>>()));
         return Ok(());
     }
-    let figures = measure(&chosen, arguments.runs, arguments.side)?;
+    let mut attempts = Attempts::default();
+    let figures = measure(&chosen, arguments.runs, arguments.side, &mut attempts)?;
     if arguments.json {
         println!("{}", report::json(&chosen, &figures)?);
     } else {
         print!("{}", report::table(&chosen, &figures));
     }
-    Ok(())
+    attempts.finish()
 }
 
 fn chosen_rows(names: &[String]) -> Result<Vec<&'static Row>> {
@@ -112,7 +115,8 @@ struct Systems {
     sos: Option<sos_node::Kit>,
 }
 
-fn measure(chosen: &[&Row], runs: u32, side: Side) -> Result<Figures> {
+/// Measures all rows in turns. What fails is left out, and kept in `attempts`.
+fn measure(chosen: &[&Row], runs: u32, side: Side, attempts: &mut Attempts) -> Result<Figures> {
     let systems = Systems {
         peer: match side {
             Side::Both | Side::Peer => Some(linux_kit::Kit::prepare()?),
@@ -131,18 +135,18 @@ fn measure(chosen: &[&Row], runs: u32, side: Side) -> Result<Figures> {
     let network = names_of(chosen, Setting::Services);
     for run in 1..=runs {
         if !network.is_empty() {
-            let station = ceiling::Station::start()?;
-            services::measure_network(&station.services, &network, &mut figures.ceiling)
-                .context("measure the path without a machine")?;
+            attempts.run("the path without a machine", || {
+                let station = ceiling::Station::start()?;
+                services::measure_network(&station.services, &network, &mut figures.ceiling)
+            });
         }
         let turn = Instant::now();
         let expected = match &systems.peer {
             None => Expected::default(),
-            Some(kit) => measure_peer(kit, chosen, &mut figures.peer)
-                .with_context(|| format!("measure {}", kit.name))?,
+            Some(kit) => measure_peer(kit, chosen, &mut figures.peer, attempts),
         };
         if let Some(kit) = &systems.sos {
-            measure_sos(kit, chosen, &mut figures.sos, &expected).context("measure SOS")?;
+            measure_sos(kit, chosen, &mut figures.sos, &expected, attempts);
         }
         say(format!(
             "bench: run {run} of {runs} took {:.0} s",
@@ -177,44 +181,61 @@ struct Expected {
 }
 
 /// One turn of the peer.
-fn measure_peer(kit: &linux_kit::Kit, chosen: &[&Row], samples: &mut Samples) -> Result<Expected> {
+fn measure_peer(
+    kit: &linux_kit::Kit,
+    chosen: &[&Row],
+    samples: &mut Samples,
+    attempts: &mut Attempts,
+) -> Expected {
     let mut expected = Expected::default();
+    let peer = &kit.name;
+    let mut step = |what: &str, measure: &mut dyn FnMut() -> Result<()>| {
+        say(format!("bench: {peer} {what}"));
+        attempts.run(&format!("{peer} {what}"), measure);
+    };
     let wanted = names_of(chosen, Setting::Services);
     if !wanted.is_empty() {
-        say(format!("bench: {} serves", kit.name));
-        services::measure(&mut Linux::serve(kit)?, &wanted, samples)?;
+        step("serves", &mut || {
+            services::measure(&mut Linux::serve(kit)?, &wanted, samples)
+        });
     }
     let wanted = names_of(chosen, Setting::Exec);
     if wanted.iter().any(|row| *row != exec::KEPT) {
-        say(format!("bench: {} executes programs", kit.name));
-        exec::on_linux(kit, &wanted, samples)?;
+        step("executes programs", &mut || {
+            exec::on_linux(kit, &wanted, samples)
+        });
     }
     if !names_of(chosen, Setting::Start).is_empty() {
-        say(format!("bench: {} starts processes", kit.name));
-        compute::starts_on_linux(kit, samples)?;
+        step("starts processes", &mut || {
+            compute::starts_on_linux(kit, samples)
+        });
     }
     let wanted = names_of(chosen, Setting::Snapshots);
     if !wanted.is_empty() {
-        say(format!("bench: {} is saved and loaded", kit.name));
-        snapshots::on_linux(kit, &wanted, samples)?;
+        step("is saved and loaded", &mut || {
+            snapshots::on_linux(kit, &wanted, samples)
+        });
     }
     let kernels = kernels_of(chosen);
     if !kernels.is_empty() {
-        say(format!("bench: {} computes", kit.name));
-        expected.kernels = compute::on_linux(kit, &kernels, samples)?;
+        step("computes", &mut || {
+            expected.kernels = compute::on_linux(kit, &kernels, samples)?;
+            Ok(())
+        });
     }
     if !names_of(chosen, Setting::Program).is_empty() {
-        say(format!("bench: {} runs SQLite in wasmi", kit.name));
-        expected.sqlite = sqlite::on_linux(kit, samples)?;
+        step("runs SQLite in wasmi", &mut || {
+            expected.sqlite = sqlite::on_linux(kit, samples)?;
+            Ok(())
+        });
     }
     if !names_of(chosen, Setting::Suite).is_empty() {
-        say(format!(
-            "bench: {} runs the specification's suite",
-            kit.name
-        ));
-        expected.suite = suite::on_linux(kit, samples)?;
+        step("runs the specification's suite", &mut || {
+            expected.suite = suite::on_linux(kit, samples)?;
+            Ok(())
+        });
     }
-    Ok(expected)
+    expected
 }
 
 /// One turn of SOS.
@@ -223,69 +244,87 @@ fn measure_sos(
     chosen: &[&Row],
     samples: &mut Samples,
     expected: &Expected,
-) -> Result<()> {
+    attempts: &mut Attempts,
+) {
+    let snapshots = names_of(chosen, Setting::Snapshots);
+    let mut step = |what: &str, measure: &mut dyn FnMut() -> Result<()>| {
+        say(format!("bench: {what}"));
+        attempts.run(what, measure);
+    };
     let wanted = names_of(chosen, Setting::Services);
     if !wanted.is_empty() {
-        say("bench: SOS serves");
-        services::measure(&mut Sos::serve(kit, Company::Alone)?, &wanted, samples)?;
+        step("SOS serves", &mut || {
+            services::measure(&mut Sos::serve(kit, Company::Alone)?, &wanted, samples)
+        });
     }
     if !names_of(chosen, Setting::Start).is_empty() {
-        say("bench: SOS starts instances");
-        samples.add("start_instance", sos_node::start_ms(kit)?);
+        step("SOS starts instances", &mut || {
+            samples.add("start_instance", sos_node::start_ms(kit)?);
+            Ok(())
+        });
     }
     for (number, kernel) in kernels_of(chosen).into_iter().enumerate() {
-        say(format!("bench: SOS computes {}", kernel.row));
-        let outcome = sos_node::compute(kit, kernel)?;
-        if let Some(expected) = expected.kernels.get(number) {
-            ensure!(
-                outcome.checksum == expected.checksum,
-                "{} computed {} on SOS and {} on the peer",
+        step(&format!("SOS computes {}", kernel.row), &mut || {
+            let outcome = sos_node::compute(kit, kernel)?;
+            same(
                 kernel.guest,
-                outcome.checksum,
-                expected.checksum
-            );
-        }
-        samples.add(kernel.row, outcome.elapsed_ns as f64 / 1e6);
+                &outcome.checksum,
+                expected.kernels.get(number).map(|peer| &peer.checksum),
+            )?;
+            samples.add(kernel.row, outcome.elapsed_ns as f64 / 1e6);
+            Ok(())
+        });
     }
     if !names_of(chosen, Setting::Program).is_empty() {
-        say("bench: SOS runs SQLite");
-        let run = sos_node::sqlite(kit)?;
-        ensure!(
-            expected.sqlite.is_empty() || run.findings == expected.sqlite,
-            "SQLite found {:?} on SOS and {:?} on the peer",
-            run.findings,
-            expected.sqlite
-        );
-        samples.add(sqlite::ROW, run.elapsed.as_secs_f64() * 1e3);
+        step("SOS runs SQLite", &mut || {
+            let run = sos_node::sqlite(kit)?;
+            let peer = Some(&expected.sqlite).filter(|peer| !peer.is_empty());
+            same("SQLite", &run.findings, peer)?;
+            samples.add(sqlite::ROW, run.elapsed.as_secs_f64() * 1e3);
+            Ok(())
+        });
     }
     if !names_of(chosen, Setting::Suite).is_empty() {
-        say("bench: SOS runs the specification's suite");
-        suite::on_sos(kit, &expected.suite, samples)?;
+        step("SOS runs the specification's suite", &mut || {
+            suite::on_sos(kit, &expected.suite, samples)
+        });
     }
     let wanted = names_of(chosen, Setting::Exec);
     if !wanted.is_empty() {
-        say("bench: SOS executes programs");
-        exec::on_sos(&wanted, samples)?;
-    }
-    let wanted = names_of(chosen, Setting::Snapshots);
-    if !wanted.is_empty() {
-        say("bench: SOS takes snapshots, restores and clones");
-        snapshots::on_sos(kit, &wanted, samples)?;
+        step("SOS executes programs", &mut || {
+            exec::on_sos(&wanted, samples)
+        });
     }
     let wanted = names_of(chosen, Setting::Engines);
     if !wanted.is_empty() {
-        say("bench: the engines compute and translate");
-        capture::on_host(&wanted, samples)?;
+        step("the engines compute and translate", &mut || {
+            capture::on_host(&wanted, samples)
+        });
     }
     if !names_of(chosen, Setting::Freeze).is_empty() {
-        say("bench: SOS freezes programs that never wait");
-        samples.add(capture::FREEZE, capture::freeze_ms(kit)?);
+        step("SOS freezes programs that never wait", &mut || {
+            samples.add(capture::FREEZE, capture::freeze_ms(kit)?);
+            Ok(())
+        });
     }
     if !names_of(chosen, Setting::Spinner).is_empty() {
-        say("bench: SOS serves beside a spinner");
-        samples.add("spinner_p99", spinner_factor(kit)?);
+        step("SOS serves beside a spinner", &mut || {
+            samples.add("spinner_p99", spinner_factor(kit)?);
+            Ok(())
+        });
     }
-    Ok(())
+    if !snapshots.is_empty() {
+        say("bench: SOS takes snapshots, restores and clones");
+        snapshots::on_sos(kit, &snapshots, samples, attempts);
+    }
+}
+
+/// Both systems must find out the same; without a peer there is nothing to compare with.
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, sos: &T, peer: Option<&T>) -> Result<()> {
+    match peer {
+        Some(peer) if peer != sos => bail!("{what} found {sos:?} on SOS and {peer:?} on the peer"),
+        _ => Ok(()),
+    }
 }
 
 /// How many times longer the slow answers of `web` take while the spinner runs.

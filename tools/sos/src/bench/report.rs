@@ -93,8 +93,9 @@ pub fn table(rows: &[&Row], figures: &Figures) -> String {
         + "\nratio: times by which SOS is ahead (above 1 = better than the peer); \
                      target: what SOS is to reach whatever the peer does; path: the ceiling of the LAN and \
                      gateway alone\n\
-                     coremark, float_kernel, sqlite, module_load_20mb, snapshot_pause, clone_200: \
-                     without the time that this host withheld from QEMU\n"
+                     coremark, float_kernel, sqlite, module_load_20mb, snapshot_pause: without the time \
+                     that this host withheld from QEMU; capture_run, capture_translate (best of several) and \
+                     capture_frames (median) are measured on this host, without QEMU\n"
 }
 
 /// Three or more significant digits, a dash for what was not measured.

@@ -196,7 +196,7 @@ pub fn compute(kit: &Kit, kernel: Kernel) -> Result<Outcome> {
     let rest = node.console().expect("\n", ANSWER_TIMEOUT)?;
     let line = format!("iterations in {rest}");
     let outcome = Outcome::read(&line).with_context(|| format!("read `{}`", line.trim()))?;
-    Ok(outcome.without(withheld))
+    outcome.without(withheld)
 }
 
 /// A run of SQLite.
@@ -225,7 +225,8 @@ pub fn sqlite(kit: &Kit) -> Result<SqliteRun> {
     // Silent until the program has ended, so that the shell takes nothing from it meanwhile.
     node.console().send_line("events -f")?;
     node.console().expect("exited", sqlite::TIMEOUT)?;
-    let elapsed = began.elapsed().saturating_sub(watch.until_now());
+    let elapsed = began.elapsed().checked_sub(watch.until_now());
+    let elapsed = elapsed.context("the host withheld more than all of the time")?;
     node.console().send(INTERRUPT)?;
     node.console().expect(PROMPT, ANSWER_TIMEOUT)?;
     node.console().send_line("console sqlite")?;

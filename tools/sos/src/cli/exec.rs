@@ -86,6 +86,9 @@ pub struct Arguments {
     /// Memory of a machine that is booted; without it that of the program and 512 MiB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     machine_memory: Option<u64>,
+    /// The secret of a node that is booted: a file of 32 bytes or 64 hexadecimal digits, for this node alone
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
     /// Run it in this process, on the simulated machine, without QEMU
     #[arg(long)]
     hosted: bool,
@@ -187,7 +190,10 @@ fn refuse_listeners_without_network(arguments: &Arguments) -> Result<()> {
 fn execute(arguments: &Arguments, job: &Job, feed: Feed, signals: Signals) -> Result<Outcome> {
     let wanted = arguments.memory.unwrap_or(0) + MACHINE_MEMORY;
     let memory_mib = arguments.machine_memory.unwrap_or(wanted) >> 20;
-    let wants = Wants { memory_mib };
+    let wants = Wants {
+        memory_mib,
+        secret: arguments.key_file.clone(),
+    };
     let run = |mut client: Client| {
         signals.send_to(client.sender());
         exec::run(&mut client, job, feed, arguments.timeout)

@@ -1,5 +1,6 @@
 //! `sos snapshot`: snapshots of a node's instances, and their files on this host.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::os::unix::net::UnixStream;
@@ -10,7 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sos_core::control::{CutMode, Extent, MadeRow, RemovedReport, Request, SnapshotRow};
+use sos_core::control::{
+    CutMode, Extent, MadeRow, PortAddress, RemovedReport, Request, SnapshotRow,
+};
 use sos_core::operator::{Contents, Packing};
 use sos_core::shell::render;
 
@@ -19,7 +22,8 @@ use crate::exec::keep::KeptNode;
 use crate::process::say;
 use crate::snapshot::files::{self, OutFile};
 use crate::snapshot::progress::{Bar, Total};
-use crate::snapshot::{Inspection, key, transfer};
+use crate::snapshot::transfer::{self, Arrived};
+use crate::snapshot::{Inspection, key};
 
 /// Most that a node that is reached by its channel's socket may take to answer.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,7 +37,10 @@ const EARLY: Duration = Duration::from_secs(1);
   cargo sos snapshot export monday -o m.snap   bring it to this host
   cargo sos snapshot inspect m.snap            say what is in it
   cargo sos snapshot import m.snap             give it to a node
+  cargo sos snapshot import both.*.snap        give it the members of a group
   cargo sos snapshot restore monday            let web go on from there
+  cargo sos snapshot restore monday --to web2 --address eth0=10.0.2.20/24
+                                               make another web with an address of its own
   cargo sos snapshot take web store both       keep both as they are at one instant: both.web, both.store
 
 A file that is exported appears when it is complete; Ctrl-C leaves none. A file is read through before it is
@@ -85,6 +92,9 @@ enum Action {
         /// Make another instance of this name
         #[arg(long, value_name = "NAME")]
         to: Option<String>,
+        /// Give the other instance an address: [INSTANCE.]PORT=ADDRESS/BITS, or PORT=dhcp
+        #[arg(long, value_name = "PORT=ADDRESS", requires = "to", value_parser = parse_address)]
+        address: Vec<PortAddress>,
     },
     /// Forget a snapshot, or all of a group
     Rm {
@@ -106,10 +116,11 @@ enum Action {
         #[arg(long)]
         state_only: bool,
     },
-    /// Give a file to a node, which keeps it as a snapshot
+    /// Give files to a node, which keeps each as a snapshot
     Import {
-        /// The file
-        file: PathBuf,
+        /// The files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
         /// The snapshot's name; without it the file's without its ending
         #[arg(long, value_name = "NAME")]
         to: Option<String>,
@@ -133,14 +144,58 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         return inspect(file, key_file.as_deref(), format);
     }
     files::end_when_interrupted();
-    if let Action::Import { file, .. } = &arguments.action {
-        let bytes = file.metadata().map_or(0, |data| data.len());
-        let mut bar = Bar::new("check", Total::Exactly(bytes));
-        files::check(file, None, &mut |done| bar.show(done))?;
+    if let Action::Import { files, to } = &arguments.action {
+        check(files, to.as_deref())?;
     }
     let mut client = connect(arguments.node.as_deref(), arguments.channel.as_deref())?;
     act(&mut client, &arguments.action, format)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes sure that all files can be given to a node, before it is bothered with the first.
+fn check(files: &[PathBuf], to: Option<&str>) -> Result<()> {
+    if let (Some(name), [_, _, ..]) = (to, files) {
+        bail!(
+            "--to names one snapshot, '{name}', and there are {} files",
+            files.len()
+        );
+    }
+    let mut names = BTreeSet::new();
+    for file in files {
+        let name = snapshot_name(file, to)?;
+        if !names.insert(name.clone()) {
+            bail!(
+                "two of the files would be the snapshot '{name}'; import them one by one, with --to"
+            );
+        }
+        let bytes = file.metadata().map_or(0, |data| data.len());
+        let mut bar = Bar::new(labelled("check", file), Total::Exactly(bytes));
+        files::check(file, None, &mut |done| bar.show(done))?;
+    }
+    Ok(())
+}
+
+/// What a file is called on a node.
+fn snapshot_name(file: &Path, to: Option<&str>) -> Result<String> {
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy());
+    match (to, stem) {
+        (Some(name), _) => Ok(name.to_string()),
+        (None, Some(stem)) => Ok(stem.into_owned()),
+        (None, None) => bail!("{} has no name; give one with --to", file.display()),
+    }
+}
+
+/// What stands before a bar.
+fn labelled(verb: &str, file: &Path) -> String {
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    format!("{verb} {}", name.to_string_lossy())
+}
+
+/// Reads what stands behind `--address`.
+fn parse_address(text: &str) -> Result<PortAddress, String> {
+    PortAddress::parse(text).ok_or_else(|| {
+        format!("'{text}' is not like eth0=10.0.0.9/24, eth0=dhcp or web.eth0=10.0.0.9/24")
+    })
 }
 
 fn inspect(file: &Path, key_file: Option<&Path>, format: Format) -> Result<ExitCode> {
@@ -226,11 +281,15 @@ fn act(client: &mut Client, action: &Action, format: Format) -> Result<()> {
             show_rows(&taken.collect::<Vec<_>>(), format)
         }
         Action::List => show_rows(&transfer::list(client)?, format),
-        Action::Restore { snapshot, to } => {
+        Action::Restore {
+            snapshot,
+            to,
+            address,
+        } => {
             let request = Request::Restore {
                 snapshot: snapshot.clone(),
                 to: to.clone(),
-                addresses: Vec::new(),
+                addresses: address.clone(),
             };
             let made = transfer::ask(client, &request)?;
             let made: Vec<MadeRow> =
@@ -284,7 +343,10 @@ fn act(client: &mut Client, action: &Action, format: Format) -> Result<()> {
             }
             Ok(())
         }
-        Action::Import { file, to } => import(client, file, to.as_deref(), format),
+        Action::Import { files, to } => {
+            let mut files = files.iter();
+            files.try_for_each(|file| import(client, file, to.as_deref(), format))
+        }
     }
 }
 
@@ -308,8 +370,14 @@ fn export(
     // Modules come on top of it, equal and compressed pages are saved.
     let about = rows.iter().find(|row| row.name == snapshot);
     let about = about.map_or(0, |row| row.memory_bytes + row.state_bytes);
-    let mut bar = Bar::new("export", Total::About(about));
-    let mut progress = |done| bar.show(done);
+    let mut bar = Bar::new(format!("export {snapshot}"), Total::About(about));
+    let mut progress = |arrived: Arrived| {
+        arrived
+            .whole
+            .into_iter()
+            .for_each(|bytes| bar.expect(Total::Exactly(bytes)));
+        bar.show(arrived.bytes);
+    };
     if output == Path::new("-") {
         let mut out = BufWriter::new(std::io::stdout().lock());
         transfer::export(client, snapshot, contents, packing, &mut out, &mut progress)?;
@@ -335,16 +403,11 @@ fn export(
 }
 
 fn import(client: &mut Client, file: &Path, to: Option<&str>, format: Format) -> Result<()> {
-    let stem = file.file_stem().map(|stem| stem.to_string_lossy());
-    let name = match (to, stem) {
-        (Some(name), _) => name.to_string(),
-        (None, Some(stem)) => stem.into_owned(),
-        (None, None) => bail!("{} has no name; give one with --to", file.display()),
-    };
+    let name = snapshot_name(file, to)?;
     let context = || format!("read {}", file.display());
     let source = File::open(file).with_context(context)?;
     let bytes = source.metadata().with_context(context)?.len();
-    let mut bar = Bar::new("import", Total::Exactly(bytes));
+    let mut bar = Bar::new(labelled("import", file), Total::Exactly(bytes));
     let mut source = BufReader::with_capacity(1 << 20, source);
     transfer::import(client, &name, &mut source, bytes, &mut |done| {
         bar.show(done)
@@ -355,4 +418,36 @@ fn import(client: &mut Client, file: &Path, to: Option<&str>, format: Format) ->
         Format::Text => say(format!("the node keeps it as {name}")),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_would_share_a_name_are_refused_before_any_is_read() {
+        let files = ["a/x.snap", "b/x.snap"].map(PathBuf::from);
+        let error = check(&files, Some("y")).unwrap_err().to_string();
+        assert!(error.contains("2 files"), "{error}");
+        let missing = check(&files, None).unwrap_err().to_string();
+        assert!(missing.contains("a/x.snap"), "{missing}");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.snap");
+        std::fs::write(&file, b"no snapshot").unwrap();
+        let error = check(&[file], None).unwrap_err().to_string();
+        assert!(error.contains("no sound snapshot"), "{error}");
+        assert_eq!(
+            snapshot_name(Path::new("b/web.1.snap"), None).unwrap(),
+            "web.1"
+        );
+    }
+
+    #[test]
+    fn addresses_are_read_as_the_shell_reads_them() {
+        let address = parse_address("web.eth0=10.0.2.20/24").unwrap();
+        assert_eq!(address.instance.as_deref(), Some("web"));
+        assert_eq!(address.port, "eth0");
+        assert!(parse_address("eth0=dhcp").is_ok());
+        assert!(parse_address("eth0=10.0.2.20").is_err());
+    }
 }

@@ -87,7 +87,15 @@ impl KeptNode {
     /// When it does not come up or does not answer.
     pub fn connect(&self, wants: Wants) -> Result<Client> {
         let (stream, early, why) = match UnixStream::connect(self.socket()) {
-            Ok(stream) => (stream, TURN_EARLY, "it runs another program or boots"),
+            Ok(stream) => {
+                if wants.secret.is_some() {
+                    let name = &self.name;
+                    say(format!(
+                        "note: node {name} runs already and keeps the secret that it was booted with"
+                    ));
+                }
+                (stream, TURN_EARLY, "it runs another program or boots")
+            }
             Err(_) => (self.boot(wants)?, EARLY, "it boots"),
         };
         Client::open(stream, TURN_PATIENCE, early, || {
@@ -129,7 +137,7 @@ impl KeptNode {
             _ => {}
         }
         fs::create_dir(&self.folder).with_context(context)?;
-        let mut command = builder(wants)?.channel(&self.socket()).command()?;
+        let mut command = builder(&wants)?.channel(&self.socket()).command()?;
         let console = File::create(self.folder.join(CONSOLE)).with_context(context)?;
         command
             .stdin(Stdio::null())

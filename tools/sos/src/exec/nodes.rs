@@ -1,5 +1,6 @@
 //! Nodes to run programs on: one booted for the purpose, one that stays, or one in this process.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use super::Client;
 use crate::image::BootImage;
 use crate::lan::Lan;
 use crate::qemu::{self, End, NodeBuilder};
+use crate::snapshot::key;
 use crate::{build, hosted, paths};
 
 /// Most that a node may take to boot.
@@ -27,21 +29,27 @@ pub const SWITCH: &str = "lan";
 const NIC_MAC: &str = "02:53:4f:53:00:02";
 
 /// What a node is to have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
     /// Memory of the machine, in MiB.
     pub memory_mib: u64,
+    /// A file with the node's secret.
+    pub secret: Option<PathBuf>,
 }
 
 /// A machine that runs programs, as QEMU is to start it.
-pub(super) fn builder(wants: Wants) -> Result<NodeBuilder> {
+pub(super) fn builder(wants: &Wants) -> Result<NodeBuilder> {
     let kernel = build::current_kernel()?;
     let image = paths::cache()?.join(format!("{NAME}.sosimg"));
     let wanted = empty_image()?;
     if std::fs::read(&image).ok().as_ref() != Some(&wanted.bytes) {
         wanted.write(&image)?;
     }
-    let builder = NodeBuilder::new(&kernel).name(NAME).image(&image);
+    let mut builder = NodeBuilder::new(&kernel).name(NAME).image(&image);
+    if let Some(file) = &wants.secret {
+        key::read(file)?;
+        builder = builder.secret(file);
+    }
     Ok(builder.memory_mib(wants.memory_mib).without_watchdog())
 }
 
@@ -62,7 +70,7 @@ impl FreshNode {
             .prefix("sos-")
             .tempdir()
             .context("make a folder for the node's channel")?;
-        let mut builder = builder(wants)?.channel(&folder.path().join(SOCKET));
+        let mut builder = builder(&wants)?.channel(&folder.path().join(SOCKET));
         if let Some(lan) = lan {
             builder = builder.arguments(lan.qemu_netdev_args("net0", NIC_MAC));
         }
@@ -111,12 +119,13 @@ impl HostedNode {
     /// Starts one.
     ///
     /// # Errors
-    /// When there is no memory or thread for it.
+    /// When there is no memory or thread for it, or no secret in its file.
     pub fn start(wants: Wants) -> Result<HostedNode> {
         let image = empty_image()?.bytes;
         let options = hosted::Options {
             name: None,
             memory_bytes: wants.memory_mib << 20,
+            keys: wants.secret.as_deref().map(key::read).transpose()?,
         };
         // A node's image lives as long as the node, which here is as long as the process.
         Ok(HostedNode(hosted::Node::start(

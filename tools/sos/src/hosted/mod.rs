@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use sos_core::kernel::{BootInfo, Kernel, Next};
+use sos_core::keys::NodeKeys;
 
 use crate::qemu::{Console, End};
 use crate::wake::Waker;
@@ -45,6 +46,8 @@ pub struct Options {
     pub name: Option<String>,
     /// Memory that its guests may touch.
     pub memory_bytes: u64,
+    /// Its keys, if it has a secret.
+    pub keys: Option<NodeKeys>,
 }
 
 impl Default for Options {
@@ -52,6 +55,7 @@ impl Default for Options {
         Options {
             name: None,
             memory_bytes: MEMORY_BYTES,
+            keys: None,
         }
     }
 }
@@ -232,6 +236,7 @@ impl Shared {
         let boot = BootInfo {
             image,
             name: options.name.clone(),
+            keys: options.keys.clone(),
             ..BootInfo::default()
         };
         let mut kernel = Kernel::new(&mut machine, boot);

@@ -24,7 +24,7 @@ pub enum Total {
 /// One transfer's bar on standard error; nothing where that is no terminal.
 #[derive(Debug)]
 pub struct Bar {
-    verb: &'static str,
+    label: String,
     total: Total,
     begin: Instant,
     /// When it was last drawn.
@@ -33,15 +33,20 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// A bar that begins with this word.
-    pub fn new(verb: &'static str, total: Total) -> Bar {
+    /// A bar that begins with these words.
+    pub fn new(label: impl Into<String>, total: Total) -> Bar {
         Bar {
-            verb,
+            label: label.into(),
             total,
             begin: Instant::now(),
             drawn: None,
             is_terminal: std::io::stderr().is_terminal(),
         }
+    }
+
+    /// There is so much to do, it turns out.
+    pub fn expect(&mut self, total: Total) {
+        self.total = total;
     }
 
     /// So many bytes are done.
@@ -52,7 +57,7 @@ impl Bar {
             return;
         }
         self.drawn = Some(now);
-        let line = line(self.verb, self.total, done, now - self.begin);
+        let line = line(&self.label, self.total, done, now - self.begin);
         let mut out = std::io::stderr().lock();
         // Whoever closed it does not want to see it.
         let _ = write!(out, "\r{line}\x1b[K").and_then(|()| out.flush());
@@ -67,7 +72,7 @@ impl Drop for Bar {
     }
 }
 
-fn line(verb: &str, total: Total, done: u64, elapsed: Duration) -> String {
+fn line(label: &str, total: Total, done: u64, elapsed: Duration) -> String {
     let (about, bytes) = match total {
         Total::Exactly(bytes) => ("", bytes),
         Total::About(bytes) => ("about ", bytes.max(done)),
@@ -75,7 +80,7 @@ fn line(verb: &str, total: Total, done: u64, elapsed: Duration) -> String {
     let filled = (done * WIDTH).checked_div(bytes).unwrap_or(0).min(WIDTH);
     let rate = (done as f64 / elapsed.as_secs_f64().max(0.001)) as u64;
     format!(
-        "{verb}  [{}{}] {} of {about}{}, {}/s",
+        "{label}  [{}{}] {} of {about}{}, {}/s",
         "#".repeat(filled as usize),
         ".".repeat((WIDTH - filled) as usize),
         render::bytes(done),

@@ -85,7 +85,16 @@ pub fn list(client: &mut Client) -> Result<Vec<SnapshotRow>> {
     serde_json::from_slice(&rows).context("understand the node's list of snapshots")
 }
 
-/// Writes a snapshot's file to `out`; tells how many bytes it has. `progress` is told how many came.
+/// How far an export is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Arrived {
+    /// Bytes that came.
+    pub bytes: u64,
+    /// Bytes of the whole file, once it is made in the node.
+    pub whole: Option<u64>,
+}
+
+/// Writes a snapshot's file to `out`; tells how many bytes it has. `progress` is told how far it is.
 ///
 /// # Errors
 /// The node's refusal, that it is gone, or that `out` cannot be written.
@@ -95,7 +104,7 @@ pub fn export(
     contents: Contents,
     packing: Packing,
     out: &mut impl Write,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(Arrived),
 ) -> Result<u64> {
     let request = client.number();
     client.say(&ToNode::Export {
@@ -104,18 +113,22 @@ pub fn export(
         contents,
         packing,
     })?;
-    let mut bytes = 0;
+    let mut arrived = Arrived::default();
     loop {
         let body = next_frame(client)?;
         match operator::decode(&body)? {
+            ToOperator::SnapshotDrafted { request: of, bytes } if of == request => {
+                arrived.whole = Some(bytes);
+                progress(arrived);
+            }
             ToOperator::SnapshotData { request: of, data } if of == request => {
-                bytes += data.0.len() as u64;
+                arrived.bytes += data.0.len() as u64;
                 out.write_all(data.0).context("write the snapshot")?;
-                progress(bytes);
+                progress(arrived);
             }
             ToOperator::Done { request: of } if of == request => {
                 out.flush().context("write the snapshot")?;
-                return Ok(bytes);
+                return Ok(arrived.bytes);
             }
             other => refuse_or_skip(request, other)?,
         }

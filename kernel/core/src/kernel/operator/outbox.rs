@@ -1,7 +1,7 @@
 //! Frames that wait to be sent.
 
 use crate::limits;
-use crate::operator::{ToOperator, append_frame};
+use crate::operator::{ToOperator, append_data_frame, append_frame};
 use alloc::vec::Vec;
 
 /// Frames in a row. Whoever fills it asks [`is_full`](Outbox::is_full) first, so that it holds no more
@@ -23,6 +23,17 @@ impl Outbox {
     pub fn push(&mut self, message: &ToOperator<'_>) {
         // Every message's data is bounded where it is made.
         let appended = append_frame(&mut self.bytes, message);
+        debug_assert!(appended.is_ok(), "{appended:?}");
+    }
+
+    /// Adds a message, which has no data itself, with so many bytes that `fill` appends.
+    pub fn push_data(
+        &mut self,
+        message: &ToOperator<'_>,
+        bytes: usize,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let appended = append_data_frame(&mut self.bytes, message, bytes, fill);
         debug_assert!(appended.is_ok(), "{appended:?}");
     }
 

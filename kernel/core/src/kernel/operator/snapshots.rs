@@ -1,7 +1,9 @@
 //! Snapshot files on their way out of the node and into it, piece by piece.
 //!
-//! A file is made while it is sent, a few pages in each turn, and read while it comes
-//! (`kernel::arrival`): neither way does the node hold it.
+//! A file is drafted first, a few pages in each turn: all of it but its seal is made, and names the pages
+//! of the cut, which stay where they are. Then it is sent, and its SHA-256 computed on the way. What would
+//! take too much memory that way (compressed pages, large states) is made while it is sent. A file that
+//! comes is read as it comes (`kernel::arrival`), and held no more than one that leaves.
 
 use super::{Kernel, Session, unexpected};
 use crate::image::BlobHash;
@@ -20,14 +22,23 @@ use alloc::vec::Vec;
 
 /// Pages that are written in one step.
 const PAGES_PER_STEP: usize = 32;
-/// Steps in one turn.
-const STEPS_PER_TURN: usize = 4;
+/// Steps in one turn: half a millisecond in QEMU's emulation.
+const STEPS_PER_TURN: usize = 8;
 
 /// A file that is being sent.
 pub(super) struct Export {
     request: u32,
     encoder: Encoder,
     pages: CutPages,
+    stage: Stage,
+}
+
+/// How far an [`Export`] is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is made, and nothing of it leaves.
+    Drafting,
+    Sending,
 }
 
 /// A file that is coming.
@@ -130,6 +141,7 @@ impl Kernel {
             request,
             encoder,
             pages: CutPages::new(memories, parent.map(|(_, memories)| memories)),
+            stage: Stage::Drafting,
         })
     }
 
@@ -257,12 +269,13 @@ impl Session {
         let request = export.request;
         let mut steps = 0;
         while !self.out.is_full() {
-            let ready = export.encoder.ready();
-            if !ready.is_empty() {
-                let piece = ready.len().min(limits::OPERATOR_PIECE_BYTES);
-                let data = Bytes(&ready[..piece]);
-                self.out.push(&ToOperator::SnapshotData { request, data });
-                export.encoder.take(piece);
+            let waiting = export.encoder.ready_bytes();
+            if export.stage == Stage::Sending && waiting > 0 {
+                let piece = waiting.min(limits::OPERATOR_PIECE_BYTES as u64) as usize;
+                let data = Bytes(&[]);
+                let message = ToOperator::SnapshotData { request, data };
+                let fill = |out: &mut Vec<u8>| export.take(piece, out);
+                self.out.push_data(&message, piece, fill);
                 continue;
             }
             if steps == STEPS_PER_TURN {
@@ -271,10 +284,42 @@ impl Session {
             }
             steps += 1;
             let progress = export.encoder.step(&export.pages, PAGES_PER_STEP);
-            if progress == Progress::Finished && export.encoder.ready().is_empty() {
+            if let Some(bytes) = export.end_draft(progress) {
+                let drafted = ToOperator::SnapshotDrafted { request, bytes };
+                self.out.push(&drafted);
+            }
+            if progress == Progress::Finished && export.encoder.ready_bytes() == 0 {
                 self.export = None;
                 return self.done(request);
             }
         }
+    }
+}
+
+impl Export {
+    /// Appends the next bytes, of which there are so many.
+    fn take(&mut self, bytes: usize, out: &mut Vec<u8>) {
+        let mut missing = bytes;
+        while missing > 0 {
+            let ready = self.encoder.ready(&self.pages);
+            let count = ready.len().min(missing);
+            if count == 0 {
+                return;
+            }
+            out.extend_from_slice(&ready[..count]);
+            self.encoder.take(count, &self.pages);
+            missing -= count;
+        }
+    }
+
+    /// Lets the file leave once its draft is complete, whose bytes are then told, or has grown too large.
+    fn end_draft(&mut self, progress: Progress) -> Option<u64> {
+        let is_complete = progress != Progress::Working;
+        let is_large = self.encoder.held_bytes() >= limits::SNAPSHOT_DRAFT_BYTES;
+        if self.stage == Stage::Sending || !(is_complete || is_large) {
+            return None;
+        }
+        self.stage = Stage::Sending;
+        self.encoder.file_bytes()
     }
 }

@@ -1,6 +1,7 @@
 //! Lines and what they mean.
 
 use super::*;
+use crate::image::AddressSpec;
 use alloc::vec;
 
 fn wrong(line: &str, part: &str) {

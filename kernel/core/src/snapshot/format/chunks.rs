@@ -7,7 +7,7 @@
 use super::decoder::within;
 use super::encoder::{NextPage, PageSource};
 use super::error::{Bound, Problem};
-use super::layout::{Compression, MemoryHead, SECTION_HEADER_BYTES};
+use super::layout::{Compression, MemoryHead};
 use super::packer::{Base, Packer};
 use super::pages::{PagesPayload, PagesWriter};
 use super::sink::TakeError;
@@ -91,12 +91,12 @@ impl Chunks {
                 self.pages = None;
                 return match open.is_empty() {
                     true => Chunk::Working,
-                    false => finish(open),
+                    false => finish(open, source),
                 };
             };
             if !open.is_empty() && open.is_full() {
                 self.pages = Some((head, from));
-                return finish(open);
+                return finish(open, source);
             }
             from = u64::from(page) + 1;
             self.packer.put(source, number, page, &mut open);
@@ -107,10 +107,12 @@ impl Chunks {
     }
 }
 
-fn finish(open: PagesWriter) -> Chunk {
-    let (mut payload, checksum) = open.finish();
-    payload.drain(..SECTION_HEADER_BYTES);
-    Chunk::Pages { payload, checksum }
+fn finish(open: PagesWriter, source: &dyn PageSource) -> Chunk {
+    let packed = open.finish();
+    Chunk::Pages {
+        checksum: packed.checksum,
+        payload: packed.into_payload(source),
+    }
 }
 
 /// Rounds on their way in.

@@ -1,17 +1,19 @@
 //! [`Encoder`]: writes a snapshot file in bounded steps.
 //!
-//! It holds shared bytes ([`Object`]) and one section at most; pages stay where they are until they are
-//! copied into the section that leaves with them. Whoever drives it takes what is [`ready`](Encoder::ready)
-//! before the next [`step`](Encoder::step), so that a slow reader holds it up.
+//! It holds shared bytes ([`Object`]) and the heads of sections; pages stay where they are until they
+//! leave ([`PageSource`]). Whoever drives it chooses: taking what is there before the next
+//! [`step`](Encoder::step) needs memory for one section, and stepping on until the file is drafted
+//! ([`file_bytes`](Encoder::file_bytes)) makes every byte of it but the seal before the first one leaves.
 
 use super::checksum;
+use super::gather::{Gathered, Piece};
 use super::layout::{
     Compression, FLAG_CONTINUES, FLAG_REQUIRED, FOOTER_BYTES, Footer, Header, MINOR_VERSION,
     MemoryHead, PAGE_BYTES, PART_BYTES, SECTION_HEADER_BYTES, Seal, SectionHeader, SectionKind,
     SnapshotId,
 };
 use super::packer::{Base, Packer};
-use super::pages::PagesWriter;
+use super::pages::{DataRun, PagesWriter};
 use super::tag::Tag;
 use crate::image::{BlobBytes, BlobHash};
 use crate::keys::Key;
@@ -117,6 +119,8 @@ pub struct Options {
 pub enum Progress {
     /// There is.
     Working,
+    /// Only the footer, which is made when all before it was taken.
+    Drafted,
     /// There is not; what is ready is the last of the file.
     Finished,
 }
@@ -145,9 +149,8 @@ pub struct Encoder {
     objects: Vec<Object>,
     memories: Vec<MemoryHead>,
     stage: Stage,
-    /// What is to be taken, and how much of it was.
-    ready: Vec<u8>,
-    taken: usize,
+    /// What is to be taken.
+    ready: Gathered,
     /// Bytes of the file up to the end of `ready`.
     written: u64,
     /// Headers of the sections so far.
@@ -170,8 +173,7 @@ impl Encoder {
             objects,
             memories,
             stage: Stage::Header,
-            ready: Vec::new(),
-            taken: 0,
+            ready: Gathered::default(),
             written: 0,
             table: Vec::new(),
             open: None,
@@ -187,43 +189,63 @@ impl Encoder {
         self
     }
 
-    /// Bytes that can be taken.
-    pub fn ready(&self) -> &[u8] {
-        &self.ready[self.taken..]
+    /// Bytes that can be taken next, the first of [`ready_bytes`](Self::ready_bytes).
+    pub fn ready<'a>(&'a self, source: &'a dyn PageSource) -> &'a [u8] {
+        self.ready.front(source)
+    }
+
+    /// How many bytes can be taken in all.
+    pub fn ready_bytes(&self) -> u64 {
+        self.ready.bytes()
+    }
+
+    /// How many bytes wait that nobody else holds.
+    pub fn held_bytes(&self) -> usize {
+        self.ready.held_bytes()
     }
 
     /// Takes the first `count` bytes of [`ready`](Self::ready): their share of the seal is computed now.
-    pub fn take(&mut self, count: usize) {
-        let count = count.min(self.ready.len() - self.taken);
+    pub fn take(&mut self, count: usize, source: &dyn PageSource) {
+        let ready = self.ready.front(source);
+        let count = count.min(ready.len());
         if self.options.seal.has_digest() {
-            self.digest.update(&self.ready[self.taken..][..count]);
+            self.digest.update(&ready[..count]);
         }
-        self.taken += count;
+        self.ready.forget(count);
     }
 
-    /// Bytes of the file so far.
+    /// Bytes of the file so far, those that wait included.
     pub fn written_bytes(&self) -> u64 {
         self.written
     }
 
-    /// Goes on with the file, looking at no more than `pages` pages. Does nothing while bytes are ready.
-    pub fn step(&mut self, source: &dyn PageSource, pages: usize) -> Progress {
-        if !self.ready().is_empty() {
-            return Progress::Working;
+    /// Bytes of the whole file, once everything but its footer is made.
+    pub fn file_bytes(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Footer(_) => Some(self.written + FOOTER_BYTES as u64),
+            Stage::Finished => Some(self.written),
+            _ => None,
         }
-        self.ready.clear();
-        self.taken = 0;
+    }
+
+    /// Goes on with the file, looking at no more than `pages` pages. The footer waits until everything
+    /// before it was taken, as its seal covers that.
+    pub fn step(&mut self, source: &dyn PageSource, pages: usize) -> Progress {
         self.stage = match self.stage {
             Stage::Header => self.put_header(),
             Stage::Object(place, done) => self.put_object(place, done),
             Stage::Memory(place) => self.put_memory(place),
             Stage::Pages(place, from) => self.put_pages(source, place, from, pages),
             Stage::Table => self.put_table(),
-            Stage::Footer(table_offset) => self.put_footer(table_offset),
+            Stage::Footer(table_offset) => match self.ready.bytes() {
+                0 => self.put_footer(table_offset),
+                _ => self.stage,
+            },
             Stage::Finished => Stage::Finished,
         };
         match self.stage {
             Stage::Finished => Progress::Finished,
+            Stage::Footer(_) => Progress::Drafted,
             _ => Progress::Working,
         }
     }
@@ -235,8 +257,7 @@ impl Encoder {
             parent: self.options.parent,
             seal: self.options.seal,
         };
-        self.ready.extend_from_slice(&header.encode());
-        self.written += self.ready.len() as u64;
+        self.put(&header.encode());
         Stage::Object(0, 0)
     }
 
@@ -248,18 +269,18 @@ impl Encoder {
         let hash = object.hash.as_ref().map_or(&[][..], |hash| &hash.0);
         let total = hash.len() + object.bytes.length();
         let (from, end) = (done, total.min(done + PART_BYTES));
-        let mut section = Vec::with_capacity(SECTION_HEADER_BYTES + end - from);
-        section.resize(SECTION_HEADER_BYTES, 0);
-        if from == 0 {
-            section.extend_from_slice(hash);
-        }
-        let first = from.saturating_sub(hash.len());
-        let most = end - hash.len() - first;
-        object.bytes.append(first, most, &mut section);
-        let kind = object.kind;
-        let sum = checksum::of(&section[SECTION_HEADER_BYTES..]);
+        let hash = match from {
+            0 => hash,
+            _ => &[],
+        };
+        let first = from.saturating_sub(total - object.bytes.length());
+        let last = first + (end - from - hash.len());
+        let (sum, piece) = part(&object.bytes, first, last, hash);
+        let (kind, hash) = (object.kind, hash.to_vec());
         let continues = if end < total { FLAG_CONTINUES } else { 0 };
-        self.put_section(kind, continues, section, sum);
+        self.put_section_header(kind, continues, end - from, sum);
+        self.put(&hash);
+        self.put_piece(piece, last - first);
         match end < total {
             true => Stage::Object(place, end),
             false => Stage::Object(place + 1, 0),
@@ -270,10 +291,9 @@ impl Encoder {
         let Some(head) = self.memories.get(place) else {
             return Stage::Table;
         };
-        let mut section = alloc::vec![0; SECTION_HEADER_BYTES];
-        section.extend_from_slice(&head.encode());
-        let sum = checksum::of(&section[SECTION_HEADER_BYTES..]);
-        self.put_section(SectionKind::Memory, 0, section, sum);
+        let head = head.encode();
+        self.put_section_header(SectionKind::Memory, 0, head.len(), checksum::of(&head));
+        self.put(&head);
         Stage::Pages(place, 0)
     }
 
@@ -318,14 +338,29 @@ impl Encoder {
     }
 
     fn close_pages(&mut self, open: PagesWriter) {
-        if !open.is_empty() {
-            let (section, sum) = open.finish();
-            self.put_section(SectionKind::Pages, 0, section, sum);
+        if open.is_empty() {
+            return;
         }
+        let packed = open.finish();
+        let length = packed.data_bytes + packed.records_and_tail.len();
+        self.put_section_header(SectionKind::Pages, 0, length, packed.checksum);
+        let memory = packed.memory;
+        for run in packed.data {
+            self.ready.push(match run {
+                DataRun::Pages { first, count } => Piece::Pages {
+                    memory,
+                    first,
+                    count,
+                },
+                DataRun::Blocks(blocks) => Piece::Bytes(blocks),
+            });
+        }
+        self.written += packed.data_bytes as u64;
+        self.put(&packed.records_and_tail);
     }
 
-    /// Makes a section ready, whose first bytes are for its header.
-    fn put_section(&mut self, kind: SectionKind, flags: u32, mut section: Vec<u8>, checksum: u64) {
+    /// Adds the header of a section, whose payload has so many bytes.
+    fn put_section_header(&mut self, kind: SectionKind, flags: u32, length: usize, checksum: u64) {
         let header = SectionHeader {
             kind: kind.number(),
             version: kind.version(),
@@ -334,25 +369,33 @@ impl Encoder {
                 false => flags,
             },
             offset: self.written + SECTION_HEADER_BYTES as u64,
-            length: (section.len() - SECTION_HEADER_BYTES) as u64,
+            length: length as u64,
             checksum,
         };
         let header = header.encode();
-        section[..SECTION_HEADER_BYTES].copy_from_slice(&header);
         if kind != SectionKind::Table {
             self.table.extend_from_slice(&header);
         }
-        self.written += section.len() as u64;
-        self.ready = section;
+        self.put(&header);
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.written += bytes.len() as u64;
+        self.ready.push_bytes(bytes);
+    }
+
+    fn put_piece(&mut self, piece: Piece, length: usize) {
+        self.written += length as u64;
+        self.ready.push(piece);
     }
 
     fn put_table(&mut self) -> Stage {
         let offset = self.written;
-        let mut section = Vec::with_capacity(SECTION_HEADER_BYTES + self.table.len());
-        section.resize(SECTION_HEADER_BYTES, 0);
-        section.extend_from_slice(&self.table);
-        let sum = checksum::of(&self.table);
-        self.put_section(SectionKind::Table, 0, section, sum);
+        let table = core::mem::take(&mut self.table);
+        let sum = checksum::of(&table);
+        self.put_section_header(SectionKind::Table, 0, table.len(), sum);
+        self.put(&table);
+        self.table = table;
         Stage::Footer(offset)
     }
 
@@ -372,8 +415,26 @@ impl Encoder {
         if let Some(key) = &self.key {
             footer.tag = footer.tag_by(key);
         }
-        self.ready.extend_from_slice(&footer.encode());
-        self.written += FOOTER_BYTES as u64;
+        self.put(&footer.encode());
         Stage::Finished
+    }
+}
+
+/// Bytes of an object, with what stands before them: their checksum, and what is to be taken.
+fn part(object: &ObjectBytes, from: usize, end: usize, before: &[u8]) -> (u64, Piece) {
+    match object {
+        ObjectBytes::Held(held) => {
+            let piece = Piece::Object {
+                bytes: object.clone(),
+                from,
+                end,
+            };
+            (checksum::of_parts(&[before, &held[from..end]]), piece)
+        }
+        ObjectBytes::Made(_) => {
+            let mut made = Vec::with_capacity(end - from);
+            object.append(from, end - from, &mut made);
+            (checksum::of_parts(&[before, &made]), Piece::Bytes(made))
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The container knows no state of an instance: it holds objects of bytes, each of a kind, and the pages
 //! of linear memories. [`Encoder`] makes a file in bounded steps from shared bytes and a [`PageSource`],
-//! and never holds more than one section. [`Decoder`] takes a file in pieces of any size and gives
+//! and copies no page. [`Decoder`] takes a file in pieces of any size and gives
 //! sections whose checksum is right; [`Collector`] holds them to the rules of order, size and number,
 //! and hands objects and pages to a [`Sink`]. [`Summary`] says what is in a file.
 //!
@@ -11,8 +11,9 @@
 //! - `layout`: constants, header, section headers, footer; - `checksum`; - `tag`: who made a file;
 //! - `pages`: page sections;
 //! - `packer`, `unpack`: pages on their way into one and out of it; - `chunks`: pages without a file;
-//! - `encoder`, `decoder`, `collector`, `summary`; - `objects`, `pieces`: objects on their way in;
-//! - `sink`: who takes what comes; - `error`: what is wrong with a file, and where.
+//! - `encoder`, `gather`: a file on its way out; - `decoder`, `collector`, `summary`: and in;
+//! - `objects`, `pieces`: objects on their way in; - `sink`: who takes what comes;
+//! - `error`: what is wrong with a file, and where.
 
 mod checksum;
 mod chunks;
@@ -20,6 +21,7 @@ mod collector;
 mod decoder;
 mod encoder;
 mod error;
+mod gather;
 mod layout;
 mod objects;
 mod packer;

@@ -46,7 +46,7 @@ impl Packer {
             }
             return;
         };
-        let sum = checksum::of(bytes);
+        let sum = checksum::of_page(bytes);
         if let Some((earlier_memory, earlier)) = self.repeats.find(sum)
             && source.page(earlier_memory, u64::from(earlier)) == Some(bytes)
         {
@@ -61,7 +61,7 @@ impl Packer {
                 return open.push_lz4(page, &block[..length]);
             }
         }
-        open.push_raw(page, bytes, sum);
+        open.push_raw(page, sum);
     }
 }
 

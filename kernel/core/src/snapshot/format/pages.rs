@@ -1,13 +1,15 @@
 //! Sections of pages: [`PagesWriter`] fills one, [`PagesPayload`] reads one.
 //!
 //! The payload is blocks of data, then 16-byte records in ascending order of pages, then the memory and
-//! the number of records. The records stand behind the data, so that a page is copied once, straight to
-//! where it leaves from. A record covers a run of pages of one form.
+//! the number of records. The records stand behind the data, so that it can leave before they are known.
+//! A record covers a run of pages of one form. A writer names the pages that stand there as they are and
+//! copies none ([`DataRun`]).
 
 use super::checksum::{self, PagesChecksum};
 use super::decoder::within;
+use super::encoder::PageSource;
 use super::error::{Bound, Problem};
-use super::layout::{PAGE_BYTES, PAGES_PER_SECTION, Reader, SECTION_HEADER_BYTES};
+use super::layout::{PAGE_BYTES, PAGES_PER_SECTION, Reader};
 use crate::limits;
 use alloc::vec::Vec;
 
@@ -97,16 +99,66 @@ impl Record {
     }
 }
 
-/// A section of pages that is being filled, with room for its header in front.
+/// Data of a section of pages, in its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataRun {
+    /// Pages as they are, which stay where they are.
+    Pages {
+        /// The first.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+    /// LZ4 blocks.
+    Blocks(Vec<u8>),
+}
+
+/// A section of pages that is being filled.
 pub struct PagesWriter {
-    section: Vec<u8>,
     memory: u32,
+    data: Vec<DataRun>,
+    data_bytes: usize,
     records: Vec<Record>,
     checksum: PagesChecksum,
     blocks: usize,
     pages: u64,
     /// Bytes of the payload after which one more page might be too many.
     most_bytes: usize,
+}
+
+/// The payload of a section of pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// The memory that the pages belong to.
+    pub memory: u32,
+    /// What it begins with,
+    pub data: Vec<DataRun>,
+    /// which are so many bytes,
+    pub data_bytes: usize,
+    /// and what it ends with.
+    pub records_and_tail: Vec<u8>,
+    /// The payload's checksum.
+    pub checksum: u64,
+}
+
+impl Packed {
+    /// The payload's bytes, with the pages of the source that they were packed from.
+    pub fn into_payload(self, source: &dyn PageSource) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(self.data_bytes + self.records_and_tail.len());
+        for run in &self.data {
+            match run {
+                DataRun::Blocks(blocks) => payload.extend_from_slice(blocks),
+                DataRun::Pages { first, count } => {
+                    for page in *first..*first + *count {
+                        let bytes = source.page(self.memory, u64::from(page));
+                        payload.extend_from_slice(bytes.unwrap_or(&[0; PAGE_BYTES]));
+                    }
+                }
+            }
+        }
+        payload.extend_from_slice(&self.records_and_tail);
+        payload
+    }
 }
 
 impl PagesWriter {
@@ -118,8 +170,9 @@ impl PagesWriter {
     /// A section of pages of this memory, whose payload has at most so many bytes.
     pub fn bounded(memory: u32, most_bytes: usize) -> PagesWriter {
         PagesWriter {
-            section: alloc::vec![0; SECTION_HEADER_BYTES],
             memory,
+            data: Vec::new(),
+            data_bytes: 0,
             most_bytes,
             records: Vec::new(),
             checksum: PagesChecksum::default(),
@@ -137,8 +190,7 @@ impl PagesWriter {
     }
 
     fn payload_bytes(&self) -> usize {
-        let data_bytes = self.section.len() - SECTION_HEADER_BYTES;
-        data_bytes + self.records.len() * RECORD_BYTES + TAIL_BYTES
+        self.data_bytes + self.records.len() * RECORD_BYTES + TAIL_BYTES
     }
 
     /// Whether nothing is in it.
@@ -146,13 +198,16 @@ impl PagesWriter {
         self.records.is_empty()
     }
 
-    /// A page with its bytes, whose checksum is known.
-    pub fn push_raw(&mut self, page: u32, bytes: &[u8; PAGE_BYTES], checksum: u64) {
-        if self.blocks == 0 {
-            let bytes = (PAGES_PER_SECTION * PAGE_BYTES).min(self.most_bytes);
-            self.section.reserve(bytes);
+    /// A page as it is, whose checksum this is.
+    pub fn push_raw(&mut self, page: u32, checksum: u64) {
+        self.data_bytes += PAGE_BYTES;
+        match self.data.last_mut() {
+            Some(DataRun::Pages { first, count }) if *first + *count == page => *count += 1,
+            _ => self.data.push(DataRun::Pages {
+                first: page,
+                count: 1,
+            }),
         }
-        self.section.extend_from_slice(bytes);
         self.checksum.add_block(checksum);
         self.blocks += 1;
         self.push(page, RAW, 0);
@@ -160,7 +215,11 @@ impl PagesWriter {
 
     /// A page as an LZ4 block.
     pub fn push_lz4(&mut self, page: u32, block: &[u8]) {
-        self.section.extend_from_slice(block);
+        self.data_bytes += block.len();
+        match self.data.last_mut() {
+            Some(DataRun::Blocks(blocks)) => blocks.extend_from_slice(block),
+            _ => self.data.push(DataRun::Blocks(block.to_vec())),
+        }
         self.checksum.add_block(checksum::of(block));
         self.blocks += 1;
         self.push(page, LZ4, block.len() as u64);
@@ -195,17 +254,23 @@ impl PagesWriter {
         });
     }
 
-    /// The section, whose first bytes are for its header, and its payload's checksum.
-    pub fn finish(mut self) -> (Vec<u8>, u64) {
-        let records_at = self.section.len();
+    /// The section's payload.
+    pub fn finish(self) -> Packed {
+        let bytes = self.records.len() * RECORD_BYTES + TAIL_BYTES;
+        let mut records_and_tail = Vec::with_capacity(bytes);
         for record in &self.records {
-            self.section.extend_from_slice(&record.encode());
+            records_and_tail.extend_from_slice(&record.encode());
         }
-        self.section.extend_from_slice(&self.memory.to_le_bytes());
+        records_and_tail.extend_from_slice(&self.memory.to_le_bytes());
         let count = self.records.len() as u32;
-        self.section.extend_from_slice(&count.to_le_bytes());
-        let checksum = self.checksum.finish(&self.section[records_at..]);
-        (self.section, checksum)
+        records_and_tail.extend_from_slice(&count.to_le_bytes());
+        Packed {
+            memory: self.memory,
+            data: self.data,
+            data_bytes: self.data_bytes,
+            checksum: self.checksum.finish(&records_and_tail),
+            records_and_tail,
+        }
     }
 }
 
@@ -255,7 +320,10 @@ impl<'a> PagesPayload<'a> {
                 bytes
             };
             for block in blocks.chunks(block_bytes.max(1)) {
-                sum.add_block(checksum::of(block));
+                sum.add_block(match block.try_into() {
+                    Ok(page) => checksum::of_page(page),
+                    Err(_) => checksum::of(block),
+                });
             }
         }
         if !data.is_empty() {

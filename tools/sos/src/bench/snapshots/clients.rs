@@ -38,7 +38,8 @@ pub struct Pinger {
 struct Trip {
     sent: Instant,
     back: Instant,
-    /// What the host had the emulated processor and the client wait meanwhile.
+    /// The longer of the times that the host had the emulated processor and the client wait meanwhile:
+    /// where both waited at once, the trip took that only once.
     withheld: Duration,
 }
 
@@ -90,31 +91,61 @@ impl Drop for Pinger {
 fn trip(stream: &mut TcpStream, number: u8, waits: &[ThreadWait]) -> Result<Trip> {
     let piece = [number; ECHO_BYTES];
     let mut received = [0; ECHO_BYTES];
-    let waited = || waits.iter().map(ThreadWait::so_far).sum::<Duration>();
-    let before = waited();
+    let waited = || waits.iter().map(ThreadWait::so_far);
     let sent = Instant::now();
+    // Between the two moments, so that nothing is counted that is no part of the trip.
+    let before: Vec<_> = waited().collect();
     stream.write_all(&piece).context("send to the echo")?;
     stream
         .read_exact(&mut received)
         .context("receive from the echo")?;
     ensure!(piece == received, "the echo changed the bytes");
+    let meanwhile = waited().zip(before).map(|(now, before)| now - before);
+    let meanwhile: Vec<_> = meanwhile.collect();
     let back = Instant::now();
     Ok(Trip {
         sent,
         back,
-        withheld: waited().saturating_sub(before),
+        withheld: withheld(&meanwhile, back - sent),
     })
 }
 
+/// What may be taken off a trip that took so long. The host counts a wait when it ends, with all of its
+/// time; one that is longer than the trip began before it, and is left out.
+fn withheld(waits: &[Duration], took: Duration) -> Duration {
+    let within = waits.iter().filter(|wait| **wait <= took);
+    within.max().copied().unwrap_or_default()
+}
+
+impl Trip {
+    fn took(&self) -> Duration {
+        self.back - self.sent
+    }
+}
+
+/// The longest of some trips.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Longest {
+    /// As a client sees it.
+    pub seen: Duration,
+    /// The longest when what the host withheld is taken off each.
+    pub without_waits: Duration,
+}
+
 impl Trips {
-    /// The longest trip of those that were under way between two moments, without what the host withheld
-    /// from each.
-    pub fn longest(&self, from: Instant, until: Instant) -> Option<Duration> {
+    /// The longest trip of those that were under way between two moments.
+    pub fn longest(&self, from: Instant, until: Instant) -> Option<Longest> {
         let touched = self.0.iter();
         let touched = touched.filter(|trip| trip.back >= from && trip.sent <= until);
         touched
-            .map(|trip| (trip.back - trip.sent).saturating_sub(trip.withheld))
-            .max()
+            .map(|trip| Longest {
+                seen: trip.took(),
+                without_waits: trip.took() - trip.withheld,
+            })
+            .reduce(|a, b| Longest {
+                seen: a.seen.max(b.seen),
+                without_waits: a.without_waits.max(b.without_waits),
+            })
     }
 }
 
@@ -162,14 +193,27 @@ mod tests {
         };
         let trips = Trips(vec![
             trip(0, 50, 0),
-            trip(50, 52, 9),
+            trip(50, 52, 1),
             trip(52, 62, 2),
             trip(62, 99, 0),
         ]);
-        let longest = |from, until| trips.longest(at(from), at(until));
-        assert_eq!(longest(51, 55), Some(Duration::from_millis(8)));
-        assert_eq!(longest(20, 51), Some(Duration::from_millis(50)));
+        let longest = |from, until| {
+            let longest = trips.longest(at(from), at(until))?;
+            let ms = |time: Duration| time.as_millis();
+            Some((ms(longest.seen), ms(longest.without_waits)))
+        };
+        assert_eq!(longest(51, 55), Some((10, 8)));
+        assert_eq!(longest(20, 51), Some((50, 50)));
         assert_eq!(longest(100, 200), None);
+    }
+
+    #[test]
+    fn waits_at_the_same_time_are_taken_off_once_and_those_of_before_not_at_all() {
+        let ms = Duration::from_millis;
+        assert_eq!(withheld(&[ms(3), ms(3)], ms(8)), ms(3));
+        assert_eq!(withheld(&[ms(9), ms(2)], ms(8)), ms(2));
+        assert_eq!(withheld(&[ms(9)], ms(8)), Duration::ZERO);
+        assert_eq!(withheld(&[], ms(8)), Duration::ZERO);
     }
 
     #[test]

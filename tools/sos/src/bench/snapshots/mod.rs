@@ -17,6 +17,7 @@ pub use saved_linux::on_linux;
 /// The rows.
 pub const PAUSE: &str = "snapshot_pause";
 pub const SAVE: &str = "snapshot_save";
+pub const EXPORT: &str = "snapshot_export";
 pub const RESTORE: &str = "restore_http";
 pub const RESTORE_SMALL: &str = "restore_small";
 pub const CLONE_FIRST: &str = "clone_first";

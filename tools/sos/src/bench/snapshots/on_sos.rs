@@ -1,20 +1,26 @@
 //! SOS's rows: a node with an instance of 64 MiB and one of 1 MiB, asked over its operator's channel.
 //!
 //! - `snapshot_pause`: the longest round trip of a client from the request until a while after the answer.
-//!   The node keeps an earlier snapshot of the instance meanwhile. Of each trip is taken off what this host
-//!   had QEMU's processor and the client wait, as is for the peer;
-//! - `snapshot_save`: from the request to its answer: the snapshot is whole then, in the node's memory, and
-//!   nothing that happens later changes it. Its file is made when it leaves the node, which is told beside;
+//!   The node keeps an earlier snapshot of the instance meanwhile. Of each trip is taken off the longer of
+//!   what this host had QEMU's processor and the client wait, as is for the peer; what a client saw with
+//!   it is told beside;
+//! - `snapshot_save`: from the request for a snapshot, whose answer is followed by the request for its file,
+//!   to the node's word that the file is drafted: all bytes of it are there in the node's memory, checksums
+//!   and table of sections included, pages by reference, but for the footer's SHA-256, which a file gets as
+//!   it leaves. A client is connected and asks nothing meanwhile; modules are left out, as the node has them;
+//! - `snapshot_export`: the same until the file, with its seal, was written to this host's disk (not
+//!   flushed, as the peer's is not);
 //! - `restore_http`: from the request, on a node that runs, to an HTTP answer over a connection that is
 //!   older than the snapshot;
 //! - `restore_small`, `clone_first`, `clone_200`: what the node itself timed, from the request to an
-//!   instance's first instruction (`start_nanos`), of 200 clones the last one's, which takes long enough to
-//!   take off what this host withheld from QEMU;
+//!   instance's first instruction (`start_nanos`), of 200 clones the last one's. Nothing is taken off;
 //! - `clone_bytes`: how much less memory the node has free, heap that it holds in reserve not counted as
 //!   free, without the guests' pages;
 //! - `snapshot_size`: the file's bytes beyond those of the pages in it, without modules. Nothing is queued
 //!   in the instance's sockets.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -24,11 +30,12 @@ use sos_core::control::{CutMode, Extent, Request};
 use sos_core::operator::{Contents, Packing};
 use sos_core::snapshot::format::Summary;
 
-use super::clients::{Pinger, Visitor};
+use super::clients::{Longest, Pinger, Visitor};
 use super::{
-    CLONE_BYTES, CLONE_FIRST, CLONE_MANY, HELD_MIB, PAUSE, RESTORE, RESTORE_SMALL, SAVE, SIZE,
-    milliseconds, wants,
+    CLONE_BYTES, CLONE_FIRST, CLONE_MANY, EXPORT, HELD_MIB, PAUSE, RESTORE, RESTORE_SMALL, SAVE,
+    SIZE, milliseconds, wants,
 };
+use crate::bench::attempts::Attempts;
 use crate::bench::samples::Samples;
 use crate::bench::services::{Machine, await_boot};
 use crate::bench::sos_node::{Kit, Sos};
@@ -38,10 +45,12 @@ use crate::bench::withheld::Withheld;
 use crate::exec::Client;
 use crate::process::say;
 use crate::qemu::channel;
-use crate::snapshot::transfer;
+use crate::snapshot::transfer::{self, Arrived};
 
 /// Snapshots and restores whose medians count.
 const ROUNDS: usize = 11;
+/// Files whose medians count.
+const FILES: usize = 5;
 /// How long a client is watched after a snapshot's answer, while its instance writes to shared pages.
 const AFTERMATH: Duration = Duration::from_millis(50);
 const CLONES: u32 = 200;
@@ -53,30 +62,52 @@ const SMALL: &str = "small";
 const SNAPSHOT: &str = "kept";
 const EARLIER: &str = "earlier";
 
-/// Measures the wanted rows.
-pub fn on_sos(kit: &Kit, wanted: &[&str], samples: &mut Samples) -> Result<()> {
+/// Measures what belongs together.
+type Measure = fn(&mut Holder<'_>, &mut Samples) -> Result<()>;
+
+/// What fills which rows.
+const MEASURES: [(&[&str], Measure); 7] = [
+    (&[SAVE, EXPORT], |node, samples| node.measure_files(samples)),
+    (&[PAUSE], |node, samples| node.measure_snapshots(samples)),
+    (&[SIZE], |node, samples| node.measure_size(samples)),
+    (&[RESTORE], |node, samples| node.measure_restores(samples)),
+    (&[RESTORE_SMALL], |node, samples| {
+        node.measure_small_restores(samples)
+    }),
+    (&[CLONE_FIRST], |node, samples| {
+        node.measure_first_clone(samples)
+    }),
+    (&[CLONE_MANY, CLONE_BYTES], |node, samples| {
+        node.measure_clones(samples)
+    }),
+];
+
+/// Measures the wanted rows on one node; after a failure the next ones get a new one.
+pub fn on_sos(kit: &Kit, wanted: &[&str], samples: &mut Samples, attempts: &mut Attempts) {
+    let mut rest = MEASURES.iter().filter(|(rows, _)| wants(wanted, rows));
+    while let Some(next) = rest.next() {
+        attempts.run("SOS's snapshots", || {
+            on_one_node(kit, next, &mut rest, samples)
+        });
+    }
+}
+
+/// Measures with one node until something fails.
+fn on_one_node<'a>(
+    kit: &Kit,
+    first: &'a (&[&str], Measure),
+    rest: &mut impl Iterator<Item = &'a (&'a [&'a str], Measure)>,
+    samples: &mut Samples,
+) -> Result<()> {
     let folder = tempfile::tempdir().context("make a folder for the node's channel")?;
     let socket = folder.path().join("channel");
     let sos = Sos::hold(kit, &manifest(), &socket)?;
     await_boot(sos.services())?;
     let mut node = Holder::connect(&sos, socket)?;
-    if wants(wanted, &[PAUSE, SAVE]) {
-        node.measure_snapshots(samples)?;
-    }
-    if wanted.contains(&SIZE) {
-        samples.add(SIZE, node.excess_kib()?);
-    }
-    if wanted.contains(&RESTORE) {
-        samples.add(RESTORE, node.restore_http_ms()?);
-    }
-    if wanted.contains(&RESTORE_SMALL) {
-        samples.add(RESTORE_SMALL, node.restore_small_ms()?);
-    }
-    if wanted.contains(&CLONE_FIRST) {
-        samples.add(CLONE_FIRST, node.clone_first_ms()?);
-    }
-    if wants(wanted, &[CLONE_MANY, CLONE_BYTES]) {
-        node.measure_clones(samples)?;
+    let mut next = Some(first);
+    while let Some((rows, measure)) = next {
+        measure(&mut node, samples).with_context(|| rows.join(", "))?;
+        next = rest.next();
     }
     Ok(())
 }
@@ -183,52 +214,73 @@ impl Holder<'_> {
     /// Snapshots of the running instance while a client asks, each beside as long a time without one.
     fn measure_snapshots(&mut self, samples: &mut Samples) -> Result<()> {
         let echo = self.sos.services().address(Service::Echo);
-        let (mut pauses_ms, mut control_ms) = (Vec::new(), Vec::new());
-        let mut times_ms = Vec::new();
+        let (mut pauses, mut controls) = (Vec::new(), Vec::new());
         self.snapshot_to(EARLIER, LARGE, CutMode::Running)?;
         for _ in 0..ROUNDS {
             let pinger = Pinger::start(echo, self.sos.process_id())?;
             std::thread::sleep(AFTERMATH);
             let begin = Instant::now();
             self.snapshot(LARGE, CutMode::Running)?;
-            let took = begin.elapsed();
             std::thread::sleep(AFTERMATH);
             let watched = begin.elapsed();
             std::thread::sleep(watched);
             let trips = pinger.finish()?;
-            let longest = |from| trips.longest(from, from + watched).map(milliseconds);
-            times_ms.push(milliseconds(took));
-            pauses_ms.extend(longest(begin));
-            control_ms.extend(longest(begin + watched));
+            let longest = |from| trips.longest(from, from + watched);
+            pauses.push(longest(begin).context("no round trip during a snapshot")?);
+            controls.extend(longest(begin + watched));
             self.forget(SNAPSHOT)?;
         }
         self.forget(EARLIER)?;
-        let (pause_ms, control_ms) = (median(&pauses_ms), median(&control_ms));
-        let (pause_ms, control_ms) = pause_ms.zip(control_ms).context("no snapshot")?;
+        let (pause_ms, seen_ms) = medians_ms(&pauses).context("no snapshot")?;
+        let (control_ms, control_seen_ms) = medians_ms(&controls).context("no snapshot")?;
         say(format!(
-            "bench: longest round trip {pause_ms:.2} ms with a snapshot, {control_ms:.2} ms without"
+            "bench: longest round trip {seen_ms:.2} ms with a snapshot, {control_seen_ms:.2} ms without one; \
+             {pause_ms:.2} and {control_ms:.2} ms without what this host withheld"
         ));
         samples.add(PAUSE, pause_ms);
-        samples.add(SAVE, median(&times_ms).context("no snapshot")?);
+        Ok(())
+    }
+
+    /// Snapshots of the running instance whose files are brought to this host.
+    fn measure_files(&mut self, samples: &mut Samples) -> Result<()> {
+        let folder = tempfile::tempdir().context("make a folder for files")?;
+        let path = folder.path().join("file");
+        let (mut kept_ms, mut saves_ms, mut exports_ms) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..FILES {
+            let mut file = File::create(&path).context("make a file")?;
+            let begin = Instant::now();
+            self.snapshot(LARGE, CutMode::Running)?;
+            kept_ms.push(milliseconds(begin.elapsed()));
+            let mut drafted = None;
+            let mut progress = |arrived: Arrived| {
+                let whole = arrived.whole.map(|bytes| (bytes, begin.elapsed()));
+                drafted = drafted.or(whole);
+            };
+            let bytes = export(&mut self.client, &mut file, &mut progress)?;
+            exports_ms.push(milliseconds(begin.elapsed()));
+            let (whole, drafted) = drafted.context("the node did not draft the file")?;
+            ensure!(
+                whole == bytes && bytes > HELD_MIB << 20,
+                "a file of {bytes} bytes, of which the node drafted {whole}"
+            );
+            saves_ms.push(milliseconds(drafted));
+            self.forget(SNAPSHOT)?;
+        }
+        let save_ms = median(&saves_ms).context("no file")?;
+        say(format!(
+            "bench: a snapshot is kept after {:.1} ms, its file drafted after {save_ms:.1} ms",
+            median(&kept_ms).unwrap_or_default()
+        ));
+        samples.add(SAVE, save_ms);
+        samples.add(EXPORT, median(&exports_ms).context("no file")?);
         Ok(())
     }
 
     /// What a snapshot's file has beyond its pages.
-    fn excess_kib(&mut self) -> Result<f64> {
+    fn measure_size(&mut self, samples: &mut Samples) -> Result<()> {
         self.snapshot(LARGE, CutMode::Running)?;
-        let begin = Instant::now();
         let mut file = Vec::new();
-        let (contents, packing) = (Contents::StateOnly, Packing::Plain);
-        let progress = &mut |_| ();
-        transfer::export(
-            &mut self.client,
-            SNAPSHOT,
-            contents,
-            packing,
-            &mut file,
-            progress,
-        )?;
-        let took = begin.elapsed();
+        export(&mut self.client, &mut file, &mut |_| ())?;
         let summary = Summary::read(&file);
         ensure!(summary.complete, "the file is unsound: {:?}", summary.error);
         let pages: u64 = summary.memories.iter().map(|it| it.stored_bytes).sum();
@@ -236,17 +288,13 @@ impl Holder<'_> {
             pages > HELD_MIB << 20,
             "the file has {pages} bytes of pages"
         );
-        say(format!(
-            "bench: the file of a snapshot, {} bytes, was on this host in {:.0} ms",
-            summary.file_bytes,
-            milliseconds(took)
-        ));
         self.forget(SNAPSHOT)?;
-        Ok((summary.file_bytes - pages) as f64 / 1024.0)
+        samples.add(SIZE, (summary.file_bytes - pages) as f64 / 1024.0);
+        Ok(())
     }
 
     /// Stopping snapshots and their restores, until the client that stayed connected is answered.
-    fn restore_http_ms(&mut self) -> Result<f64> {
+    fn measure_restores(&mut self, samples: &mut Samples) -> Result<()> {
         let (mut times_ms, mut starts_ms) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             self.visitor.ask().context("before the snapshot")?;
@@ -263,10 +311,11 @@ impl Holder<'_> {
         say(format!(
             "bench: restored after {start_ms:.2} ms by the node's clock, answered after {time_ms:.2} ms"
         ));
-        Ok(time_ms)
+        samples.add(RESTORE, time_ms);
+        Ok(())
     }
 
-    fn restore_small_ms(&mut self) -> Result<f64> {
+    fn measure_small_restores(&mut self, samples: &mut Samples) -> Result<()> {
         let mut starts_ms = Vec::new();
         for _ in 0..ROUNDS {
             self.snapshot(SMALL, CutMode::Stopping)?;
@@ -274,10 +323,11 @@ impl Holder<'_> {
             starts_ms.push(self.start_ms(SMALL)?);
             self.forget(SNAPSHOT)?;
         }
-        median(&starts_ms).context("no restore")
+        samples.add(RESTORE_SMALL, median(&starts_ms).context("no restore")?);
+        Ok(())
     }
 
-    fn clone_first_ms(&mut self) -> Result<f64> {
+    fn measure_first_clone(&mut self, samples: &mut Samples) -> Result<()> {
         let mut starts_ms = Vec::new();
         for _ in 0..ROUNDS {
             for name in self.clone_large(1)? {
@@ -285,35 +335,33 @@ impl Holder<'_> {
                 self.ask(&Request::Kill { name })?;
             }
         }
-        median(&starts_ms).context("no clone")
+        samples.add(CLONE_FIRST, median(&starts_ms).context("no clone")?);
+        Ok(())
     }
 
     /// Many clones at once.
     fn measure_clones(&mut self, samples: &mut Samples) -> Result<()> {
         let before = self.used_bytes()?;
-        let mut withheld_ms = 0.0;
         let (begin, watch) = (Instant::now(), Withheld::from_now(self.sos.process_id()));
         let names = self.clone_large(CLONES)?;
-        let took = begin.elapsed();
+        let (took, withheld) = (begin.elapsed(), watch.until_now());
         let mut last_ms: f64 = 0.0;
-        for (number, name) in names.iter().rev().enumerate() {
+        for name in &names {
             last_ms = last_ms.max(self.start_ms(name)?);
-            if number == 0 {
-                withheld_ms = milliseconds(watch.until_now());
-            }
         }
         let after = self.used_bytes()?;
         self.visitor.ask().context("after the clones")?;
         say(format!(
-            "bench: {CLONES} clones answered for after {:.1} ms, the last one ran after {last_ms:.1} ms, of \
-             which this host withheld {withheld_ms:.1} ms; each {:.1} KiB of frames, {:.1} KiB of \
-             heap, {:.1} KiB of its own pages",
+            "bench: {CLONES} clones answered for after {:.1} ms, of which this host withheld {:.1} ms; the \
+             last one ran after {last_ms:.1} ms; each {:.1} KiB of frames, {:.1} KiB of heap, {:.1} KiB of \
+             its own pages",
             milliseconds(took),
+            milliseconds(withheld),
             kib_each(after.frames, before.frames),
             kib_each(after.heap, before.heap),
             kib_each(after.guest, before.guest)
         ));
-        samples.add(CLONE_MANY, (last_ms - withheld_ms).max(0.0));
+        samples.add(CLONE_MANY, last_ms);
         samples.add(CLONE_BYTES, kib_each(after.kernel(), before.kernel()));
         Ok(())
     }
@@ -331,6 +379,25 @@ impl Holder<'_> {
             guest: figure("guest_bytes")?,
         })
     }
+}
+
+/// Brings the snapshot's file to this host.
+fn export(
+    client: &mut Client,
+    file: &mut impl Write,
+    progress: &mut dyn FnMut(Arrived),
+) -> Result<u64> {
+    let (contents, packing) = (Contents::StateOnly, Packing::Plain);
+    transfer::export(client, SNAPSHOT, contents, packing, file, progress)
+}
+
+/// Medians of round trips, without what the host withheld and with it.
+fn medians_ms(trips: &[Longest]) -> Option<(f64, f64)> {
+    let of = |time: fn(&Longest) -> Duration| {
+        let times_ms = trips.iter().map(|trip| milliseconds(time(trip)));
+        median(&times_ms.collect::<Vec<_>>())
+    };
+    of(|trip| trip.without_waits).zip(of(|trip| trip.seen))
 }
 
 /// Memory of the node that is in use.

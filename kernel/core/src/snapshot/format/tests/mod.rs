@@ -157,12 +157,22 @@ fn finish(mut encoder: Encoder, pages: &Pages) -> Vec<u8> {
     let mut file = Vec::new();
     loop {
         let progress = encoder.step(pages, 7);
-        file.extend_from_slice(encoder.ready());
-        encoder.take(encoder.ready().len());
+        take_all(&mut encoder, pages, &mut file);
         assert_eq!(encoder.written_bytes(), file.len() as u64);
         if progress == Progress::Finished {
+            assert_eq!(encoder.file_bytes(), Some(file.len() as u64));
             return file;
         }
+    }
+}
+
+/// Takes what is ready, in uneven pieces.
+fn take_all(encoder: &mut Encoder, pages: &Pages, file: &mut Vec<u8>) {
+    while encoder.ready_bytes() > 0 {
+        let ready = encoder.ready(pages);
+        let count = ready.len().min(1 + file.len() % 5000);
+        file.extend_from_slice(&ready[..count]);
+        encoder.take(count, pages);
     }
 }
 

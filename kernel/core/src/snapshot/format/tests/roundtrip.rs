@@ -120,21 +120,45 @@ fn a_file_is_its_pages_and_little_more() {
 fn a_step_looks_at_few_pages_and_makes_one_section_ready() {
     let (memories, pages) = busy();
     let mut encoder = Encoder::new(options(), objects(), memories);
+    let mut file = Vec::new();
     loop {
         pages.looked_at.set(0);
         let progress = encoder.step(&pages, 16);
         assert!(pages.looked_at.get() <= 16);
-        assert!(encoder.ready().len() <= limits::SNAPSHOT_SECTION_BYTES);
-        let before = encoder.ready().len();
-        if before > 0 {
-            // Nothing more is made while bytes wait.
-            assert_eq!(encoder.step(&pages, 16), Progress::Working);
-            assert_eq!(encoder.ready().len(), before);
-        }
-        encoder.take(before);
+        assert!(encoder.ready_bytes() <= limits::SNAPSHOT_SECTION_BYTES as u64);
+        take_all(&mut encoder, &pages, &mut file);
         if progress == Progress::Finished {
             break;
         }
+    }
+}
+
+#[test]
+fn a_draft_is_the_same_file_and_holds_none_of_its_pages() {
+    for compression in [Compression::None, Compression::Lz4] {
+        let options = Options {
+            compression,
+            ..options()
+        };
+        let (memories, pages) = busy();
+        let wanted = write(options, objects(), &memories, &pages);
+        let mut encoder = Encoder::new(options, objects(), memories);
+        while encoder.step(&pages, 16) == Progress::Working {
+            assert_eq!(encoder.file_bytes(), None);
+        }
+        assert_eq!(encoder.file_bytes(), Some(wanted.len() as u64));
+        if compression == Compression::None {
+            assert!(encoder.ready_bytes() > 100 * PAGE_BYTES as u64);
+            assert!(encoder.held_bytes() < 2 * PAGE_BYTES);
+        }
+        // The footer waits for the last byte.
+        assert_eq!(encoder.step(&pages, 16), Progress::Drafted);
+        let mut file = Vec::new();
+        take_all(&mut encoder, &pages, &mut file);
+        assert_eq!(encoder.held_bytes(), 0);
+        assert_eq!(encoder.step(&pages, 16), Progress::Finished);
+        take_all(&mut encoder, &pages, &mut file);
+        assert!(file == wanted, "{compression:?}");
     }
 }
 
