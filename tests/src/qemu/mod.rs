@@ -1,16 +1,19 @@
 //! Real boots: a node in QEMU with its LAN, driven over the serial console and from outside.
 //!
-//! [`Boot`] says what to start, [`TestNode`] is the running node with its shell, [`http`] is a
+//! [`Boot`] says what to start, [`TestNode`] is the running node with its shell, [`TestNodes`] are several on
+//! one LAN, [`http`] is a
 //! client that shares no code with the service, [`Monitor`] speaks to QEMU itself.
 
 pub mod http;
 mod manifests;
 mod monitor;
 mod node;
+mod nodes;
 
 pub use manifests::{Manifest, demo};
 pub use monitor::Monitor;
 pub use node::{Boot, Nic, TestNode, kernel};
+pub use nodes::TestNodes;
 
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,7 @@
 //!
 //! [`setup`] finds or installs what is missing, [`build`] makes the kernel and the guests,
 //! [`manifest`] reads TOML, [`image`] packs both into a boot image, [`lan`] joins nodes, [`qemu`]
-//! runs them, [`hosted`] runs one without it, [`exec`] runs a program on one,
+//! runs them, [`cluster`] several of them on one LAN, [`hosted`] runs one without it, [`exec`] runs a program on one,
 //! [`snapshot`] reads and moves files of snapshots, [`cli`] is the command
 //! line over them and [`project`] makes new services. The rest serves these: [`paths`], [`lock`],
 //! [`process`], [`terminal`], [`symbols`], `wake`.
@@ -10,6 +10,7 @@
 pub mod bench;
 pub mod build;
 pub mod cli;
+pub mod cluster;
 pub mod exec;
 pub mod hosted;
 pub mod image;

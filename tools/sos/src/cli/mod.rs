@@ -1,11 +1,13 @@
 //! The command line: what `sos` (and `cargo sos`) understands.
 //!
-//! One file per verb that is more than a call into the library: `run`, `exec`, `snapshot`, `make` (build, image,
-//! new).
+//! One file per verb that is more than a call into the library: `run` (`nodes` for several), `exec`, `snapshot`,
+//! `key`, `make` (build, image, new).
 
 mod ctl;
 mod exec;
+mod key;
 mod make;
+mod nodes;
 mod run;
 mod snapshot;
 
@@ -53,6 +55,8 @@ enum Verb {
     Ctl(ctl::Arguments),
     /// Snapshots of a node's instances, and their files here
     Snapshot(snapshot::Arguments),
+    /// The cluster key of a project, by which its nodes and operators accept each other
+    Key(key::Arguments),
     /// Build the kernel, and the guests of a manifest or all guests
     Build(make::BuildArguments),
     /// Pack a boot image, or say what is in one
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Exec(arguments)) => Ok(exec::run(&arguments)),
         Some(Verb::Ctl(arguments)) => ctl::run(&arguments),
         Some(Verb::Snapshot(arguments)) => snapshot::run(&arguments),
+        Some(Verb::Key(arguments)) => key::run(&arguments).map(done),
         Some(Verb::Build(arguments)) => make::build(&arguments).map(done),
         Some(Verb::Image(arguments)) => make::image(&arguments).map(done),
         Some(Verb::New(arguments)) => make::new(&arguments).map(done),

@@ -13,7 +13,8 @@ use sos_core::image::{
 };
 use sos_core::shell::render;
 
-use super::default_manifest;
+use super::{default_manifest, nodes};
+use crate::cluster::Placement;
 use crate::exec::keep::Place;
 use crate::image::{self, BootImage};
 use crate::lan::{Forward, Lan, LanConfig, Service};
@@ -32,40 +33,60 @@ const NIC_MAC: &str = "02:53:4f:53:00:01";
 /// Words with which the kernel's epitaph begins.
 const EPITAPH: &str = "this node died";
 
+/// How several nodes are spoken to.
+const AFTER_HELP: &str = "Several nodes:
+  cargo sos run --nodes 3 --place store=node2
+
+  Ctrl-A 1 to 8 shows that node's shell, Ctrl-A n the next one's; lines of the others come between with
+  their node's name. Ctrl-A : takes an order: cut NODE, heal NODE, loss NODE 1.5%, delay NODE 20ms,
+  rate NODE 10M (its cable), reset NODE, kill NODE (its power). Ctrl-] ends all of them.
+  In a pipe, every line of output has its node's name, and a line of input goes where it says:
+  `@node2 ls`, `@all ls`, `!cut node2`, without an address to node1.
+  cargo sos ctl --node node2 ls asks a node from elsewhere.
+
+  Ports are forwarded to services, wherever they are at that moment.";
+
 /// What `sos run` runs, and how.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Arguments {
     /// Manifest (.toml) or boot image; without it ./sos.toml, or else the demo
     manifest: Option<PathBuf>,
     /// Memory of the machine, such as 64MiB
     #[arg(short, long, default_value = "256MiB", value_parser = parse_size)]
-    memory: u64,
+    pub(super) memory: u64,
     /// Number of CPUs
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
-    cpus: u32,
+    pub(super) cpus: u32,
     /// Forward a port of this host, as HOST:INSTANCE:PORT or HOST:PORT; replaces the manifest's
     /// forward to the same service; HOST may be 0 for any free port
     #[arg(short, long, value_name = "HOST:INSTANCE:PORT")]
-    forward: Vec<String>,
+    pub(super) forward: Vec<String>,
     /// Words for the kernel's command line
     #[arg(long, value_name = "OPTIONS")]
-    append: Vec<String>,
+    pub(super) append: Vec<String>,
     /// Give the machine no NIC and forward nothing
     #[arg(long, conflicts_with = "forward")]
-    no_lan: bool,
+    pub(super) no_lan: bool,
     /// Give the node a snapshot's file at boot, which it keeps by the file's name; can be given several times,
     /// what others add to first
     #[arg(long, value_name = "FILE")]
-    snapshot: Vec<PathBuf>,
+    pub(super) snapshot: Vec<PathBuf>,
     /// Restore the snapshots that are given at boot, in place of the manifest's instances of their names
     #[arg(long, requires = "snapshot")]
     restore: bool,
     /// The node's secret: a file of 32 bytes or 64 hexadecimal digits, for this node alone
     #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
+    /// Nodes on one LAN, node1, node2 and so on; each has the memory and CPUs that are given
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(super) nodes: u32,
+    /// Start an instance on another node than the first; can be given several times
+    #[arg(long, value_name = "INSTANCE=NODE", conflicts_with = "snapshot")]
+    pub(super) place: Vec<Placement>,
     /// Record the LAN's frames in a pcap file
     #[arg(long, value_name = "FILE", conflicts_with = "no_lan")]
-    pcap: Option<PathBuf>,
+    pub(super) pcap: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -81,6 +102,8 @@ impl Arguments {
             snapshot: Vec::new(),
             restore: false,
             key_file: None,
+            nodes: 1,
+            place: Vec::new(),
             pcap: None,
         }
     }
@@ -98,6 +121,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => default_manifest()?,
     };
     let image = load(&manifest)?;
+    if arguments.nodes > 1 {
+        return nodes::run(arguments, &kernel, &manifest, &image);
+    }
+    if let Some(placement) = arguments.place.first() {
+        bail!(
+            "--place {}={}: that needs --nodes N",
+            placement.instance,
+            placement.node
+        );
+    }
     // Replaced as a whole: a node that still boots from the old file keeps it.
     let file = paths::cache()?.join(format!("{}.sosimg", image.manifest.name));
     let module = boot_module(arguments, &image)?;
@@ -219,7 +252,7 @@ fn start_lan(arguments: &Arguments, manifest: &Manifest) -> Result<Lan> {
 }
 
 /// The manifest's forwards with the user's on top.
-fn forwards(manifest: &Manifest, wanted: &[String]) -> Result<Vec<ForwardSpec>> {
+pub(super) fn forwards(manifest: &Manifest, wanted: &[String]) -> Result<Vec<ForwardSpec>> {
     let mut specs = manifest.forwards.clone();
     if let Some(udp) = specs
         .iter()
@@ -282,7 +315,7 @@ fn only_service(manifest: &Manifest, port: u16) -> Option<String> {
 }
 
 /// Services with a fixed IPv4 address are found by it, others by the name in their DHCP request.
-fn lan_forward(manifest: &Manifest, spec: &ForwardSpec) -> Forward {
+pub(super) fn lan_forward(manifest: &Manifest, spec: &ForwardSpec) -> Forward {
     let ports = manifest
         .instance(&spec.instance)
         .map_or(&[][..], |instance| &instance.ports);
@@ -364,7 +397,7 @@ fn type_into(console: &Console, terminal: bool, leave: &Sender<()>) {
 }
 
 /// Names the functions in an epitaph.
-fn explain(kernel: &Path, transcript: &str) {
+pub(super) fn explain(kernel: &Path, transcript: &str) {
     let epitaph = transcript
         .rfind(EPITAPH)
         .map_or("", |start| &transcript[start..]);

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -34,6 +35,8 @@ const PROCESS: &str = "process";
 const CONSOLE: &str = "console";
 /// File of a node's folder with the number of the process that runs it, of a node that does not stay.
 const OWNER: &str = "owner";
+/// File of a node's folder with where its control port is reached on this host, of a node that has one.
+const CONTROL: &str = "control";
 /// Longest name, so that the socket's path stays short enough.
 const NAME_BYTES: usize = 32;
 
@@ -105,6 +108,12 @@ impl KeptNode {
             let name = &self.name;
             format!("speak to node {name}; `cargo sos exec --stop={name}` ends it")
         })
+    }
+
+    /// Where the node's control port is reached on this host, if whoever runs it has said so.
+    pub fn control(&self) -> Option<SocketAddr> {
+        let text = fs::read_to_string(self.folder.join(CONTROL)).ok()?;
+        text.trim().parse().ok()
     }
 
     /// Connects to the node if it runs.
@@ -275,6 +284,15 @@ impl Place {
     /// The node's name.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Writes down where the node's control port is reached on this host.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn note_control(&self, address: SocketAddr) -> Result<()> {
+        let file = self.0.folder.join(CONTROL);
+        fs::write(&file, address.to_string()).with_context(|| format!("write {}", file.display()))
     }
 }
 

@@ -94,9 +94,18 @@ impl NodeBuilder {
     /// A file with the node's secret, which other programs of this host do not see on QEMU's command line
     /// (QEMU, docs/specs/fw_cfg.rst).
     pub fn secret(self, file: &Path) -> Self {
+        self.firmware_file("secret", file)
+    }
+
+    /// A file with whom the node trusts, an encoded `sos_core::cluster::Trust`.
+    pub fn trust(self, file: &Path) -> Self {
+        self.firmware_file("cluster", file)
+    }
+
+    fn firmware_file(self, name: &str, file: &Path) -> Self {
         // A comma in a value is written twice.
         let file = file.display().to_string().replace(',', ",,");
-        let value = format!("name=opt/sos/secret,file={file}");
+        let value = format!("name=opt/sos/{name},file={file}");
         self.arguments(["-fw_cfg".to_string(), value])
     }
 

@@ -1,0 +1,37 @@
+//! Several nodes on one LAN: what each of them runs, with which keys, and how they are spoken to.
+//!
+//! [`plan`] divides an image among nodes, [`keys`] keeps the secrets of a project, [`Cluster`] is the
+//! running machines with their [`crate::lan`], [`Order`] what can be done to them from outside,
+//! [`Screen`] and [`Typing`] join their consoles to one terminal.
+
+mod consoles;
+pub mod keys;
+mod orders;
+mod plan;
+mod running;
+mod typing;
+
+pub use consoles::{Screen, View};
+pub use orders::Order;
+pub use plan::{NODES_MAX, NodePlan, Placement, plan};
+pub use running::{Cluster, Options};
+pub use typing::{Addressed, KEYS_HELP, Keystroke, Lines, Target, Typing};
+
+/// What happens while nodes run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A node has printed something.
+    Printed {
+        /// The node's index.
+        node: usize,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// A node's machine has ended; all that it printed was reported before.
+    Ended {
+        /// The node's index.
+        node: usize,
+        /// Which of its lives.
+        life: u32,
+    },
+}
