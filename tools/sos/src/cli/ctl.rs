@@ -15,13 +15,18 @@ use crate::snapshot::transfer::{self, Line};
   cargo sos ctl ls                             the instances of the only node that runs
   cargo sos ctl --node demo clone web --count 3
   cargo sos ctl snapshot --group web store to both --json
+  cargo sos ctl --node 192.168.1.20 ls --json   a node of the network, by the project's cluster key
   cargo sos ctl help snapshot                  every verb of the shell explains itself
 
 What goes on until it is interrupted (console, logs -f, ping) is the console's: cargo sos run")]
 pub struct Arguments {
-    /// The node: its name, as `cargo sos exec --list` has it; without it the only one that runs
-    #[arg(long, value_name = "NAME")]
+    /// The node: its name, as `cargo sos exec --list` has it, or the address of its control port, as
+    /// `ADDRESS` or `ADDRESS:PORT`; without it the only one that runs
+    #[arg(long, value_name = "NODE")]
     node: Option<String>,
+    /// The cluster key for a node on the network; without it that of the project in this folder
+    #[arg(long, value_name = "FILE", requires = "node")]
+    cluster_key: Option<PathBuf>,
     /// The node, by the socket of its channel
     #[arg(long, value_name = "SOCKET", conflicts_with = "node")]
     channel: Option<PathBuf>,
@@ -32,7 +37,11 @@ pub struct Arguments {
 
 /// Runs the line and prints what it prints; a failure is on standard error, unless it is JSON.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let mut client = connect(arguments.node.as_deref(), arguments.channel.as_deref())?;
+    let mut client = connect(
+        arguments.node.as_deref(),
+        arguments.channel.as_deref(),
+        arguments.cluster_key.as_deref(),
+    )?;
     let words: Vec<String> = arguments.words.iter().map(|word| quoted(word)).collect();
     let wants_json = arguments.words.iter().any(|word| word == "--json");
     Ok(match transfer::run_line(&mut client, &words.join(" "))? {

@@ -17,6 +17,8 @@ use sos_core::control::{
 use sos_core::operator::{Contents, Packing};
 use sos_core::shell::render;
 
+use super::default_manifest;
+use crate::cluster::{keys, remote};
 use crate::exec::Client;
 use crate::exec::keep::KeptNode;
 use crate::process::say;
@@ -147,7 +149,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Action::Import { files, to } = &arguments.action {
         check(files, to.as_deref())?;
     }
-    let mut client = connect(arguments.node.as_deref(), arguments.channel.as_deref())?;
+    let mut client = connect(
+        arguments.node.as_deref(),
+        arguments.channel.as_deref(),
+        None,
+    )?;
     act(&mut client, &arguments.action, format)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -213,7 +219,11 @@ fn inspect(file: &Path, key_file: Option<&Path>, format: Format) -> Result<ExitC
 }
 
 /// The node that is named, or the only one that runs.
-pub(super) fn connect(node: Option<&str>, channel: Option<&Path>) -> Result<Client> {
+pub(super) fn connect(
+    node: Option<&str>,
+    channel: Option<&Path>,
+    cluster_key: Option<&Path>,
+) -> Result<Client> {
     if let Some(socket) = channel {
         let shown = socket.display();
         let stream =
@@ -222,6 +232,14 @@ pub(super) fn connect(node: Option<&str>, channel: Option<&Path>) -> Result<Clie
             say(format!(
                 "waiting for the node at {shown} (it boots or is busy)"
             ));
+        });
+    }
+    if let Some(node) = node
+        && let Some(address) = remote::address_of(node)?
+    {
+        let key = cluster_key_for(cluster_key)?;
+        return Client::open(remote::connect(address, key)?, PATIENCE, EARLY, || {
+            say(format!("waiting for the node at {address} (it is busy)"));
         });
     }
     let name = match node {
@@ -239,6 +257,17 @@ pub(super) fn connect(node: Option<&str>, channel: Option<&Path>) -> Result<Clie
         }
     };
     KeptNode::named(&name)?.connect_running()
+}
+
+/// The key in a file, or else that of the project in this folder.
+fn cluster_key_for(file: Option<&Path>) -> Result<[u8; keys::KEY_BYTES]> {
+    match file {
+        Some(file) => keys::read(file),
+        None => keys::read(&keys::cluster_key_file(&keys::state_folder(
+            &default_manifest()?,
+        )?))
+        .context("the project's own cluster key; another one by --cluster-key FILE"),
+    }
 }
 
 fn act(client: &mut Client, action: &Action, format: Format) -> Result<()> {

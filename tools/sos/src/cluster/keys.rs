@@ -132,7 +132,8 @@ fn from_digits(text: &str) -> Option<[u8; KEY_BYTES]> {
     (key != [0; KEY_BYTES]).then_some(key)
 }
 
-fn random() -> io::Result<[u8; KEY_BYTES]> {
+/// Bytes that nobody can guess.
+pub(super) fn random() -> io::Result<[u8; KEY_BYTES]> {
     let mut key = [0; KEY_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut key)?;
     Ok(key)

@@ -2,12 +2,13 @@
 //!
 //! [`plan`] divides an image among nodes, [`keys`] keeps the secrets of a project, [`Cluster`] is the
 //! running machines with their [`crate::lan`], [`Order`] what can be done to them from outside,
-//! [`Screen`] and [`Typing`] join their consoles to one terminal.
+//! [`Screen`] and [`Typing`] join their consoles to one terminal. [`remote`] speaks to a node over the network.
 
 mod consoles;
 pub mod keys;
 mod orders;
 mod plan;
+pub mod remote;
 mod running;
 mod typing;
 

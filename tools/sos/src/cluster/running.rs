@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use sos_core::cluster::Trust;
 use tempfile::TempDir;
 
 use super::orders::Order;
@@ -15,6 +16,9 @@ use crate::exec::keep::Place;
 use crate::lan::{Cable, Faults, Forward, Lan, LanConfig, LinkState, Service};
 use crate::process::say;
 use crate::qemu::{Console, End, Node, NodeBuilder};
+
+/// File of the run's folder with whom its nodes trust.
+const TRUST: &str = "trust";
 
 /// How the nodes are started.
 #[derive(Clone, Debug)]
@@ -29,7 +33,7 @@ pub struct Options {
     pub forwards: Vec<Forward>,
     /// Where the LAN's frames are recorded.
     pub pcap: Option<PathBuf>,
-    /// The project's state folder, for its keys ([`keys::state_folder`]).
+    /// The project's state folder, for its keys ([`keys::statefolder`]).
     pub state: PathBuf,
     /// How long each machine may live.
     pub watchdog: Option<Duration>,
@@ -42,7 +46,7 @@ pub struct Cluster {
     lan: Lan,
     services: usize,
     reports: Sender<Report>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 struct Member {
@@ -80,12 +84,16 @@ impl Cluster {
             ..LanConfig::default()
         })
         .context("start the LAN (another host port: --forward HOST:INSTANCE:PORT)")?;
+        let key = keys::read_or_make(&keys::cluster_key_file(&options.state))?;
+        let trust = Trust::in_cluster(key).encode();
+        let trust = trust.map_err(|error| anyhow!("write down whom the nodes trust: {error}"))?;
+        keys::write_secret(&folder.path().join(TRUST), &trust)?;
         let mut cluster = Cluster {
             members: Vec::new(),
             lan,
             services,
             reports,
-            _folder: folder,
+            folder: folder,
         };
         for plan in plans {
             let member = cluster.prepare(kernel, plan, &options)?;
@@ -225,7 +233,7 @@ impl Cluster {
     /// Everything that a node's machine needs, on disk and on the LAN.
     fn prepare(&self, kernel: &Path, plan: NodePlan, options: &Options) -> Result<Member> {
         let name = &plan.name;
-        let image = self._folder.path().join(format!("{name}.sosimg"));
+        let image = self.folder.path().join(format!("{name}.sosimg"));
         plan.image.write(&image)?;
         if plan.image.bytes.len() as u64 > (options.memory_mib << 20) / 2 {
             bail!("{name}'s image does not fit well into its memory: give it more by --memory");
@@ -239,6 +247,7 @@ impl Cluster {
             .memory_mib(options.memory_mib)
             .cpus(options.cpus)
             .secret(&secret)
+            .trust(&self.folder.path().join(TRUST))
             .arguments(self.lan.qemu_netdev_args_at(&outlet, "net0", &plan.mac));
         builder = match options.watchdog {
             Some(limit) => builder.watchdog(limit),
