@@ -109,7 +109,7 @@ fn introduce(cluster: &Cluster) {
     for (index, name) in cluster.names().iter().enumerate() {
         let address = cluster
             .address(index)
-            .map_or(String::new(), |it| it.to_string());
+            .map_or(String::new(), |it| it.ip().to_string());
         let ctl = match cluster.public_name(index) {
             Some(name) => format!("cargo sos ctl --node {name}; "),
             None => String::new(),
