@@ -5,8 +5,9 @@ use sos_core::cluster::{BootId, Listed, NodeKey, Role, Trust};
 use sos_core::keys::NodeKeys;
 use sos_core::machine::{Duration, Time};
 use sos_core::operator::{FrameReader, MAGIC, ToNode, ToOperator, VERSION, append_frame};
+use sos_tests::programs::ECHO_TO_MANY;
 use sos_tests::sim::cluster::{Cluster, Station};
-use sos_tests::sim::image::ImageBuilder;
+use sos_tests::sim::image::{ImageBuilder, switch};
 use sos_tests::sim::peer::PeerSocket;
 use std::sync::Arc;
 
@@ -295,6 +296,41 @@ fn a_thousand_half_open_connections_and_two_hundred_silent_ones_leave_room_for_a
         assert!(visitor.step(&mut cluster));
     }
     assert!(visitor.channel.peer().is_some());
+}
+
+#[test]
+fn an_instance_moves_back_and_forth_over_the_network_with_its_connections() {
+    let mut cluster = Cluster::new(5);
+    let served = ImageBuilder::new("member")
+        .switch("lan", Some("nic0"))
+        .node("lan", "10.0.0.1/24")
+        .instance("echo", ECHO_TO_MANY)
+        .port("eth0", switch("lan"), "10.0.0.50/24")
+        .build();
+    cluster.boot_member("node1", served, 1, &trust(2));
+    cluster.boot_member("node2", image(1), 2, &trust(2));
+    let peer = cluster.add_peer("10.0.0.100/24");
+    assert!(cluster.run_until(PATIENCE, |cluster| all_are(cluster, "linked")));
+    let socket = cluster.connect(peer, "10.0.0.50:7").unwrap();
+    for round in 0..6_u8 {
+        let (from, to) = (usize::from(round % 2), usize::from(1 - round % 2));
+        let said = vec![round; 3000];
+        cluster.write_all(socket, &said).unwrap();
+        let answer = cluster.shell(from, &format!("migrate echo node{}", to + 1));
+        let moved = cluster.run_until(PATIENCE, |cluster| {
+            let there = cluster.json(to, "ls --json");
+            let rows = there.as_array().expect("rows");
+            rows.iter().any(|row| row["name"] == "echo" && row["state"] == "waiting")
+        });
+        assert!(moved, "{answer} {} {}", dmesg(&mut cluster, from), dmesg(&mut cluster, to));
+        let mut heard = Vec::new();
+        while heard.len() < said.len() {
+            heard.extend(cluster.read(socket).unwrap());
+        }
+        assert_eq!(heard, said);
+        cluster.run_for(Duration::from_secs(8));
+    }
+    assert_eq!(cluster.resets, 0);
 }
 
 /// The node's station address, from what it answered the peer's connection attempt with.

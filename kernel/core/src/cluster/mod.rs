@@ -1,9 +1,11 @@
 //! Nodes among nodes: who they are, whom they trust, and how they speak to each other.
 //!
 //! - `identity`: keys, and what nodes are called; - `trust`: whose keys count, and for what;
-//! - `channel`: messages over a byte stream, secret and from a peer that has proved who it is.
+//! - `channel`: messages over a byte stream, secret and from a peer that has proved who it is;
+//! - `discovery`: what nodes tell everybody on their LAN.
 
 pub mod channel;
+pub mod discovery;
 mod identity;
 mod trust;
 

@@ -65,7 +65,7 @@ impl Kernel {
             for port in &ready {
                 if let Some(&key) = self.owners.get(port) {
                     self.poll_network(key);
-                } else if self.node.port() == Some(*port) {
+                } else if self.node.owns(*port) {
                     self.poll_node();
                 }
             }

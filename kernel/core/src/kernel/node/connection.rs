@@ -11,7 +11,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 /// Bytes taken from a connection in one turn.
-const READ_BYTES_PER_TURN: usize = 256 * 1024;
+const READ_BYTES_PER_TURN: usize = 128 * 1024;
 /// Bytes looked at in one piece.
 const READ_BYTES: usize = 16 * 1024;
 /// Bytes of the operator's protocol that are sealed in one message.
@@ -138,9 +138,6 @@ impl Connection {
                     // What the channel did not take stays in the stack.
                     network.stack.tcp_read(socket, &mut bytes[..taken])?;
                     *budget = budget.saturating_sub(taken);
-                    if channel.peer().is_some() && !channel.has_message() && taken < count {
-                        return Ok(());
-                    }
                 }
             }
         }

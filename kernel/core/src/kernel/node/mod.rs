@@ -7,10 +7,11 @@
 //!
 //! - `links`: messages between nodes, for the migrations; - `network`: the stack; - `connection`: TCP and
 //!   the channel over it; - `peers`: the nodes that are known; - `status`: what they tell of themselves;
-//! - `control`: operators' sessions; - `listing`: what operators see.
+//! - `discovery`: hearing of each other on the LAN; - `control`: operators' sessions; - `listing`: what operators see.
 
 mod connection;
 mod control;
+mod discovery;
 mod links;
 mod listing;
 mod network;
@@ -22,6 +23,7 @@ pub use links::{Full, LinkEvent, LinkedNode, Links};
 use super::operator::Session;
 use super::{BootInfo, Kernel, VERSION};
 use crate::cluster::channel::{Channel, ChannelError, Opening, Protocol, Setup};
+use crate::cluster::discovery::{self as messages, Announcement, Heard};
 use crate::cluster::{NodeKey, PublicKey, Role, Trust, station_address};
 use crate::image::{self, NodeSpec};
 use crate::limits;
@@ -37,7 +39,8 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use connection::{Connection, End, Origin, Stage};
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use discovery::Discovery;
 use network::{Network, Place};
 use peers::Peers;
 use rand_chacha::ChaCha12Rng;
@@ -49,7 +52,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long what is to be sent before an end may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often TCP asks whether an idle peer is there; it is gone after four times without an answer.
-const KEEPALIVE: Duration = Duration::from_secs(1);
+const KEEPALIVE: Duration = Duration::from_secs(2);
 /// Strangers that are logged,
 const REFUSALS_LOGGED: u32 = 10;
 /// in so long.
@@ -63,6 +66,9 @@ pub(super) struct Node {
     trust: Arc<Trust>,
     random: ChaCha12Rng,
     network: Option<Network>,
+    discovery: Option<Discovery>,
+    /// Where it is announced to be.
+    ipv4: Option<Ipv4Addr>,
     /// By number, which rises and is never used again.
     connections: BTreeMap<u64, Connection>,
     next_connection: u64,
@@ -107,6 +113,8 @@ impl Node {
             trust: Arc::default(),
             random,
             network: None,
+            discovery: None,
+            ipv4: None,
             connections: BTreeMap::new(),
             next_connection: 0,
             peers: Peers::default(),
@@ -138,9 +146,11 @@ impl Node {
         self.peers.find(wanted)
     }
 
-    /// The port that the node itself is plugged in with.
-    pub fn port(&self) -> Option<PortId> {
-        self.network.as_ref().map(|network| network.port)
+    /// Whether a port is one of the node itself.
+    pub fn owns(&self, port: PortId) -> bool {
+        let network = self.network.as_ref().map(|network| network.port);
+        let discovery = self.discovery.as_ref().map(|discovery| discovery.port);
+        network == Some(port) || discovery == Some(port)
     }
 
     /// When the node is to be looked at although nothing comes.
@@ -194,11 +204,12 @@ impl Node {
     // -- what comes
 
     /// Takes new connections and what came on all of them.
-    fn receive(&mut self, now: Time) {
+    fn receive(&mut self, now: Time, fabric: &mut Fabric) {
         let Some(mut network) = self.network.take() else {
             return;
         };
         self.is_fresh = false;
+        self.discover(&network, fabric, now);
         self.accept(&mut network, now);
         self.dial(&mut network, now);
         let numbers: Vec<u64> = self.connections.keys().copied().collect();
@@ -214,6 +225,42 @@ impl Node {
             }
         }
         self.network = Some(network);
+    }
+
+    /// Hears of other nodes on the LAN, and tells them of this one.
+    fn discover(&mut self, network: &Network, fabric: &mut Fabric, now: Time) {
+        let Some(mut discovery) = self.discovery.take() else {
+            return;
+        };
+        self.ipv4 = network.ipv4();
+        let own = self.id().unwrap_or_default();
+        let mut is_asked = false;
+        for message in discovery.receive(fabric) {
+            match messages::read(&message) {
+                Heard::Question => is_asked = true,
+                Heard::Node(said) => self.peers.announced(&said, own, now),
+                Heard::Nothing => {}
+            }
+        }
+        if let Some(address) = self.ipv4 {
+            let is_due = discovery.is_due(now);
+            if is_due {
+                discovery.send(address, &messages::question(), now, fabric);
+            }
+            if is_due || is_asked && discovery.may_answer(now) {
+                let said = Announcement {
+                    name: self.name.clone(),
+                    id: own,
+                    address: SocketAddrV4::new(address, network.tcp_port),
+                    version: VERSION.into(),
+                    memory_mib: (self.status.memory_bytes >> 20) as u32,
+                    free_mib: (self.status.free_bytes >> 20) as u32,
+                    load_permille: self.status.load_permille,
+                };
+                discovery.send(address, &said.encode(), now, fabric);
+            }
+        }
+        self.discovery = Some(discovery);
     }
 
     fn accept(&mut self, network: &mut Network, now: Time) {
@@ -613,6 +660,7 @@ impl Node {
         self.due = connections
             .chain(network.stack.next_poll(now))
             .chain(self.peers.next_try())
+            .chain(self.ipv4.and(self.discovery.as_ref()).map(|it| it.due))
             .chain(status)
             .min();
     }
@@ -651,10 +699,11 @@ impl Kernel {
             self.node.peers.configure(address);
         }
         self.node.trust = Arc::new(trust);
+        let station = station_address(keys);
         let place = Place {
             spec,
             name: &self.node.name,
-            mac: station_address(keys),
+            mac: station,
             seed: self.random.next_u64(),
             allowance: &self.allowance,
             now,
@@ -664,6 +713,9 @@ impl Kernel {
                 let id = self.node.id().unwrap_or_default();
                 let text = format!("node {id} listens on port {}", network.tcp_port);
                 self.node.network = Some(network);
+                let segment = self.fabric.find(&spec.switch);
+                self.node.discovery = segment
+                    .and_then(|segment| Discovery::open(segment, station, &mut self.fabric));
                 self.node.is_fresh = true;
                 self.log(Severity::Info, text);
             }
@@ -693,7 +745,7 @@ impl Kernel {
             self.node.is_fresh = true;
         }
         if self.node.is_fresh || self.node.has_work() {
-            self.node.receive(now);
+            self.node.receive(now, &mut self.fabric);
         }
         self.serve_connections(machine);
         self.log_node();

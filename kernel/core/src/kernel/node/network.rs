@@ -8,7 +8,7 @@ use crate::net::stack::{AddressSpec, Allowance, InterfaceConfig, SocketId, Stack
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Connections that may wait to be looked at; each turn looks at all.
 const BACKLOG: u16 = 16;
@@ -89,6 +89,14 @@ impl Network {
     /// Whether an address is this node's own listener.
     pub fn is_own(&self, address: SocketAddr) -> bool {
         address.port() == self.tcp_port && self.addresses().any(|own| own == address.ip())
+    }
+
+    /// The IPv4 address that others reach the node at, once there is one.
+    pub fn ipv4(&self) -> Option<Ipv4Addr> {
+        self.addresses().find_map(|address| match address {
+            IpAddr::V4(v4) if !v4.is_link_local() => Some(v4),
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        })
     }
 
     /// The node's addresses.

@@ -1,6 +1,7 @@
 //! [`Peers`]: the nodes that this one knows of, where they are, and when they are tried again.
 
 use super::status::Status;
+use crate::cluster::discovery::Announcement;
 use crate::limits;
 use crate::machine::{Duration, Time};
 use crate::migrate::NodeId;
@@ -18,6 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 pub(super) enum Source {
     /// It was told where it is: it keeps trying.
     Configured,
+    /// The other one says on the LAN that it is there: it is tried when it says so.
+    Announced,
     /// The other one connected: it is tried when it is wanted.
     Heard,
 }
@@ -56,6 +59,40 @@ impl Peers {
             let next_try = Some(Time::ZERO);
             self.0
                 .push(Known::new(address, Source::Configured, next_try));
+        }
+    }
+
+    /// A node says that it is there. Of two that hear of each other, the one with the smaller number
+    /// connects, so that they do not both.
+    pub fn announced(&mut self, said: &Announcement, own: NodeId, now: Time) {
+        if said.id == own {
+            return;
+        }
+        let address = SocketAddr::V4(said.address);
+        let same = |it: &Known| it.id == Some(said.id) || it.address == address;
+        let at = match self.0.iter().position(same) {
+            Some(at) => at,
+            None => {
+                if self.0.len() >= limits::CLUSTER_NODES && !self.forget_one() {
+                    return;
+                }
+                self.0.push(Known::new(address, Source::Announced, None));
+                self.0.len() - 1
+            }
+        };
+        let known = &mut self.0[at];
+        if known.links > 0 || known.source == Source::Configured {
+            return;
+        }
+        // It is a claim, which a connection proves or not.
+        known.address = address;
+        known.source = Source::Announced;
+        known.id = Some(said.id);
+        known.name = said.name.clone();
+        known.status = Some(Status::announced(said));
+        known.seen = Some(now);
+        if own < said.id && !known.is_tried {
+            known.next_try = Some(now);
         }
     }
 
@@ -183,7 +220,7 @@ impl Peers {
             .0
             .iter()
             .enumerate()
-            .filter(|(_, it)| it.source == Source::Heard && it.links == 0 && !it.is_tried);
+            .filter(|(_, it)| it.source != Source::Configured && it.links == 0 && !it.is_tried);
         let oldest = idle.min_by_key(|(_, it)| it.seen).map(|(at, _)| at);
         oldest.map(|at| self.0.remove(at)).is_some()
     }
@@ -243,6 +280,36 @@ mod tests {
         assert_eq!(peers.next_try(), None);
         peers.unlinked(id(1), now);
         assert_eq!(peers.next_try(), Some(now + FIRST_PAUSE));
+    }
+
+    #[test]
+    fn of_two_nodes_that_hear_of_each_other_one_connects_and_claims_are_bounded() {
+        let said = |number: u16| Announcement {
+            name: "heard".into(),
+            id: id(number),
+            address: match address(number) {
+                SocketAddr::V4(v4) => v4,
+                SocketAddr::V6(_) => panic!("not IPv4"),
+            },
+            version: "1".into(),
+            memory_mib: 1,
+            free_mib: 1,
+            load_permille: 0,
+        };
+        let mut peers = Peers::default();
+        peers.configure(address(9));
+        peers.take_due(Time::ZERO);
+        peers.announced(&said(5), id(5), Time::ZERO);
+        assert_eq!(peers.iter().count(), 1);
+        peers.announced(&said(4), id(5), Time::ZERO);
+        assert_eq!(peers.next_try(), None);
+        peers.announced(&said(6), id(5), Time::ZERO);
+        assert_eq!(peers.take_due(Time::ZERO).unwrap().address, address(6));
+        for number in 10..2000 {
+            peers.announced(&said(number), id(5), Time::from_nanos(number.into()));
+        }
+        assert_eq!(peers.iter().count(), limits::CLUSTER_NODES);
+        assert!(peers.at(address(9)).is_some());
     }
 
     #[test]

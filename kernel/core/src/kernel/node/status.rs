@@ -4,6 +4,7 @@
 //! (their first byte is the number of a variant, far below). An old one is worth nothing, so
 //! it is left out when there is no room.
 
+use crate::cluster::discovery::Announcement;
 use crate::limits;
 use crate::machine::Duration;
 use alloc::string::String;
@@ -33,6 +34,19 @@ pub(super) struct Status {
 }
 
 impl Status {
+    /// What a node announces of it.
+    pub fn announced(said: &Announcement) -> Status {
+        let bytes = |mib: u32| u64::from(mib) << 20;
+        Status {
+            version: said.version.clone(),
+            port: said.address.port(),
+            memory_bytes: bytes(said.memory_mib),
+            free_bytes: bytes(said.free_mib),
+            load_permille: said.load_permille,
+            instances: 0,
+        }
+    }
+
     /// As a message.
     pub fn encode(&self) -> Vec<u8> {
         // An allocating sink takes everything and every field has a known length.
