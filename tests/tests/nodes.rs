@@ -149,6 +149,28 @@ fn three_nodes_find_each_other_and_say_what_they_have() {
 }
 
 #[test]
+fn nodes_that_were_told_of_nobody_hear_of_each_other_on_the_lan() {
+    let mut cluster = Cluster::new(9);
+    for number in 0..3_u8 {
+        let name = format!("node{}", number + 1);
+        cluster.boot_member(&name, image(number.into()), number + 1, &trust(0));
+    }
+    assert!(cluster.run_until(PATIENCE, |cluster| all_are(cluster, "linked")));
+    // Each pair has one connection.
+    let rows = cluster.json(0, "nodes --json");
+    let detail = rows[0]["detail"].as_str().unwrap().to_string();
+    assert!(detail.starts_with("2 connections"), "{detail}");
+    // One that comes later is heard of too.
+    cluster.boot_member("node4", image(3), 4, &trust(0));
+    assert!(cluster.run_until(PATIENCE, |cluster| all_are(cluster, "linked")));
+    cluster.faults.loss_permille = 1000;
+    cluster.run_for(Duration::from_secs(15));
+    assert!(all_are(&mut cluster, "lost"));
+    cluster.faults.loss_permille = 0;
+    assert!(cluster.run_until(PATIENCE * 5, |cluster| all_are(cluster, "linked")));
+}
+
+#[test]
 fn nodes_whose_link_breaks_meet_again_and_so_does_one_that_was_reset() {
     let mut cluster = cluster_of(2);
     assert!(cluster.run_until(PATIENCE, |cluster| all_are(cluster, "linked")));
@@ -320,9 +342,15 @@ fn an_instance_moves_back_and_forth_over_the_network_with_its_connections() {
         let moved = cluster.run_until(PATIENCE, |cluster| {
             let there = cluster.json(to, "ls --json");
             let rows = there.as_array().expect("rows");
-            rows.iter().any(|row| row["name"] == "echo" && row["state"] == "waiting")
+            rows.iter()
+                .any(|row| row["name"] == "echo" && row["state"] == "waiting")
         });
-        assert!(moved, "{answer} {} {}", dmesg(&mut cluster, from), dmesg(&mut cluster, to));
+        assert!(
+            moved,
+            "{answer} {} {}",
+            dmesg(&mut cluster, from),
+            dmesg(&mut cluster, to)
+        );
         let mut heard = Vec::new();
         while heard.len() < said.len() {
             heard.extend(cluster.read(socket).unwrap());

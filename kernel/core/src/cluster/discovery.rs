@@ -374,7 +374,11 @@ mod tests {
                 }
             }
         }
-        let counts = [&[0, 0, 0x84, 0][..], &[0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]].concat();
+        let counts = [
+            &[0, 0, 0x84, 0][..],
+            &[0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        ]
+        .concat();
         assert_eq!(read(&counts), Heard::Nothing);
         assert_eq!(read(&[0; 600]), Heard::Nothing);
         let mut ended = message.clone();

@@ -150,7 +150,9 @@ fn payload(frame: &[u8]) -> Option<&[u8]> {
 /// The Internet's checksum (RFC 1071) of a header whose own is zero.
 fn checksum(bytes: &[u8]) -> u16 {
     let (words, _) = bytes.as_chunks::<2>();
-    let words = words.iter().map(|word| u32::from(u16::from_be_bytes(*word)));
+    let words = words
+        .iter()
+        .map(|word| u32::from(u16::from_be_bytes(*word)));
     let mut sum: u32 = words.sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
@@ -190,7 +192,16 @@ mod tests {
         for length in 0..frame.len() {
             assert_eq!(payload(&frame[..length]), None, "{length}");
         }
-        for (at, byte) in [(0, 3), (13, 6), (14, 0x65), (14, 0x41), (20, 0x20), (22, 1), (23, 6), (37, 0)] {
+        for (at, byte) in [
+            (0, 3),
+            (13, 6),
+            (14, 0x65),
+            (14, 0x41),
+            (20, 0x20),
+            (22, 1),
+            (23, 6),
+            (37, 0),
+        ] {
             let mut spoiled = frame.clone();
             spoiled[at] = byte;
             assert_eq!(payload(&spoiled), None, "{at}");

@@ -714,8 +714,8 @@ impl Kernel {
                 let text = format!("node {id} listens on port {}", network.tcp_port);
                 self.node.network = Some(network);
                 let segment = self.fabric.find(&spec.switch);
-                self.node.discovery = segment
-                    .and_then(|segment| Discovery::open(segment, station, &mut self.fabric));
+                self.node.discovery =
+                    segment.and_then(|segment| Discovery::open(segment, station, &mut self.fabric));
                 self.node.is_fresh = true;
                 self.log(Severity::Info, text);
             }
