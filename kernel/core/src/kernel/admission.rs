@@ -51,7 +51,7 @@ impl fmt::Display for Refusal {
             Undertaking::Instance => "its stack and tables",
             Undertaking::Blob => "a file that is sent",
             Undertaking::Cut => "a copy of its state",
-            Undertaking::Arrival => "the snapshot's file",
+            Undertaking::Arrival => "the snapshot or instance that comes",
         };
         write!(
             f,

@@ -25,9 +25,9 @@ use crate::log::{EventKind, Severity};
 use crate::machine::{Machine, Time};
 use crate::migrate::{
     BootId, ConnectionId, Delivery, Done, Doubt, Effect, HandoverId, InstanceId, Message,
-    Migrations, NodeId, Outcome, Reason, Role,
+    Migrations, NodeId, Outcome, Reason, Role, Stage,
 };
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -50,6 +50,8 @@ pub(super) struct Moves {
     /// Instances that have to leave, one after the other.
     evacuation: VecDeque<(String, NodeId, MigrateOptions)>,
     announcing: Vec<Announcing>,
+    /// Those that operators were told of.
+    doubts: BTreeSet<HandoverId>,
 }
 
 /// A connection with another node.
@@ -77,6 +79,7 @@ impl Kernel {
             hub.tick(now);
         }
         self.watch_leaving();
+        self.watch_doubts();
         self.carry_out(machine);
         self.send_backlogs();
         self.send_contents();
@@ -321,12 +324,32 @@ impl Kernel {
         let record = &mut self.records[key as usize];
         let stage = MovingStage::InDoubt(doubt);
         record.moving = Some(Moving { handover, stage });
+        self.moves.doubts.insert(handover);
         let name = record.spec.name.clone();
         let now = self.clock.now();
         self.journal
             .event(now, &name, EventKind::InDoubt, doubt.to_string());
         let text = format!("'{name}' is in doubt: {doubt}");
         self.log(Severity::Warning, text);
+    }
+
+    /// Takes note of doubts that have ended without more: the nodes met, and the hand-over goes on.
+    fn watch_doubts(&mut self) {
+        if self.moves.doubts.is_empty() {
+            return;
+        }
+        let rows = self.moves.hub.iter().flat_map(Migrations::rows);
+        let in_doubt = rows.filter(|row| matches!(row.stage, Stage::InDoubt(_)));
+        let in_doubt: BTreeSet<HandoverId> = in_doubt.map(|row| row.handover).collect();
+        let ended = self.moves.doubts.difference(&in_doubt);
+        let ended: Vec<HandoverId> = ended.copied().collect();
+        for handover in ended {
+            self.moves.doubts.remove(&handover);
+            if let Some(key) = self.key_of_move(handover) {
+                let stage = MovingStage::Standing;
+                self.records[key as usize].moving = Some(Moving { handover, stage });
+            }
+        }
     }
 
     /// An attempt is over here.
