@@ -5,6 +5,7 @@
 //! every pair of faults; a failure names its seed or its faults, and `SOS_SEED=N` runs that seed alone.
 
 mod hostile;
+mod wild;
 mod words;
 mod world;
 
