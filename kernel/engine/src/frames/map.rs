@@ -271,11 +271,10 @@ impl Head<'_> {
     /// The types of the locals, and how many in a row are of each.
     fn runs(&self) -> impl Iterator<Item = (ValType, u32)> + '_ {
         let mut reader = self.runs;
-        let runs = (0..self.run_count).map_while(move |_| {
+        (0..self.run_count).map_while(move |_| {
             let value_type = reader.value_type()?;
             Some((value_type, reader.number()?))
-        });
-        runs
+        })
     }
 
     /// Cells of all locals.
