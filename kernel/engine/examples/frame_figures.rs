@@ -407,7 +407,10 @@ fn main() {
     translating(&std::env::args().skip(1).collect::<Vec<_>>());
     for depth in DEPTHS {
         capturing(depth, Stack::Alike);
-        capturing(depth, Stack::Unlike);
+        // The deepest would not fit the stack with its operands.
+        if depth <= DEPTH_OF_ROW {
+            capturing(depth, Stack::Unlike);
+        }
     }
     pieces();
 }

@@ -5,8 +5,7 @@ use super::encoder::PageSource;
 use super::layout::{Compression, PAGE_BYTES};
 use super::pages::PagesWriter;
 use crate::limits;
-use core::hash::{BuildHasherDefault, Hasher};
-use hashbrown::HashMap;
+use alloc::vec::Vec;
 
 /// What the compressor wants to have room for; it takes no less.
 const BLOCK_BYTES: usize = lz4_flex::block::get_maximum_output_size(PAGE_BYTES);
@@ -71,40 +70,117 @@ fn is_zero(page: &[u8; PAGE_BYTES]) -> bool {
     words.iter().all(|word| u64::from_ne_bytes(*word) == 0)
 }
 
-/// Pages that were written, by their checksums, to find those that repeat them.
+/// Slots at first.
+const FIRST_SLOTS: usize = 1024;
+/// Slots that a checksum may be in: pages that are made to collide are only not found.
+const PROBES: usize = 16;
+/// The memory of a slot without a page: none has this number.
+const NO_MEMORY: u32 = u32::MAX;
+
+/// A page that was written.
+#[derive(Clone, Copy)]
+struct Written {
+    checksum: u64,
+    memory: u32,
+    page: u32,
+}
+
+/// Pages that were written, by their checksums, to find those that repeat them: a table of which no more than
+/// half is in use, looked up in plain words, as an emulator is slow at the vectors of a common one.
 #[derive(Default)]
 struct Repeats {
-    // Looked up only, so that the order of hashing shows nowhere.
-    pages: HashMap<u64, (u32, u32), BuildHasherDefault<ChecksumHasher>>,
+    /// None, or a power of two.
+    slots: Vec<Written>,
+    pages: usize,
 }
 
 impl Repeats {
     fn find(&self, checksum: u64) -> Option<(u32, u32)> {
-        self.pages.get(&checksum).copied()
+        let written = self.slots.get(self.slot(checksum)?)?;
+        (written.memory != NO_MEMORY).then_some((written.memory, written.page))
     }
 
     /// Remembers a page, as long as there is room: what is not found is written again.
     fn remember(&mut self, checksum: u64, memory: u32, page: u32) {
-        if self.pages.len() < limits::SNAPSHOT_REPEATS {
-            self.pages.entry(checksum).or_insert((memory, page));
+        if self.pages >= limits::SNAPSHOT_REPEATS {
+            return;
         }
+        if self.pages * 2 >= self.slots.len() {
+            self.grow();
+        }
+        self.insert(Written {
+            checksum,
+            memory,
+            page,
+        });
+    }
+
+    /// The slot of this checksum, or a free one that it can have.
+    fn slot(&self, checksum: u64) -> Option<usize> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let slots = (0..PROBES).map(|probe| (checksum as usize).wrapping_add(probe) & mask);
+        let mut slots = slots.filter(|slot| {
+            let written = &self.slots[*slot];
+            written.memory == NO_MEMORY || written.checksum == checksum
+        });
+        slots.next()
+    }
+
+    fn insert(&mut self, written: Written) {
+        if let Some(slot) = self.slot(written.checksum)
+            && self.slots[slot].memory == NO_MEMORY
+        {
+            self.slots[slot] = written;
+            self.pages += 1;
+        }
+    }
+
+    fn grow(&mut self) {
+        let free = Written {
+            checksum: 0,
+            memory: NO_MEMORY,
+            page: 0,
+        };
+        let length = (self.slots.len() * 2).max(FIRST_SLOTS);
+        let old = core::mem::replace(&mut self.slots, alloc::vec![free; length]);
+        self.pages = 0;
+        let written = old.into_iter().filter(|slot| slot.memory != NO_MEMORY);
+        written.for_each(|written| self.insert(written));
     }
 }
 
-/// A checksum is a hash already.
-#[derive(Default)]
-struct ChecksumHasher(u64);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Hasher for ChecksumHasher {
-    fn finish(&self) -> u64 {
-        self.0
+    #[test]
+    fn pages_are_found_by_their_checksums_and_colliding_ones_only_some() {
+        let mut repeats = Repeats::default();
+        assert_eq!(repeats.find(0), None);
+        let sum = |page: u32| u64::from(page).wrapping_mul(0x9e37_79b1_85eb_ca87);
+        for page in 0..20_000 {
+            repeats.remember(sum(page), 3, page);
+        }
+        let found = (0..20_000).filter(|page| repeats.find(sum(*page)) == Some((3, *page)));
+        assert!(found.count() > 19_900);
+        assert_eq!(repeats.find(1), None);
+        // The first of a checksum stays.
+        repeats.remember(sum(7), 4, 1);
+        assert_eq!(repeats.find(sum(7)), Some((3, 7)));
+        let mut colliding = Repeats::default();
+        for page in 0..1000 {
+            colliding.remember(u64::from(page) << 32, 0, page);
+        }
+        let found = (0..1000_u32).filter(|page| colliding.find(u64::from(*page) << 32).is_some());
+        assert_eq!(found.count(), PROBES);
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = checksum::of(bytes);
-    }
-
-    fn write_u64(&mut self, checksum: u64) {
-        self.0 = checksum;
+    #[test]
+    fn no_more_pages_are_remembered_than_may_be() {
+        let mut repeats = Repeats::default();
+        for page in 0..2 * limits::SNAPSHOT_REPEATS as u32 {
+            repeats.remember(u64::from(page), 0, page);
+        }
+        assert_eq!(repeats.pages, limits::SNAPSHOT_REPEATS);
     }
 }
