@@ -258,6 +258,28 @@ fn an_operator_asks_over_the_network_what_the_channel_would_answer() {
 }
 
 #[test]
+fn one_peer_cannot_take_all_places() {
+    let mut cluster = cluster_of(1);
+    let peer = cluster.add_peer("10.0.0.100/24");
+    cluster.run_for(Duration::from_millis(50));
+    let told = Trust::in_cluster(CLUSTER);
+    let mut visitors = Vec::new();
+    for number in 0..12 {
+        let protocol = [Protocol::Migration, Protocol::Control][number % 2];
+        let mut visitor = Visitor::new(&mut cluster, peer, &told, protocol, None);
+        for _ in 0..5 {
+            assert!(visitor.step(&mut cluster));
+        }
+        visitors.push(visitor);
+    }
+    let rows = cluster.json(0, "nodes --json");
+    let detail = rows[0]["detail"].as_str().unwrap().to_string();
+    assert!(detail.starts_with("8 connections"), "{detail}");
+    assert!(!visitors[0].step(&mut cluster));
+    assert!(visitors[11].step(&mut cluster));
+}
+
+#[test]
 fn strangers_and_scanners_get_not_one_byte_and_are_logged() {
     let mut cluster = cluster_of(1);
     let peer = cluster.add_peer("10.0.0.100/24");
@@ -353,7 +375,9 @@ fn an_instance_moves_back_and_forth_over_the_network_with_its_connections() {
         );
         let mut heard = Vec::new();
         while heard.len() < said.len() {
-            heard.extend(cluster.read(socket).unwrap());
+            let part = cluster.read(socket).unwrap();
+            assert!(!part.is_empty(), "the stream ended");
+            heard.extend(part);
         }
         assert_eq!(heard, said);
         cluster.run_for(Duration::from_secs(8));

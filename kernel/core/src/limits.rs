@@ -272,6 +272,10 @@ pub const CLUSTER_NODES: usize = 256;
 pub const NODE_CONNECTIONS: usize = 96;
 /// Those of them whose other end has not proved itself; the next one drives out the oldest.
 pub const NODE_STRANGERS: usize = 32;
+/// Connections of the node with other nodes: the other places are for operators and strangers.
+pub const NODE_LINKS: usize = 56;
+/// Connections of one peer; the next one drives out its oldest.
+pub const NODE_CONNECTIONS_OF_ONE: usize = 8;
 /// Sockets of the node itself: its connections, one more that is refused, a listener.
 pub const NODE_SOCKETS: u32 = 100;
 /// Receive and transmit buffer of each, bytes.

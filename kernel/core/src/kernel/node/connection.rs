@@ -25,6 +25,10 @@ pub(super) struct Connection {
     pub stage: Stage,
     /// Whether something came that was not taken.
     pub is_held: bool,
+    /// Who is at the other end, once that is proved,
+    pub peer: Option<NodeId>,
+    /// and the entry among the known nodes that it is counted with.
+    pub entry: Option<u64>,
     /// When it is over if TCP has not connected, or what was to be sent is not.
     pub deadline: Option<Time>,
 }
@@ -45,7 +49,7 @@ pub(super) enum Stage {
     /// The two ends find out who they are.
     Greeting(Box<Channel>),
     /// Messages between nodes.
-    Migration { channel: Box<Channel>, peer: NodeId },
+    Migration(Box<Channel>),
     /// The operator's protocol, whose bytes that came and were not read are these.
     Control {
         channel: Box<Channel>,
@@ -67,6 +71,10 @@ pub(super) enum End {
     Network(NetError),
     /// The channel failed.
     Channel(ChannelError),
+    /// The same peer has opened too many others since.
+    Crowded,
+    /// There are as many with nodes as there may be.
+    Full,
     /// Nothing here carries that.
     NotCarried(Protocol),
 }
@@ -78,6 +86,8 @@ impl fmt::Display for End {
             End::Done => f.write_str("the connection was closed"),
             End::Network(error) => error.fmt(f),
             End::Channel(error) => error.fmt(f),
+            End::Crowded => f.write_str("the peer opened too many others"),
+            End::Full => f.write_str("there are too many connections with nodes"),
             End::NotCarried(protocol) => write!(f, "nothing here takes part in {protocol}"),
         }
     }
@@ -101,7 +111,7 @@ impl Connection {
             Stage::Connecting => None,
             Stage::Greeting(channel)
             | Stage::Closing(channel)
-            | Stage::Migration { channel, .. }
+            | Stage::Migration(channel)
             | Stage::Control { channel, .. } => Some(channel),
         }
     }
@@ -115,10 +125,9 @@ impl Connection {
     pub fn due(&self) -> Option<Time> {
         match &self.stage {
             Stage::Greeting(channel) => channel.deadline(),
-            Stage::Connecting
-            | Stage::Migration { .. }
-            | Stage::Control { .. }
-            | Stage::Closing(_) => self.deadline,
+            Stage::Connecting | Stage::Migration(_) | Stage::Control { .. } | Stage::Closing(_) => {
+                self.deadline
+            }
         }
     }
 

@@ -173,7 +173,7 @@ impl Node {
     fn wants(&self, number: u64, connection: &Connection) -> bool {
         match &connection.stage {
             Stage::Connecting | Stage::Greeting(_) => true,
-            Stage::Migration { .. } => self.links.wants(ConnectionId(number)),
+            Stage::Migration(_) => self.links.wants(ConnectionId(number)),
             Stage::Control { input, .. } => input.is_empty(),
             Stage::Closing(_) => false,
         }
@@ -319,6 +319,8 @@ impl Node {
             origin,
             stage,
             is_held: false,
+            peer: None,
+            entry: None,
             deadline,
         };
         self.connections.insert(self.next_connection, connection);
@@ -387,10 +389,7 @@ impl Node {
             if let Stage::Greeting(channel) = &mut connection.stage {
                 channel.tick(now)?;
             }
-            return Err(match connection.stage {
-                Stage::Closing(_) => End::Done,
-                _ => End::Network(NetError::TimedOut),
-            });
+            return Err(End::Network(NetError::TimedOut));
         }
         if let Stage::Connecting = connection.stage {
             if !network.stack.tcp_connected(connection.socket)? {
@@ -465,10 +464,17 @@ impl Node {
             .stack
             .tcp_set_keepalive(connection.socket, Some(KEEPALIVE))?;
         let (name, remote) = (peer.opening.name.clone(), connection.remote);
+        self.drive_out(network, peer.id, now);
+        connection.peer = Some(peer.id);
         match peer.opening.protocol {
             Protocol::Migration => {
+                let links = self.connections.values();
+                let links = links.filter(|it| matches!(it.stage, Stage::Migration(_)));
+                if links.count() >= limits::NODE_LINKS {
+                    return Err(End::Full);
+                }
                 let address = (connection.origin == Origin::Dialed).then_some(remote);
-                self.peers.linked(peer.id, &name, address, remote, now);
+                connection.entry = self.peers.linked(peer.id, &name, address, remote, now);
                 let text = format!("linked with node '{name}' ({}) at {remote}", peer.id);
                 self.note(Severity::Info, text);
                 let linked = LinkedNode {
@@ -477,10 +483,7 @@ impl Node {
                     name,
                 };
                 self.links.opened(ConnectionId(number), linked);
-                connection.stage = Stage::Migration {
-                    channel,
-                    peer: peer.id,
-                };
+                connection.stage = Stage::Migration(channel);
                 // The first status goes at once.
                 self.status_due = self.status_due.min(now);
                 Ok(())
@@ -500,21 +503,36 @@ impl Node {
         }
     }
 
+    /// Makes room for another connection of a peer: the oldest goes if it has too many.
+    fn drive_out(&mut self, network: &mut Network, peer: NodeId, now: Time) {
+        let same = self.connections.iter();
+        let mut same = same.filter(|(_, connection)| connection.peer == Some(peer));
+        let oldest = same.next().map(|(&number, _)| number);
+        if same.count() + 1 >= limits::NODE_CONNECTIONS_OF_ONE
+            && let Some(number) = oldest
+            && let Some(connection) = self.connections.remove(&number)
+        {
+            self.end(network, number, connection, End::Crowded, now);
+        }
+    }
+
     fn deliver(&mut self, number: u64, connection: &mut Connection, message: Vec<u8>, now: Time) {
         match &mut connection.stage {
             Stage::Control { input, read, .. } => {
                 *input = message;
                 *read = 0;
             }
-            Stage::Migration { peer, .. } => {
-                if let Some(known) = self.peers.of(*peer) {
+            Stage::Migration(_) => {
+                let entry = connection.entry;
+                let mut known = entry.and_then(|entry| self.peers.entry(entry));
+                if let Some(known) = &mut known {
                     known.seen = Some(now);
                 }
                 if !Status::is_one(&message) {
                     return self.links.received(ConnectionId(number), message);
                 }
                 if let Some(status) = Status::decode(&message)
-                    && let Some(known) = self.peers.of(*peer)
+                    && let Some(known) = known
                 {
                     if known.source == peers::Source::Heard && status.port != 0 {
                         known.address.set_port(status.port);
@@ -539,7 +557,7 @@ impl Node {
         // A peer that was turned away is not told why; the others' last words are on their way.
         match end {
             End::Closed | End::Done => network.stack.close(connection.socket),
-            End::Network(_) | End::Channel(_) | End::NotCarried(_) => {
+            End::Network(_) | End::Channel(_) | End::NotCarried(_) | End::Crowded | End::Full => {
                 network.stack.abort(connection.socket);
             }
         }
@@ -549,9 +567,12 @@ impl Node {
                 Origin::Accepted => self.refuse(remote, end, now),
                 Origin::Dialed => self.dial_failed(remote, end.to_string(), now),
             },
-            Stage::Migration { peer, .. } => {
+            Stage::Migration(_) => {
                 self.links.lost(ConnectionId(number));
-                self.peers.unlinked(peer, now);
+                if let Some(entry) = connection.entry {
+                    self.peers.unlinked(entry, now);
+                }
+                let peer = connection.peer.unwrap_or_default();
                 let text = format!("link with node {peer} at {remote} is lost: {end}");
                 self.note(Severity::Warning, text);
             }
@@ -606,7 +627,7 @@ impl Node {
     ) -> Result<(), End> {
         let id = ConnectionId(number);
         loop {
-            if let Stage::Migration { channel, peer } = &mut connection.stage {
+            if let Stage::Migration(channel) = &mut connection.stage {
                 if let Some(status) = status
                     && channel.output().is_empty()
                 {
@@ -618,14 +639,18 @@ impl Node {
                 {
                     self.links.sent(id);
                 }
+                if self.links.is_closed(id) {
+                    // A peer that reads nothing more does not keep it.
+                    connection.deadline.get_or_insert(now + CLOSE_TIMEOUT);
+                }
                 if self.links.is_closed(id) && self.links.next_output(id).is_none() {
-                    let peer = *peer;
                     self.links.lost(id);
-                    self.peers.unlinked(peer, now);
+                    if let Some(entry) = connection.entry {
+                        self.peers.unlinked(entry, now);
+                    }
                     let stage = core::mem::replace(&mut connection.stage, Stage::Connecting);
-                    if let Stage::Migration { channel, .. } = stage {
+                    if let Stage::Migration(channel) = stage {
                         connection.stage = Stage::Closing(channel);
-                        connection.deadline = Some(now + CLOSE_TIMEOUT);
                     }
                 }
             }
@@ -655,7 +680,7 @@ impl Node {
         }
         let connections = self.connections.values().filter_map(Connection::due);
         let linked = self.connections.values();
-        let linked = linked.filter(|it| matches!(it.stage, Stage::Migration { .. }));
+        let linked = linked.filter(|it| matches!(it.stage, Stage::Migration(_)));
         let status = linked.map(|_| self.status_due).next();
         self.due = connections
             .chain(network.stack.next_poll(now))

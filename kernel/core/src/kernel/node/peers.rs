@@ -7,7 +7,7 @@ use crate::machine::{Duration, Time};
 use crate::migrate::NodeId;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 /// First pause between two tries, doubled after each that fails.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -28,6 +28,8 @@ pub(super) enum Source {
 /// One other node.
 #[derive(Debug)]
 pub(super) struct Known {
+    /// Its own, never used again.
+    pub number: u64,
     pub address: SocketAddr,
     pub source: Source,
     /// None before it has proved who it is.
@@ -48,17 +50,15 @@ pub(super) struct Known {
     pub problem: String,
 }
 
-/// All of them, in the order in which they became known.
+/// All of them, in the order in which they became known, and the number of the next one.
 #[derive(Debug, Default)]
-pub(super) struct Peers(Vec<Known>);
+pub(super) struct Peers(Vec<Known>, u64);
 
 impl Peers {
     /// A node that is to be connected with.
     pub fn configure(&mut self, address: SocketAddr) {
         if self.0.len() < limits::CLUSTER_NODES && !self.0.iter().any(|it| it.address == address) {
-            let next_try = Some(Time::ZERO);
-            self.0
-                .push(Known::new(address, Source::Configured, next_try));
+            self.add(address, Source::Configured, Some(Time::ZERO));
         }
     }
 
@@ -76,12 +76,11 @@ impl Peers {
                 if self.0.len() >= limits::CLUSTER_NODES && !self.forget_one() {
                     return;
                 }
-                self.0.push(Known::new(address, Source::Announced, None));
-                self.0.len() - 1
+                self.add(address, Source::Announced, None)
             }
         };
         let known = &mut self.0[at];
-        if known.links > 0 || known.source == Source::Configured {
+        if known.links > 0 || known.is_tried || known.source == Source::Configured {
             return;
         }
         // It is a claim, which a connection proves or not.
@@ -91,7 +90,7 @@ impl Peers {
         known.name = said.name.clone();
         known.status = Some(Status::announced(said));
         known.seen = Some(now);
-        if own < said.id && !known.is_tried {
+        if own < said.id {
             known.next_try = Some(now);
         }
     }
@@ -104,8 +103,8 @@ impl Peers {
         self.0.iter_mut().find(|it| it.address == address)
     }
 
-    pub fn of(&mut self, id: NodeId) -> Option<&mut Known> {
-        self.0.iter_mut().find(|it| it.id == Some(id))
+    pub fn entry(&mut self, number: u64) -> Option<&mut Known> {
+        self.0.iter_mut().find(|it| it.number == number)
     }
 
     /// The node of a name, or whose number begins with these digits; none if there are several.
@@ -124,7 +123,8 @@ impl Peers {
         }
     }
 
-    /// A connection with a node is open: `address` is where it listens, if it was found there.
+    /// A connection with a node is open: `address` is where it listens, if it was found there. Returns the
+    /// entry that it is counted with.
     pub fn linked(
         &mut self,
         id: NodeId,
@@ -132,28 +132,25 @@ impl Peers {
         address: Option<SocketAddr>,
         heard_from: SocketAddr,
         now: Time,
-    ) {
-        // It may have been known under two addresses.
+    ) -> Option<u64> {
+        // It may be known under two addresses; each entry counts the connections that were found under it.
         let position = |peers: &Peers, test: &dyn Fn(&Known) -> bool| peers.0.iter().position(test);
         let at = address.and_then(|address| position(self, &|it| it.address == address));
         let at = at.or_else(|| position(self, &|it| it.id == Some(id)));
-        let unproved = |it: &Known| it.id.is_none() && it.address.ip() == heard_from.ip();
-        let at = at.or_else(|| position(self, &unproved));
+        let at = at.or_else(|| self.only_unproved_at(heard_from.ip()));
         let at = match at {
             Some(at) => at,
             None => {
                 if self.0.len() >= limits::CLUSTER_NODES && !self.forget_one() {
-                    return;
+                    return None;
                 }
-                self.0.push(Known::new(heard_from, Source::Heard, None));
-                self.0.len() - 1
+                self.add(heard_from, Source::Heard, None)
             }
         };
         let known = &mut self.0[at];
         if known.id != Some(id) {
             known.id = Some(id);
             known.status = None;
-            known.links = 0;
         }
         known.name = name.into();
         known.seen = Some(now);
@@ -162,11 +159,31 @@ impl Peers {
         known.is_tried &= address.is_none();
         known.next_try = None;
         known.problem.clear();
+        Some(known.number)
     }
 
-    /// One connection with a node is over.
-    pub fn unlinked(&mut self, id: NodeId, now: Time) {
-        let Some(known) = self.of(id) else { return };
+    /// The one entry of this host of which nobody has proved who it is, if there are not several.
+    fn only_unproved_at(&self, host: IpAddr) -> Option<usize> {
+        let entries = self.0.iter().enumerate();
+        let mut found = entries.filter(|(_, it)| it.id.is_none() && it.address.ip() == host);
+        match (found.next(), found.next()) {
+            (Some((at, _)), None) => Some(at),
+            _ => None,
+        }
+    }
+
+    fn add(&mut self, address: SocketAddr, source: Source, next_try: Option<Time>) -> usize {
+        let number = self.1;
+        self.1 += 1;
+        self.0.push(Known::new(number, address, source, next_try));
+        self.0.len() - 1
+    }
+
+    /// One connection is over that was counted with this entry.
+    pub fn unlinked(&mut self, number: u64, now: Time) {
+        let Some(known) = self.entry(number) else {
+            return;
+        };
         known.links = known.links.saturating_sub(1);
         if known.links == 0 && known.source == Source::Configured {
             known.next_try = Some(now + FIRST_PAUSE);
@@ -191,10 +208,11 @@ impl Peers {
 
     /// A node is wanted: it is tried at once.
     pub fn want(&mut self, id: NodeId, now: Time) {
-        if let Some(known) = self.of(id)
-            && known.links == 0
-            && !known.is_tried
-        {
+        let same = |it: &&mut Known| it.id == Some(id);
+        if self.0.iter_mut().filter(same).any(|it| it.links > 0) {
+            return;
+        }
+        for known in self.0.iter_mut().filter(same).filter(|it| !it.is_tried) {
             known.next_try = Some(now);
         }
     }
@@ -227,8 +245,9 @@ impl Peers {
 }
 
 impl Known {
-    fn new(address: SocketAddr, source: Source, next_try: Option<Time>) -> Known {
+    fn new(number: u64, address: SocketAddr, source: Source, next_try: Option<Time>) -> Known {
         Known {
+            number,
             address,
             source,
             id: None,
@@ -276,9 +295,9 @@ mod tests {
         assert_eq!(pauses[..2], [FIRST_PAUSE, FIRST_PAUSE * 2]);
         assert_eq!(pauses[11], LONGEST_PAUSE);
         peers.take_due(now);
-        peers.linked(id(1), "one", Some(address(1)), address(1), now);
+        let number = peers.linked(id(1), "one", Some(address(1)), address(1), now);
         assert_eq!(peers.next_try(), None);
-        peers.unlinked(id(1), now);
+        peers.unlinked(number.unwrap(), now);
         assert_eq!(peers.next_try(), Some(now + FIRST_PAUSE));
     }
 
@@ -313,6 +332,32 @@ mod tests {
     }
 
     #[test]
+    fn a_node_of_two_addresses_is_tried_at_each_that_is_lost() {
+        let mut peers = Peers::default();
+        let now = Time::ZERO;
+        let numbers = [1, 2].map(|number| {
+            peers.configure(address(number));
+            peers.take_due(now);
+            let entry = peers.linked(id(7), "both", Some(address(number)), address(number), now);
+            entry.unwrap()
+        });
+        for number in numbers {
+            peers.unlinked(number, now);
+        }
+        assert!(
+            peers
+                .iter()
+                .all(|known| known.links == 0 && known.next_try.is_some())
+        );
+        // Behind one host's address nobody is taken for somebody else.
+        let host = |port| SocketAddr::from(([10, 9, 9, 9], port));
+        peers.configure(host(1));
+        peers.configure(host(2));
+        peers.linked(id(8), "first", None, host(5000), now);
+        assert!(peers.at(host(1)).unwrap().id.is_none());
+    }
+
+    #[test]
     fn nodes_are_found_by_name_and_number_if_that_is_one_alone() {
         let mut peers = Peers::default();
         for (number, name) in [(1, "one"), (2, "two"), (3, "two")] {
@@ -330,11 +375,11 @@ mod tests {
         peers.configure(address(1));
         for number in 2..2000 {
             let now = Time::from_nanos(number.into());
-            peers.linked(id(number), "heard", None, address(number), now);
-            peers.unlinked(id(number), now);
+            let entry = peers.linked(id(number), "heard", None, address(number), now);
+            peers.unlinked(entry.unwrap(), now);
         }
         assert_eq!(peers.iter().count(), limits::CLUSTER_NODES);
         assert!(peers.at(address(1)).is_some());
-        assert!(peers.of(id(1999)).is_some());
+        assert!(peers.iter().any(|known| known.id == Some(id(1999))));
     }
 }
