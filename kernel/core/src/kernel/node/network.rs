@@ -63,10 +63,7 @@ impl Network {
             hostname: place.name.into(),
         };
         let tcp_port = place.spec.port;
-        Network::listen(stack, config, tcp_port, place.now).map_err(|error| {
-            fabric.detach(port);
-            error
-        })
+        Network::listen(stack, config, tcp_port, place.now).inspect_err(|_| fabric.detach(port))
     }
 
     fn listen(
