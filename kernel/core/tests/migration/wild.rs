@@ -270,11 +270,9 @@ fn anything_else(
         5 => {
             let _ = node.cancel(*now, id.instance);
         }
-        6..=9 => {
-            // The word is taken before what it leads to is seen.
-            if node.resolve(*now, id.instance, random.of(&ANSWERS)).is_ok() {
-                told.worded.insert(id.instance);
-            }
+        // The word is taken before what it leads to is seen.
+        6..=9 if node.resolve(*now, id.instance, random.of(&ANSWERS)).is_ok() => {
+            told.worded.insert(id.instance);
         }
         _ => {}
     }
