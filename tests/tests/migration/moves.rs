@@ -195,7 +195,7 @@ fn a_target_that_cannot_take_it_says_why_and_it_goes_on() {
         assert!(cluster.shell(0, "migrate").contains("none"));
     }
     let text = cluster.shell(0, "migrate echo nowhere");
-    assert!(text.contains("no node named 'nowhere'"), "{text}");
+    assert!(text.contains("go by 'nowhere'"), "{text}");
     let text = cluster.shell(0, "migrate --cancel echo");
     assert!(text.contains("not being migrated"), "{text}");
 }
@@ -303,4 +303,21 @@ fn what_moves_is_not_started_ended_or_moved_by_anybody_else() {
     assert_eq!(runs_on(&mut cluster, "echo"), [0]);
     cluster.run_for(SECOND);
     done(&mut cluster, 0, "stop echo");
+}
+
+#[test]
+fn one_that_has_no_room_to_be_copied_stays_as_it_is() {
+    let mut cluster = two_nodes("writes", WRITES);
+    cluster.run_for(HALF);
+    let memory = cluster.nodes[0].machine.memory.clone();
+    let used = memory.total_bytes() - memory.free_bytes();
+    // Room for what a cut asks for, not for two MiB of pages.
+    memory.set_total_bytes(used + (3 << 20));
+    cluster.shell(0, "migrate writes node2");
+    cluster.run_for(HALF);
+    assert!(has_event(&mut cluster, 0, "not-moved"));
+    assert_eq!(runs_on(&mut cluster, "writes"), [0]);
+    memory.set_total_bytes(1 << 30);
+    done(&mut cluster, 0, "migrate writes node2");
+    arrives(&mut cluster, "writes", 1);
 }

@@ -598,7 +598,7 @@ impl fmt::Display for ControlError {
             ),
             ControlError::Migration { name, reason } => write!(f, "'{name}': {reason}"),
             ControlError::NoSuchNode(name) => {
-                write!(f, "no node named '{name}' is known; `nodes` lists them")
+                write!(f, "no node, or several, go by '{name}'; `nodes` lists them with the numbers that name one")
             }
             ControlError::TooManyClones(count) => write!(
                 f,

@@ -239,6 +239,7 @@ impl Kernel {
 
     fn type_at(&mut self, name: &str, bytes: &[u8]) -> Result<(), ControlError> {
         let key = self.key_of(name)?;
+        self.records[key as usize].require_home()?;
         let Some(live) = self.records[key as usize].live() else {
             return Err(self.records[key as usize].not_running());
         };

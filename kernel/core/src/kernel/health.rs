@@ -209,6 +209,8 @@ impl Kernel {
         };
         match live.activity {
             Activity::Paused(_) | Activity::Standing(_) | Activity::Stopping(_) => return,
+            // It is slowed down to be copied: that is no illness.
+            Activity::Runnable | Activity::Waiting if !record.throttle.is_full() => return,
             Activity::Runnable | Activity::Waiting => {}
         }
         let guest = live.execution.guest_mut();

@@ -272,6 +272,7 @@ impl Kernel {
         let now = self.clock.now();
         let record = &mut self.records[key as usize];
         let name = record.spec.name.clone();
+        record.require_home()?;
         let State::Live(live) = &mut record.state else {
             return Err(ControlError::NotPaused(name));
         };

@@ -226,6 +226,7 @@ impl Kernel {
     /// Does a bounded amount of work.
     pub fn turn(&mut self, machine: &mut dyn Machine) -> Next {
         let now = self.clock.now();
+        self.fabric.set_now(now);
         self.arrival = machine.take_arrival().unwrap_or(now);
         if self.has_work(machine) {
             self.last_work = now;

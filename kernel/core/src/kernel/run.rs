@@ -130,7 +130,9 @@ impl Kernel {
         let record = &mut self.records[key as usize];
         let rest = record.throttle.rests_until(now);
         let health = record.live().and_then(|live| live.health.as_ref());
+        // One that is slowed down is not judged.
         let health = health.map(Health::due);
+        let health = health.filter(|_| record.throttle.is_full());
         let wanted = match &mut record.state {
             State::Ended(..) => record.restart_due,
             State::Loading(_) => None,

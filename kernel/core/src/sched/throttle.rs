@@ -11,6 +11,8 @@ use crate::machine::{Duration, Time};
 const FULL_PPM: u32 = 1_000_000;
 /// What a slice of an instance that rests is divided by: a shorter slice makes for shorter rests.
 const SLICE_DIVISOR: u32 = 16;
+/// The longest rest: peers and health checks wait for it, also after a slice that took long.
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// How much of its CPU time an instance gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,11 @@ impl Throttle {
         }
     }
 
+    /// Whether it never rests.
+    pub fn is_full(&self) -> bool {
+        self.share_ppm == FULL_PPM
+    }
+
     /// How long a slice shall last.
     pub fn slice(&self) -> Duration {
         match self.share_ppm {
@@ -51,7 +58,7 @@ impl Throttle {
         let used_nanos = u64::try_from(used.as_nanos()).unwrap_or(u64::MAX);
         let rest = u64::from(FULL_PPM - self.share_ppm);
         let rest_nanos = used_nanos.saturating_mul(rest) / u64::from(self.share_ppm);
-        self.rests_until = now + Duration::from_nanos(rest_nanos);
+        self.rests_until = now + Duration::from_nanos(rest_nanos).min(LONGEST_REST);
     }
 
     /// Until when it may not run, if that is not over.
@@ -83,6 +90,7 @@ mod tests {
         assert_eq!(full.rests_until(Time::ZERO), None);
         let mut least = Throttle::to(0);
         least.ran(Time::ZERO, Duration::MAX);
-        assert!(least.rests_until(Time::ZERO).is_some());
+        let until = Time::ZERO + LONGEST_REST;
+        assert_eq!(least.rests_until(Time::ZERO), Some(until));
     }
 }

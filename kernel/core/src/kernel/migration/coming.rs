@@ -8,6 +8,7 @@ use super::super::cut::FromCut;
 use super::super::record::{
     Activity, Ended, Held, LoadingInstance, Moving, MovingStage, Record, State,
 };
+use crate::cluster::station_address;
 use crate::control::ControlError;
 use crate::host::Revival;
 use crate::image::BlobHash;
@@ -15,6 +16,7 @@ use crate::instance::engine::Program;
 use crate::log::EventKind;
 use crate::machine::Machine;
 use crate::migrate::{Delivery, Done, HandoverId, Incoming, NodeId, Offer, Role};
+use crate::net::frame::{MacAddress, is_group};
 use crate::sched::SLICE;
 use crate::snapshot::About;
 use alloc::boxed::Box;
@@ -52,7 +54,7 @@ enum Phase {
 }
 
 impl Coming {
-    fn new() -> Coming {
+    fn of_nothing() -> Coming {
         Coming {
             received: Received::from_node(),
             ..Coming::default()
@@ -79,7 +81,7 @@ impl Kernel {
         delivery: &Delivery<'_>,
     ) {
         let coming = self.moves.coming.remove(&handover);
-        let mut coming = coming.unwrap_or_else(Coming::new);
+        let mut coming = coming.unwrap_or_else(Coming::of_nothing);
         let mut sink = Receiver {
             received: &mut coming.received,
             kernel: self,
@@ -156,6 +158,16 @@ impl Kernel {
         handover: HandoverId,
     ) -> Result<(), ControlError> {
         let name = &about.spec.name;
+        let own = self.keys.as_ref().map(station_address);
+        let stations = self.nics.iter().map(|nic| nic.mac).chain(own);
+        let stations: Vec<MacAddress> = stations.collect();
+        let is_bad = |mac: &MacAddress| is_group(*mac) || stations.contains(mac);
+        if about.macs.iter().any(is_bad) {
+            return Err(ControlError::StationTaken {
+                name: name.clone(),
+                instance: self.name.clone(),
+            });
+        }
         for (_, record) in self.occupied() {
             let is_earlier = record.instance == handover.instance && record.moving.is_some();
             if is_earlier {

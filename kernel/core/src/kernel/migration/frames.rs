@@ -42,13 +42,16 @@ impl Kernel {
         };
         leaving.forward_to = Some(peer);
         let taken = core::mem::take(&mut leaving.taken_frames);
+        let mut kept = Vec::new();
         for (&port, count) in ports.iter().zip(taken) {
             for _ in 0..count {
                 if let Some(frame) = self.fabric.take_received(port) {
+                    kept.push((port, frame.bytes().to_vec()));
                     self.fabric.recycle(frame);
                 }
             }
         }
+        leaving.kept_frames = kept;
     }
 
     /// The ports of an instance that leaves or left.

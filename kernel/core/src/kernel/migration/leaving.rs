@@ -1,6 +1,7 @@
 //! Instances that go to another node: measured, copied, frozen, and let go or let on.
 
 use super::super::Kernel;
+use super::super::admission;
 use super::super::record::{Activity, Moving, MovingStage, State};
 use super::pace::Pace;
 use super::sending::Sending;
@@ -41,6 +42,8 @@ pub(super) struct Leaving {
     frozen: Option<Time>,
     /// How many of the frames in each port are in the cut.
     pub taken_frames: Vec<usize>,
+    /// Those frames, from COMMIT on: they are its own again if it resumes here.
+    pub kept_frames: Vec<(PortId, Vec<u8>)>,
     /// Where frames go that still reach it.
     pub forward_to: Option<NodeId>,
     /// Its ports, when it is gone.
@@ -63,6 +66,7 @@ impl Leaving {
             bytes: 0,
             frozen: None,
             taken_frames: Vec::new(),
+            kept_frames: Vec::new(),
             forward_to: None,
             ports: Vec::new(),
         }
@@ -123,6 +127,14 @@ impl Kernel {
             return;
         };
         let missing = core::mem::take(&mut leaving.missing);
+        let Some(key) = self.key_of_move(handover) else {
+            return self.report(Role::Source, handover, &Done::Ended);
+        };
+        let its: BTreeSet<BlobHash> = self.records[key as usize].spec.blobs().collect();
+        if !missing.is_subset(&its) {
+            // Nobody is given another instance's files.
+            return self.report(Role::Source, handover, &Done::Failed(Reason::Protocol));
+        }
         let mut objects = Vec::new();
         for hash in missing {
             match self.blobs.get(&hash) {
@@ -130,10 +142,10 @@ impl Kernel {
                 Err(reason) => return self.fail(Role::Source, handover, &reason),
             }
         }
-        leaving.sending = Some(Sending::blobs(
-            connection,
-            Outgoing::objects(handover, objects),
-        ));
+        let outgoing = Outgoing::objects(handover, objects);
+        if let Some(leaving) = self.moves.leaving.get_mut(&handover) {
+            leaving.sending = Some(Sending::blobs(connection, outgoing));
+        }
     }
 
     /// Ends the attempts of instances that ended, or were started anew.
@@ -155,11 +167,33 @@ impl Kernel {
         }
     }
 
+    /// Gives up what is copied while the node has no memory to spare: the instance itself comes first.
+    pub(super) fn spare_memory(&mut self, machine: &dyn Machine) {
+        if self.moves.leaving.is_empty() {
+            return;
+        }
+        let Err(refusal) = admission::cut(machine, 0) else {
+            return;
+        };
+        let copied = self.moves.leaving.iter();
+        let copied = copied.filter(|(_, it)| it.frozen.is_none() && it.sent.is_some());
+        let copied: Vec<HandoverId> = copied.map(|(&handover, _)| handover).collect();
+        for handover in copied {
+            self.fail(Role::Source, handover, &refusal.to_string());
+        }
+    }
+
     /// Freezes the memories and counts what a round would have to send.
     pub(super) fn measure(&mut self, machine: &mut dyn Machine, handover: HandoverId) {
         let Some(key) = self.key_of_move(handover) else {
             return self.report(Role::Source, handover, &Done::Ended);
         };
+        // While a round is under way there may be another version of every page.
+        let resident = self.records[key as usize].live();
+        let resident = resident.map_or(0, |live| live.execution.resident_bytes());
+        if let Err(refusal) = admission::cut(machine, resident) {
+            return self.fail(Role::Source, handover, &refusal.to_string());
+        }
         let is_first = self.moves.leaving.get(&handover);
         let is_first = is_first.is_some_and(|leaving| leaving.state_bytes.is_none());
         let measured = match is_first {
@@ -280,6 +314,9 @@ impl Kernel {
             leaving.sent = None;
             leaving.measured = Vec::new();
             leaving.forward_to = None;
+            for (port, frame) in core::mem::take(&mut leaving.kept_frames) {
+                self.fabric.put_frames(port, &[frame]);
+            }
         }
         if let Some(key) = self.key_of_move(handover) {
             self.records[key as usize].epoch = epoch;
@@ -300,6 +337,11 @@ impl Kernel {
         let Some(key) = self.key_of_move(handover) else {
             return;
         };
+        let not_forwarded = self.moves.leaving.get(&handover);
+        let not_forwarded = not_forwarded.filter(|leaving| leaving.forward_to.is_none());
+        if let Some(peer) = not_forwarded.map(|leaving| leaving.peer) {
+            self.begin_forwarding(handover, peer);
+        }
         let count = self.records[key as usize].spec.ports.len();
         let mut ports = Vec::new();
         if let Some(live) = self.records[key as usize].live() {
@@ -314,6 +356,7 @@ impl Kernel {
             return self.unplug(&ports);
         };
         leaving.ports = ports;
+        leaving.kept_frames = Vec::new();
         leaving.sending = None;
         leaving.sent = None;
         let stood = leaving.frozen.map_or(0, |then| now.since(then).as_nanos());

@@ -79,6 +79,7 @@ impl Kernel {
             hub.tick(now);
         }
         self.watch_leaving();
+        self.spare_memory(machine);
         self.watch_doubts();
         self.carry_out(machine);
         self.send_backlogs();

@@ -12,6 +12,7 @@ use crate::machine::{Duration, Machine};
 use crate::migrate::{
     Answer, Goals, InstanceId, Migrations, Mode, NodeId, Offer, Order, Role, Row, Stage,
 };
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -162,9 +163,14 @@ impl Kernel {
     }
 
     fn find_node(&self, name: &str) -> Result<NodeId, ControlError> {
-        let mut talks = self.moves.talks.values();
-        let found = self.node.find(name);
-        let found = found.or_else(|| Some(talks.find(|talk| talk.name == name)?.peer));
+        let talks = self.moves.talks.values();
+        let peers = talks.filter(|talk| talk.name == name).map(|talk| talk.peer);
+        let peers: BTreeSet<NodeId> = peers.collect();
+        let found = self.node.find(name).or_else(|| {
+            // Only a node without a secret, which has no network of its own, knows others by what they say alone.
+            let is_sole = self.keys.is_none() && peers.len() == 1;
+            peers.first().copied().filter(|_| is_sole)
+        });
         found.ok_or_else(|| ControlError::NoSuchNode(name.into()))
     }
 

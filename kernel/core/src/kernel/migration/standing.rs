@@ -7,7 +7,6 @@ use super::super::record::{Activity, Ended, Held, Moving, MovingStage, State};
 use crate::log::EventKind;
 use crate::migrate::{Done, HandoverId, Role};
 use crate::net::fabric::PortId;
-use crate::sched::Throttle;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -20,9 +19,9 @@ impl Kernel {
             return;
         };
         let held = match live.activity {
-            Activity::Runnable | Activity::Paused(Held::Runnable) => Held::Runnable,
-            Activity::Waiting | Activity::Paused(Held::Waiting) => Held::Waiting,
-            Activity::Standing(_) | Activity::Stopping(_) => return,
+            Activity::Runnable => Held::Runnable,
+            Activity::Waiting => Held::Waiting,
+            Activity::Paused(_) | Activity::Standing(_) | Activity::Stopping(_) => return,
         };
         self.run_queue.remove(key, &mut record.account);
         live.activity = Activity::Standing(held);
@@ -78,11 +77,17 @@ impl Kernel {
 
     /// Stops an instance that runs on another node too.
     pub(super) fn fence(&mut self, handover: HandoverId) {
-        let found = self.key_of_instance(handover.instance);
-        let is_live = |key: &u32| matches!(self.records[*key as usize].state, State::Live(_));
-        let Some(key) = found.filter(is_live) else {
+        let Some(key) = self.key_of_instance(handover.instance) else {
             return self.report(Role::Target, handover, &Done::Ended);
         };
+        let may_stand = matches!(&self.records[key as usize].state, State::Live(live)
+            if !matches!(live.activity, Activity::Stopping(_)));
+        if !may_stand {
+            // Neither a policy nor an operator may bring it back.
+            self.cancel_start(key);
+            self.drop_instance(key);
+            return self.report(Role::Target, handover, &Done::Ended);
+        }
         let stage = MovingStage::Standing;
         self.records[key as usize].moving = Some(Moving { handover, stage });
         self.stand(key);
@@ -102,8 +107,18 @@ impl Kernel {
 
     /// An instance takes part in no hand-over any more.
     pub(super) fn settle(&mut self, key: u32) {
+        let now = self.clock.now();
         let record = &mut self.records[key as usize];
         record.moving = None;
-        record.throttle = Throttle::default();
+        let throttle = core::mem::take(&mut record.throttle);
+        if let State::Live(live) = &mut record.state
+            && !throttle.is_full()
+            && let (Some(health), Some(spec)) = (&mut live.health, &record.spec.health)
+        {
+            // Nobody judged it meanwhile.
+            let guest = live.execution.guest_mut();
+            health.restart_after_pause(spec, &mut guest.stack, now);
+        }
+        self.set_timer(key);
     }
 }

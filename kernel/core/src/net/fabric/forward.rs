@@ -19,9 +19,11 @@ enum Destination {
 impl Fabric {
     /// Sends a frame out of a port: to the other end of its link, or through its switch.
     ///
-    /// `now` may be the instance's own time, which is never ahead of the node's.
+    /// `now` may be the instance's own time: it counts only where nobody tells the [node's](Fabric::set_now).
     pub fn transmit(&mut self, from: PortId, frame: Frame, now: Time) {
-        self.now = self.now.max(now);
+        if !self.is_told_time {
+            self.now = self.now.max(now);
+        }
         let now = self.now;
         let Some((destination, source)) = frame.addresses() else {
             return self.drop_sent(from, frame);

@@ -65,8 +65,10 @@ pub struct Fabric {
     uplinks: Vec<Uplink>,
     pool: Pool,
     ready: Vec<PortId>,
-    /// The latest time heard of: ages what switches have learned.
+    /// The node's time, or else the latest heard of: ages what switches have learned.
     now: Time,
+    /// Whether the node tells the time: instances have their own, which may be ahead of it.
+    is_told_time: bool,
     next_segment: u32,
     next_port: u32,
 }
@@ -75,6 +77,12 @@ impl Fabric {
     /// A node without any wiring.
     pub fn new() -> Fabric {
         Fabric::default()
+    }
+
+    /// Tells the node's time, which is the only one from then on.
+    pub fn set_now(&mut self, now: Time) {
+        self.now = now;
+        self.is_told_time = true;
     }
 
     /// Adds a switch, joined to the NIC `uplink` if one is given.
