@@ -66,7 +66,7 @@ fn capture_bytes(engine: &Engine, stack: &Stack) -> usize {
         .map(|(start, end)| end.saturating_sub(start));
     stack.cell_count() * size_of::<Value>()
         + calls * frame
-        + Sites::bytes(cells.max().unwrap_or(0), stack.cell_count())
+        + Sites::bytes(calls, cells.max().unwrap_or(0), stack.cell_count())
         + engine.find_bytes()
 }
 
@@ -111,7 +111,7 @@ impl<'a> Capture<'a> {
             name.flatten().ok_or(CaptureError::OtherFunction)
         };
         let calls = self.calls()?;
-        let mut sites = Sites::new(self.engine);
+        let mut sites = Sites::new(self.engine, calls.len());
         let paused = match (innermost, calls.last()) {
             (Innermost::Pause { required_fuel }, Some(last)) => {
                 let frame = calls.len() - 1;

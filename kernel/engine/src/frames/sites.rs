@@ -1,16 +1,19 @@
-//! What the maps tell of the calls of one stack, each place in the code read once: a deep stack returns to
-//! few places. Direct-mapped by address, so that it is bounded and forgets when there are many. Short lists get the
-//! room of those that are forgotten, so that a stack that returns to thousands of places allocates little.
+//! What the maps tell of the calls of one stack, each place in the code read once. Direct-mapped by address, with as many
+//! slots as there are calls up to a bound, so that a deep stack that returns to thousands of places reads most of
+//! them once, and forgets when there are more. Short lists get the room of those that are forgotten.
 
 use super::At;
 use super::map::{Operand, Place, Safepoint};
 use crate::{Engine, ValType};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Places that are remembered at once.
-const SITES: usize = 32;
+/// Places that are remembered at once, for any number of calls.
+const MOST_SITES: usize = 4096;
+/// And at least: two calls that fall on one slot read their maps again and again.
+const LEAST_SITES: usize = 32;
 /// Longer lists give their room back.
-const KEPT_VALUES: usize = 16;
+const KEPT_VALUES: usize = 8;
 
 /// A safepoint, and where the values of a call are that is at it.
 #[derive(Debug)]
@@ -31,10 +34,14 @@ impl Site {
     }
 }
 
+/// A site that was read, with its address in the code.
+type Slot = Option<(usize, Site)>;
+
 /// The sites that were read last, by code address.
 pub(super) struct Sites<'a> {
     engine: &'a Engine,
-    read: [Option<(usize, Site)>; SITES],
+    /// A power of two of them.
+    read: Box<[Slot]>,
 }
 
 /// Why there is no site.
@@ -47,24 +54,28 @@ pub(super) enum NoSite {
 }
 
 impl<'a> Sites<'a> {
-    pub(super) fn new(engine: &'a Engine) -> Sites<'a> {
+    /// For a stack of so many calls.
+    pub(super) fn new(engine: &'a Engine, calls: usize) -> Sites<'a> {
         Sites {
             engine,
-            read: [const { None }; SITES],
+            read: (0..slot_count(calls)).map(|_| None).collect(),
         }
     }
 
-    /// Heap that sites take at most: for calls of `largest` cells at most, and of `all` together. Lists have room for
-    /// no more than the values of their call, and for a few.
-    pub(super) fn bytes(largest: usize, all: usize) -> usize {
+    /// Heap that sites take at most: for so many calls, of `largest` cells at most, and of `all` together. Lists have
+    /// room for no more than the values of their call, and for a few.
+    pub(super) fn bytes(calls: usize, largest: usize, all: usize) -> usize {
         let cell = size_of::<Operand>().max(size_of::<(ValType, usize)>());
         let few = KEPT_VALUES * (size_of::<Operand>() + size_of::<(ValType, usize)>());
-        largest.saturating_mul(SITES + 1).min(all) * cell + (SITES + 1) * few
+        let slots = slot_count(calls);
+        // Besides those that are kept, the one that is paused or being read.
+        (all + largest) * cell + (slots + 1) * (few + size_of::<Slot>())
     }
 
     /// The site of a call that returns to `address`.
     pub(super) fn call(&mut self, address: usize) -> Option<&Site> {
-        let slot = &mut self.read[address / super::CODE_UNIT % SITES];
+        let slot = self.slot_of(address);
+        let slot = &mut self.read[slot];
         if slot.as_ref().is_none_or(|(known, _)| *known != address) {
             // The old one goes first: both are not counted.
             let room = slot.take().map_or(Room::default(), |(_, site)| site.room());
@@ -74,9 +85,24 @@ impl<'a> Sites<'a> {
         slot.as_ref().map(|(_, site)| site)
     }
 
+    /// Calls of one kind lie equally far apart in the code, so an address is scattered (Knuth, multiplicative hashing).
+    fn slot_of(&self, address: usize) -> usize {
+        let scattered = (address / super::CODE_UNIT).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        scattered >> (usize::BITS - self.read.len().trailing_zeros())
+    }
+
     /// The site where fuel ran out at `address`.
     pub(super) fn pause(&self, address: usize) -> Result<Site, NoSite> {
         read(self.engine, address, Wanted::Pause, Room::default())
+    }
+}
+
+/// A power of two.
+fn slot_count(calls: usize) -> usize {
+    match calls {
+        ..=LEAST_SITES => LEAST_SITES,
+        MOST_SITES.. => MOST_SITES,
+        _ => calls.next_power_of_two(),
     }
 }
 
