@@ -140,7 +140,7 @@ pub const MODULE_MEMORIES: u32 = 64;
 pub const MODULE_SEGMENTS: u32 = 100_000;
 /// Imports, globals, tables, memories and passive segments of all modules of one instance: a capture looks at
 /// each while the instance stands, at some 5 ns on a fast host.
-pub const SET_ITEMS: usize = 100_000;
+pub const SET_ITEMS: usize = 25_000;
 /// Bytes of a function's name in a backtrace.
 pub const FUNCTION_NAME_BYTES: usize = 160;
 /// Parts of a boot module: an image and snapshots.

@@ -118,7 +118,8 @@ fn a_file_that_was_cut_short_by_the_power_is_refused_and_its_node_starts_anew() 
         }
         turns += 1;
     }
-    assert!(turns > 3, "{turns} turns");
+    // One in which it is drafted, and one in which some of it has left.
+    assert!(turns > 1, "{turns} turns");
 }
 
 #[test]

@@ -42,6 +42,7 @@ enum Undertaking {
     Blob,
     Cut,
     Arrival,
+    File,
 }
 
 impl fmt::Display for Refusal {
@@ -52,6 +53,7 @@ impl fmt::Display for Refusal {
             Undertaking::Blob => "a file that is sent",
             Undertaking::Cut => "a copy of its state",
             Undertaking::Arrival => "the snapshot or instance that comes",
+            Undertaking::File => "making a snapshot's file",
         };
         write!(
             f,
@@ -119,6 +121,11 @@ pub(super) fn blob(machine: &dyn Machine, bytes: u64) -> Result<(), Refusal> {
 /// Whether a copy of an instance's state may be made.
 pub(super) fn cut(machine: &dyn Machine, bytes: u64) -> Result<(), Refusal> {
     admit(machine, Undertaking::Cut, bytes)
+}
+
+/// Whether a snapshot's file may be made, to leave the node.
+pub(super) fn file(machine: &dyn Machine, bytes: u64) -> Result<(), Refusal> {
+    admit(machine, Undertaking::File, bytes)
 }
 
 /// Whether so much more of a snapshot's file may be held.

@@ -52,12 +52,18 @@ impl Defined {
 }
 
 /// Names the functions of a table, of which neighbours are mostly defined by one module: arithmetic
-/// alone, since 100 000 are named while their program stands.
+/// alone, since 100 000 are named while their program stands. Those of the host, which are few in real programs,
+/// are looked up once.
 pub(crate) struct Names<'a> {
     references: &'a References,
     store: &'a StoreInner,
     last: Option<Defined>,
+    /// Functions of the host that were named, by handle.
+    host: [Option<(u32, FunctionRef)>; HOST_NAMES],
 }
+
+/// Names of the host's functions that are remembered at once.
+const HOST_NAMES: usize = 64;
 
 impl Names<'_> {
     /// See [`References::name`].
@@ -66,8 +72,20 @@ impl Names<'_> {
         if let Some(name) = self.last.and_then(|last| last.name(raw)) {
             return Ok(Some(name));
         }
+        let slot = raw as usize % HOST_NAMES;
+        if let Some((known, name)) = self.host[slot]
+            && known == raw
+        {
+            return Ok(Some(name));
+        }
+        let name = self.references.name(self.store, reference)?;
         self.last = self.references.defined(raw).copied();
-        self.references.name(self.store, reference)
+        if let Some(name) = name
+            && self.last.and_then(|last| last.name(raw)).is_none()
+        {
+            self.host[slot] = Some((raw, name));
+        }
+        Ok(name)
     }
 }
 
@@ -132,6 +150,7 @@ impl References {
             references: self,
             store,
             last: None,
+            host: [None; HOST_NAMES],
         }
     }
 

@@ -120,9 +120,9 @@ fn scattered() -> String {
 }
 
 fn holding() -> String {
-    let globals = "(global (mut i64) (i64.const 1))".repeat(9_900);
-    let segments = "(data \"a\")".repeat(45_000);
-    let elements = "(elem func $a)".repeat(45_000);
+    let globals = "(global (mut i64) (i64.const 1))".repeat(2_400);
+    let segments = "(data \"a\")".repeat(11_250);
+    let elements = "(elem func $a)".repeat(11_250);
     format!(
         r#"(module (func $a) {globals} {segments} {elements}
         (func (export "_start") (data.drop 7) (elem.drop 9) (loop $again (br $again))))"#

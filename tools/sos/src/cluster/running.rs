@@ -93,7 +93,7 @@ impl Cluster {
             lan,
             services,
             reports,
-            folder: folder,
+            folder,
         };
         for plan in plans {
             let member = cluster.prepare(kernel, plan, &options)?;

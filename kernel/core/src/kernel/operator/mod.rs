@@ -25,7 +25,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use outbox::Outbox;
 use runs::Run;
-use snapshots::{Export, Import};
+use snapshots::{Asked, Export, Import};
 use upload::Upload;
 
 /// Bytes read from the channel in one turn.
@@ -171,7 +171,7 @@ impl Kernel {
     /// Sends what there is for one operator.
     pub(super) fn speak(&mut self, machine: &mut dyn Machine, session: &mut Session) {
         session.send_report();
-        session.send_export();
+        session.send_export(&*self.clock);
         self.settle_import(machine, session);
         self.attend_runs(session);
         let was_full = session.out.is_full();
@@ -331,7 +331,15 @@ impl Kernel {
                 snapshot,
                 contents,
                 packing,
-            } => self.begin_export(session, request, snapshot, contents, packing),
+            } => {
+                let asked = Asked {
+                    request,
+                    name: snapshot,
+                    contents,
+                    packing,
+                };
+                self.begin_export(machine, session, asked)
+            }
             ToNode::Import {
                 request,
                 snapshot,

@@ -8,9 +8,10 @@
 use super::{Kernel, Session, unexpected};
 use crate::image::BlobHash;
 use crate::kernel::VERSION;
+use crate::kernel::admission;
 use crate::kernel::arrival::{Arrival, Settled};
 use crate::limits;
-use crate::machine::{FrozenMemory, Machine};
+use crate::machine::{Clock, Duration, FrozenMemory, Machine};
 use crate::operator::{Bytes, Contents, Packing, Refusal, ToOperator, Violation};
 use crate::snapshot::About;
 use crate::snapshot::format::{Compression, Encoder, Options, Progress, Seal};
@@ -22,14 +23,29 @@ use alloc::vec::Vec;
 
 /// Pages that are written in one step.
 const PAGES_PER_STEP: usize = 32;
-/// Steps in one turn: half a millisecond in QEMU's emulation.
-const STEPS_PER_TURN: usize = 8;
+/// Pages that are compressed in one step, which takes an emulated processor tens of microseconds for each.
+const COMPRESSED_PER_STEP: usize = 4;
+/// Steps in one turn at most,
+const STEPS_PER_TURN: usize = 32;
+/// and how long a file is made in one: the others wait.
+const TURN: Duration = Duration::from_micros(500);
+
+/// Which file is to be sent, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) request: u32,
+    /// The snapshot.
+    pub(super) name: &'a str,
+    pub(super) contents: Contents,
+    pub(super) packing: Packing,
+}
 
 /// A file that is being sent.
 pub(super) struct Export {
     request: u32,
     encoder: Encoder,
     pages: CutPages,
+    pages_per_step: usize,
     stage: Stage,
 }
 
@@ -59,32 +75,30 @@ impl Kernel {
     /// Begins to send a snapshot's file.
     pub(super) fn begin_export(
         &mut self,
+        machine: &mut dyn Machine,
         session: &mut Session,
-        request: u32,
-        name: &str,
-        contents: Contents,
-        packing: Packing,
+        asked: Asked<'_>,
     ) -> Result<(), Violation> {
         if session.export.is_some() {
             return Err(unexpected("a second snapshot before the first was sent"));
         }
-        match self.export(request, name, contents, packing) {
+        match self.export(machine, asked) {
             Ok(export) => {
-                self.snapshots.spend(&[name.into()]);
+                self.snapshots.spend(&[asked.name.into()]);
                 session.export = Some(export);
             }
-            Err(text) => session.refuse(request, Refusal::Control(text)),
+            Err(text) => session.refuse(asked.request, Refusal::Control(text)),
         }
         Ok(())
     }
 
-    fn export(
-        &mut self,
-        request: u32,
-        name: &str,
-        contents: Contents,
-        packing: Packing,
-    ) -> Result<Export, String> {
+    fn export(&mut self, machine: &mut dyn Machine, asked: Asked<'_>) -> Result<Export, String> {
+        let Asked {
+            request,
+            name,
+            contents,
+            packing,
+        } = asked;
         let snapshot = self.snapshots.find(name);
         let snapshot = snapshot.map_err(|error| error.to_string())?;
         let cut = &snapshot.cut;
@@ -132,7 +146,10 @@ impl Kernel {
             seal: Seal::Sha256,
         };
         let memories = cut.memories.clone();
-        let encoder = Encoder::new(options, objects, memory_heads(&memories));
+        let heads = memory_heads(&memories);
+        let heap = Encoder::heap_bytes(&heads, limits::SNAPSHOT_DRAFT_BYTES);
+        admission::file(machine, heap).map_err(|error| error.to_string())?;
+        let encoder = Encoder::new(options, objects, heads);
         let encoder = match &self.keys {
             Some(keys) => encoder.tagged(keys.snapshots()),
             None => encoder,
@@ -141,6 +158,10 @@ impl Kernel {
             request,
             encoder,
             pages: CutPages::new(memories, parent.map(|(_, memories)| memories)),
+            pages_per_step: match packing {
+                Packing::Plain => PAGES_PER_STEP,
+                Packing::Compressed => COMPRESSED_PER_STEP,
+            },
             stage: Stage::Drafting,
         })
     }
@@ -262,11 +283,12 @@ impl Session {
     }
 
     /// Sends what there is room for of a snapshot's file.
-    pub(super) fn send_export(&mut self) {
+    pub(super) fn send_export(&mut self, clock: &dyn Clock) {
         let Some(export) = &mut self.export else {
             return;
         };
         let request = export.request;
+        let end = clock.now() + TURN;
         let mut steps = 0;
         while !self.out.is_full() {
             let waiting = export.encoder.ready_bytes();
@@ -278,12 +300,8 @@ impl Session {
                 self.out.push_data(&message, piece, fill);
                 continue;
             }
-            if steps == STEPS_PER_TURN {
-                self.unfinished = true;
-                return;
-            }
             steps += 1;
-            let progress = export.encoder.step(&export.pages, PAGES_PER_STEP);
+            let progress = export.encoder.step(&export.pages, export.pages_per_step);
             if let Some(bytes) = export.end_draft(progress) {
                 let drafted = ToOperator::SnapshotDrafted { request, bytes };
                 self.out.push(&drafted);
@@ -291,6 +309,10 @@ impl Session {
             if progress == Progress::Finished && export.encoder.ready_bytes() == 0 {
                 self.export = None;
                 return self.done(request);
+            }
+            if steps == STEPS_PER_TURN || clock.now() >= end {
+                self.unfinished = true;
+                return;
             }
         }
     }

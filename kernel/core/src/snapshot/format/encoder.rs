@@ -17,6 +17,7 @@ use super::pages::{DataRun, PagesWriter};
 use super::tag::Tag;
 use crate::image::{BlobBytes, BlobHash};
 use crate::keys::Key;
+use crate::limits;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
@@ -199,9 +200,18 @@ impl Encoder {
         self.ready.bytes()
     }
 
-    /// How many bytes wait that nobody else holds.
+    /// How many bytes wait that nobody else holds, with what is remembered of what was written.
     pub fn held_bytes(&self) -> usize {
-        self.ready.held_bytes()
+        self.ready.held_bytes() + self.table.len() + self.packer.held_bytes()
+    }
+
+    /// Heap that writing these memories takes at most, where no more than `draft` bytes are held before they leave:
+    /// lists move when they grow, so that old and new exist at once.
+    pub fn heap_bytes(memories: &[MemoryHead], draft: usize) -> u64 {
+        let pages = memories.iter().map(MemoryHead::pages);
+        let pages = pages.fold(0, u64::saturating_add);
+        let section = (limits::SNAPSHOT_SECTION_BYTES + 2 * PART_BYTES) as u64;
+        2 * draft as u64 + section + Packer::heap_bytes(pages)
     }
 
     /// Takes the first `count` bytes of [`ready`](Self::ready): their share of the seal is computed now.

@@ -76,9 +76,9 @@ impl Gathered {
         self.bytes
     }
 
-    /// How many bytes are held here, and nowhere else.
+    /// How many bytes are held here, and nowhere else, with what says where the others are.
     pub fn held_bytes(&self) -> usize {
-        self.held_bytes
+        self.held_bytes + self.pieces.len() * size_of::<Piece>()
     }
 
     /// Adds bytes.

@@ -36,6 +36,18 @@ impl Packer {
         }
     }
 
+    /// Bytes that are remembered of pages.
+    pub fn held_bytes(&self) -> usize {
+        self.repeats.slots.capacity() * size_of::<Written>()
+    }
+
+    /// Bytes that are remembered at most of so many pages: a table doubles, and the old one is there meanwhile.
+    pub fn heap_bytes(pages: u64) -> u64 {
+        let pages = pages.min(limits::SNAPSHOT_REPEATS as u64) as usize;
+        let slots = (pages * 2).next_power_of_two().max(FIRST_SLOTS);
+        (slots * size_of::<Written>() * 3 / 2) as u64
+    }
+
     /// Puts a page into a section.
     pub fn put(&mut self, source: &dyn PageSource, memory: u32, page: u32, open: &mut PagesWriter) {
         let bytes = source.page(memory, u64::from(page));

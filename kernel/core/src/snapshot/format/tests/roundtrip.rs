@@ -149,13 +149,14 @@ fn a_draft_is_the_same_file_and_holds_none_of_its_pages() {
         assert_eq!(encoder.file_bytes(), Some(wanted.len() as u64));
         if compression == Compression::None {
             assert!(encoder.ready_bytes() > 100 * PAGE_BYTES as u64);
-            assert!(encoder.held_bytes() < 2 * PAGE_BYTES);
+            // Where pages are, and what they are told from repeated ones by.
+            assert!(encoder.held_bytes() < 16 * PAGE_BYTES);
         }
         // The footer waits for the last byte.
         assert_eq!(encoder.step(&pages, 16), Progress::Drafted);
         let mut file = Vec::new();
         take_all(&mut encoder, &pages, &mut file);
-        assert_eq!(encoder.held_bytes(), 0);
+        assert_eq!(encoder.ready_bytes(), 0);
         assert_eq!(encoder.step(&pages, 16), Progress::Finished);
         take_all(&mut encoder, &pages, &mut file);
         assert!(file == wanted, "{compression:?}");
