@@ -1,4 +1,4 @@
-//! What the maps tell of the calls of one stack, each place in the code read once. Direct-mapped by address, with as many
+//! What the maps tell of the calls of one stack, each place in the code read once. A table by address, with as many
 //! slots as there are calls up to a bound, so that a deep stack that returns to thousands of places reads most of
 //! them once, and forgets when there are more. Short lists get the room of those that are forgotten.
 
@@ -10,8 +10,10 @@ use alloc::vec::Vec;
 
 /// Places that are remembered at once, for any number of calls.
 const MOST_SITES: usize = 4096;
-/// And at least: two calls that fall on one slot read their maps again and again.
+/// And at least.
 const LEAST_SITES: usize = 32;
+/// Slots that a place may be in: with one, half of 3000 places pushed each other out.
+const PROBES: usize = 4;
 /// Longer lists give their room back.
 const KEPT_VALUES: usize = 8;
 
@@ -85,10 +87,17 @@ impl<'a> Sites<'a> {
         slot.as_ref().map(|(_, site)| site)
     }
 
-    /// Calls of one kind lie equally far apart in the code, so an address is scattered (Knuth, multiplicative hashing).
+    /// The slot that has an address, or is to have it. Calls of one kind lie equally far apart in the code, so
+    /// addresses are scattered (Knuth, multiplicative hashing).
     fn slot_of(&self, address: usize) -> usize {
         let scattered = (address / super::CODE_UNIT).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        scattered >> (usize::BITS - self.read.len().trailing_zeros())
+        let first = scattered >> (usize::BITS - self.read.len().trailing_zeros());
+        let mut near = (0..PROBES).map(|probe| (first + probe) % self.read.len());
+        let it_or_free = near.find(|slot| {
+            let read = self.read[*slot].as_ref();
+            read.is_none_or(|(known, _)| *known == address)
+        });
+        it_or_free.unwrap_or(first)
     }
 
     /// The site where fuel ran out at `address`.
