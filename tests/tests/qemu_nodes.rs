@@ -1,8 +1,12 @@
 //! Several real nodes on one LAN: services on any of them, reached from outside and from each other, and what
 //! the death of one node does to the others.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sos::lan::{Cable, LinkState};
 use sos::qemu::End;
@@ -95,6 +99,103 @@ fn three_nodes_serve_talk_to_each_other_and_outlive_one_of_them() {
     nodes.until_prompt(3);
     let found = http::ask_until(other, "GET", "/kv/a", b"", 200);
     assert_eq!(found.text(), "from node2");
+}
+
+/// A service that writes to its memory while it sends back what it reads, and one that computes beside it.
+const MOVING: &str = r#"
+name = "moving"
+[switch.lan]
+uplink = "nic0"
+
+[instance.holder]
+module = "holder"
+limits.memory = "16MiB"
+port.eth0 = { switch = "lan", address = "dhcp" }
+config = { mebibytes = "8" }
+
+[instance.spinner]
+module = "spinner"
+
+[[forward]]
+host = 9003
+to = "holder:9003"
+"#;
+
+/// Asks until the answer is true.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < PATIENCE, "{what} has not come about");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Sends pieces and reads each back, unchanged, until it is told to stop; a connection that breaks fails.
+fn echo_until(stopped: &AtomicBool, trips: &AtomicU64, port: u16, seed: u8) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut number = 0_u64;
+    while !stopped.load(Ordering::Relaxed) {
+        let piece: Vec<u8> = (0..1500_u64)
+            .map(|at| (at.wrapping_mul(31) ^ number.wrapping_mul(97)) as u8 ^ seed)
+            .collect();
+        stream.write_all(&piece).expect("the connection takes it");
+        let mut echo = vec![0; piece.len()];
+        stream.read_exact(&mut echo).expect("it comes back");
+        assert!(echo == piece, "piece {number} of client {seed}");
+        number += 1;
+        trips.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_service_moves_to_and_fro_under_its_clients_connections() {
+    const CLIENTS: u8 = 8;
+    let image = Manifest::new(MOVING).build();
+    let nodes = TestNodes::start(&image, 2, &[]);
+    until("a link between the nodes", || {
+        let rows = nodes.json(1, "nodes");
+        let rows = rows.as_array().cloned().unwrap_or_default();
+        rows.iter().any(|row| row["state"] == "linked")
+    });
+    let port = nodes.port(0);
+    let (stopped, trips) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for seed in 0..CLIENTS {
+            let (stopped, trips) = (&stopped, &trips);
+            scope.spawn(move || echo_until(stopped, trips, port, seed));
+        }
+        // A failed assertion must not leave clients that nobody stops.
+        let _stop = StopOnDrop(&stopped);
+        let served = |trips: &AtomicU64| {
+            let before = trips.load(Ordering::Relaxed);
+            until("answers", || {
+                trips.load(Ordering::Relaxed) > before + 5 * u64::from(CLIENTS)
+            });
+        };
+        served(&trips);
+        for (pace, from, to) in [("--live", 1, 2), ("--live", 2, 1), ("--cold", 1, 2)] {
+            for name in ["holder", "spinner"] {
+                nodes.shell(from, &format!("migrate {name} node{to} {pace}"));
+                until(name, || names(&nodes, to).iter().any(|there| there == name));
+                until(name, || {
+                    names(&nodes, from).iter().all(|there| there != name)
+                });
+            }
+            served(&trips);
+        }
+    });
+    assert_eq!(names(&nodes, 1), Vec::<String>::new());
+    assert_eq!(names(&nodes, 2), ["holder", "spinner"]);
+}
+
+/// Ends the clients however the test ends.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
