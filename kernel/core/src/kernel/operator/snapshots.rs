@@ -22,11 +22,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// Pages that are written in one step.
-const PAGES_PER_STEP: usize = 32;
+const PAGES_PER_STEP: usize = 64;
 /// Pages that are compressed in one step, which takes an emulated processor tens of microseconds for each.
 const COMPRESSED_PER_STEP: usize = 4;
 /// Steps in one turn at most,
-const STEPS_PER_TURN: usize = 32;
+const STEPS_PER_TURN: usize = 8;
 /// and how long a file is made in one: the others wait.
 const TURN: Duration = Duration::from_micros(500);
 
