@@ -134,3 +134,8 @@ fn whatever_an_operator_says_the_node_goes_on() {
 fn any_image_is_read_or_refused() {
     try_others(Target::Image);
 }
+
+#[test]
+fn whatever_another_node_says_the_node_goes_on() {
+    try_others(Target::Migration);
+}

@@ -150,7 +150,7 @@ impl Section {
 }
 
 /// The checksum of a section of pages, if its records lead through its data.
-fn pages_checksum(payload: &[u8]) -> Option<u64> {
+pub fn pages_checksum(payload: &[u8]) -> Option<u64> {
     let (body, tail) = payload.split_at_checked(payload.len().checked_sub(TAIL_BYTES)?)?;
     let count = u32::from_le_bytes(tail[4..8].try_into().ok()?) as usize;
     let records = body.len().checked_sub(count.checked_mul(RECORD_BYTES)?)?;

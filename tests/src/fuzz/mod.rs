@@ -18,6 +18,7 @@ pub mod file;
 mod frames;
 mod guests;
 mod image;
+mod migration;
 mod mutate;
 pub mod random_module;
 mod restore;
@@ -45,17 +46,20 @@ pub enum Target {
     Channel,
     /// The boot image.
     Image,
+    /// Messages of another node.
+    Migration,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Target; 6] = [
+    pub const ALL: [Target; 7] = [
         Target::SnapshotFile,
         Target::Restore,
         Target::Frames,
         Target::RandomModule,
         Target::Channel,
         Target::Image,
+        Target::Migration,
     ];
 
     /// The name of its binary and of the folder of its corpus.
@@ -67,6 +71,7 @@ impl Target {
             Target::RandomModule => "random_module",
             Target::Channel => "channel",
             Target::Image => "image",
+            Target::Migration => "migration",
         }
     }
 
@@ -82,6 +87,7 @@ impl Target {
             Target::RandomModule => random_module::run(bytes),
             Target::Channel => channel::run(bytes),
             Target::Image => image::run(bytes),
+            Target::Migration => migration::run(bytes),
         }
     }
 
@@ -93,6 +99,7 @@ impl Target {
             Target::RandomModule => mutate::other_bytes(bytes, &mut SmallRng::seed_from_u64(seed)),
             Target::Channel => channel::other(bytes, seed),
             Target::Image => image::other(bytes, seed),
+            Target::Migration => migration::other(bytes, seed),
         }
     }
 
@@ -107,6 +114,7 @@ impl Target {
             Target::RandomModule => (0..8).map(random_bytes).collect(),
             Target::Channel => channel::seeds(),
             Target::Image => image::seeds(),
+            Target::Migration => migration::seeds(),
         }
     }
 }

@@ -15,7 +15,7 @@ use sos_core::snapshot::About;
 use std::sync::OnceLock;
 
 /// The neighbour, and how often it makes itself heard.
-const NEIGHBOUR: &str = "neighbour";
+pub(super) const NEIGHBOUR: &str = "neighbour";
 const PERIOD: Duration = Duration::from_millis(1);
 /// Memory of the node: enough for what the seeds are, and little for what claims to be more.
 const NODE_BYTES: u64 = 64 << 20;
@@ -80,7 +80,7 @@ fn try_out(cluster: &mut Cluster, name: &str) {
 }
 
 /// Runs a verb of the shell for a moment.
-fn answer(cluster: &mut Cluster, line: &str) -> String {
+pub(super) fn answer(cluster: &mut Cluster, line: &str) -> String {
     let before = cluster.nodes[0].machine.printed.len();
     cluster.type_text(0, &format!("{line}\r"));
     cluster.run_for(MOMENT);
@@ -109,6 +109,16 @@ pub(super) fn node() -> Cluster {
     cluster.nodes[0].machine.memory.set_total_bytes(NODE_BYTES);
     cluster.run_for(MOMENT);
     cluster
+}
+
+/// An image of a node that has no instance.
+pub(super) fn empty_image() -> &'static [u8] {
+    static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        ImageBuilder::new("other")
+            .switch("lan", Some("nic0"))
+            .build()
+    })
 }
 
 /// Files of real instances, to begin with.

@@ -84,6 +84,44 @@ impl Cluster {
         lost.into_iter().for_each(|it| self.lose_wire(it));
     }
 
+    /// Connects a node with one that there is not: a test says and hears its messages.
+    pub fn link_by_hand(&mut self, node: usize, peer: &str) -> ConnectionId {
+        let connection = ConnectionId(self.wires.next);
+        self.wires.next += 1;
+        let linked = LinkedNode {
+            id: NodeId([0xbb; 16]),
+            boot: BootId::default(),
+            name: peer.into(),
+        };
+        self.nodes[node].kernel.links().opened(connection, linked);
+        self.wake(node);
+        connection
+    }
+
+    /// Says a message to a node that was linked by hand.
+    pub fn say_by_hand(&mut self, node: usize, link: ConnectionId, message: Vec<u8>) {
+        self.nodes[node].kernel.links().received(link, message);
+        self.wake(node);
+    }
+
+    /// What a node says that was linked by hand.
+    pub fn take_by_hand(&mut self, node: usize, link: ConnectionId) -> Vec<Vec<u8>> {
+        let links = self.nodes[node].kernel.links();
+        let mut messages = Vec::new();
+        while let Some(message) = links.next_output(link) {
+            messages.push(message.to_vec());
+            links.sent(link);
+        }
+        self.wake(node);
+        messages
+    }
+
+    /// Ends what was linked by hand.
+    pub fn hang_up_by_hand(&mut self, node: usize, link: ConnectionId) {
+        self.nodes[node].kernel.links().lost(link);
+        self.wake(node);
+    }
+
     fn open_wire(&mut self, one: usize, other: usize) {
         let connection = ConnectionId(self.wires.next);
         self.wires.next += 1;
