@@ -147,7 +147,8 @@ fn said_by(node: &Node, timeout: Duration) -> Result<Vec<String>> {
 fn holder(kit: &Kit, lan: &Lan, mebibytes: u64) -> Result<NodeBuilder> {
     let initramfs = kit.initramfs(Program::Serve, &[])?;
     let words = format!("peer.address={ADDRESS} peer.prefix=24 peer.hold={mebibytes}");
-    Ok(builder(kit, &initramfs, &words).arguments(system::nic(lan)))
+    let machine = builder(kit, &initramfs, &words).arguments(system::nic(lan));
+    Ok(machine.arguments(system::PREALLOCATED.map(str::to_owned)))
 }
 
 fn builder(kit: &Kit, initramfs: &Path, words: &str) -> NodeBuilder {

@@ -131,6 +131,7 @@ impl Sos {
         let machine = system::machine(&kit.kernel, &image)
             .name("SOS")
             .channel(socket)
+            .arguments(system::PREALLOCATED.map(str::to_owned))
             .arguments(system::nic(&lan));
         let started = Instant::now();
         Ok(Sos {

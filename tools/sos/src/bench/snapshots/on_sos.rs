@@ -3,7 +3,7 @@
 //! - `snapshot_pause`: the longest round trip of a client from the request until a while after the answer.
 //!   The node keeps an earlier snapshot of the instance meanwhile. Of each trip is taken off the longer of
 //!   what this host had QEMU's processor and the client wait, as is for the peer; what a client saw with
-//!   it is told beside;
+//!   it is told beside, and so is the same where the snapshot's file is brought to this host meanwhile;
 //! - `snapshot_save`: from the request for a snapshot, whose answer is followed by the request for its file,
 //!   to the node's word that the file is drafted: all bytes of it are there in the node's memory, checksums
 //!   and table of sections included, pages by reference, but for the footer's SHA-256, which a file gets as
@@ -21,6 +21,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,14 @@ const SMALL: &str = "small";
 /// The snapshot, and one that is older.
 const SNAPSHOT: &str = "kept";
 const EARLIER: &str = "earlier";
+
+/// What follows a snapshot while a client is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aftermath {
+    Quiet,
+    /// Its file comes to this host.
+    Export,
+}
 
 /// Measures what belongs together.
 type Measure = fn(&mut Holder<'_>, &mut Samples) -> Result<()>;
@@ -214,13 +223,26 @@ impl Holder<'_> {
     /// Snapshots of the running instance while a client asks, each beside as long a time without one.
     fn measure_snapshots(&mut self, samples: &mut Samples) -> Result<()> {
         let echo = self.sos.services().address(Service::Echo);
-        let (mut pauses, mut controls) = (Vec::new(), Vec::new());
         self.snapshot_to(EARLIER, LARGE, CutMode::Running)?;
-        for _ in 0..ROUNDS {
+        let pause_ms = self.watch(echo, ROUNDS, Aftermath::Quiet)?;
+        self.watch(echo, FILES, Aftermath::Export)?;
+        self.forget(EARLIER)?;
+        samples.add(PAUSE, pause_ms);
+        Ok(())
+    }
+
+    /// Takes snapshots while a client asks; the median of its longest round trips in milliseconds, without what the
+    /// host withheld.
+    fn watch(&mut self, echo: SocketAddr, rounds: usize, aftermath: Aftermath) -> Result<f64> {
+        let (mut pauses, mut controls) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
             let pinger = Pinger::start(echo, self.sos.process_id())?;
             std::thread::sleep(AFTERMATH);
             let begin = Instant::now();
             self.snapshot(LARGE, CutMode::Running)?;
+            if aftermath == Aftermath::Export {
+                export(&mut self.client, &mut std::io::sink(), &mut |_| ())?;
+            }
             std::thread::sleep(AFTERMATH);
             let watched = begin.elapsed();
             std::thread::sleep(watched);
@@ -230,15 +252,17 @@ impl Holder<'_> {
             controls.extend(longest(begin + watched));
             self.forget(SNAPSHOT)?;
         }
-        self.forget(EARLIER)?;
         let (pause_ms, seen_ms) = medians_ms(&pauses).context("no snapshot")?;
         let (control_ms, control_seen_ms) = medians_ms(&controls).context("no snapshot")?;
+        let what = match aftermath {
+            Aftermath::Quiet => "with a snapshot",
+            Aftermath::Export => "with a snapshot and its file's way to this host",
+        };
         say(format!(
-            "bench: longest round trip {seen_ms:.2} ms with a snapshot, {control_seen_ms:.2} ms without one; \
+            "bench: longest round trip {seen_ms:.2} ms {what}, {control_seen_ms:.2} ms without; \
              {pause_ms:.2} and {control_ms:.2} ms without what this host withheld"
         ));
-        samples.add(PAUSE, pause_ms);
-        Ok(())
+        Ok(pause_ms)
     }
 
     /// Snapshots of the running instance whose files are brought to this host.
