@@ -4,7 +4,7 @@
 use sos_core::control::Request;
 use sos_core::image::{Bundle, Part, PartKind, RestartPolicy};
 use sos_core::machine::Duration;
-use sos_core::operator::{Bytes, Contents, ToNode, ToOperator, encode};
+use sos_core::operator::{Bytes, ToNode, ToOperator, encode};
 use sos_tests::programs::{COUNTING_ECHO, SPINS, ticks};
 use sos_tests::sim::channel::Outsider;
 use sos_tests::sim::cluster::{Cluster, Station};
@@ -28,26 +28,14 @@ const TRAPS: &str = r#"(module
         (drop (call $log (i32.const 2) (i32.const 16) (i32.const 4))))
     (func (export "_start") call $tick call $tick unreachable))"#;
 
-fn done(cluster: &mut Cluster, node: usize, line: &str) {
-    let text = cluster.shell(node, line);
-    assert!(!text.contains("error"), "{text}");
-}
-
-fn refused(cluster: &mut Cluster, node: usize, line: &str, why: &str) {
-    let text = cluster.shell(node, line);
-    assert!(text.contains("error: ") && text.contains(why), "{text}");
-}
-
-fn export(cluster: &mut Cluster, snapshot: &str) -> Vec<u8> {
-    let mut outsider = Outsider::greeted(cluster, 0);
-    let file = outsider.export(cluster, snapshot, Contents::SelfContained);
-    outsider.leave(cluster);
-    // The node notices.
-    cluster.run_for(MILLISECOND);
-    file.expect("a file")
-}
-
+/// An image, and snapshots that are restored.
 fn bundle(image: &[u8], snapshots: &[(&str, &[u8])]) -> Vec<u8> {
+    let restored = snapshots.iter();
+    let restored = restored.map(|&(name, bytes)| (name, bytes, PartKind::Restored));
+    bundle_of(image, &restored.collect::<Vec<_>>())
+}
+
+fn bundle_of(image: &[u8], snapshots: &[(&str, &[u8], PartKind)]) -> Vec<u8> {
     let part = |kind, name: &str, bytes| Part {
         kind,
         name: name.into(),
@@ -55,7 +43,7 @@ fn bundle(image: &[u8], snapshots: &[(&str, &[u8])]) -> Vec<u8> {
     };
     let image = part(PartKind::Image, "", image);
     let snapshots = snapshots.iter();
-    let snapshots = snapshots.map(|(name, bytes)| part(PartKind::Restored, name, *bytes));
+    let snapshots = snapshots.map(|&(name, bytes, kind)| part(kind, name, bytes));
     let bundle = Bundle {
         parts: std::iter::once(image).chain(snapshots).collect(),
     };
@@ -69,6 +57,14 @@ fn leave_free(cluster: &mut Cluster, node: usize, free_bytes: u64) {
     memory.set_total_bytes(held + free_bytes);
 }
 
+/// Ticks each second, and takes a while to translate.
+fn long_ticks() -> String {
+    let nops = "nop ".repeat(500_000);
+    let text = ticks(SECOND);
+    let end = text.rfind(')').expect("a module");
+    format!("{} (func $long {nops}))", &text[..end])
+}
+
 #[test]
 fn a_restore_that_fails_leaves_a_restart_to_come() {
     let image = ImageBuilder::new("traps").instance("traps", TRAPS);
@@ -76,19 +72,14 @@ fn a_restore_that_fails_leaves_a_restart_to_come() {
     let mut cluster = Cluster::new(1);
     cluster.boot("node1", image.build());
     cluster.run_for(500 * MILLISECOND);
-    done(&mut cluster, 0, "snapshot traps to one");
-    done(&mut cluster, 0, "snapshot --group traps to group");
+    cluster.done(0, "snapshot traps to one");
+    cluster.done(0, "snapshot --group traps to group");
     cluster.run_for(1700 * MILLISECOND);
     for (round, snapshot) in ["one", "group"].into_iter().enumerate() {
         let before = cluster.json(0, "info traps --json");
         assert_eq!(before["state"], "restarting");
         leave_free(&mut cluster, 0, RESERVE_BYTES);
-        refused(
-            &mut cluster,
-            0,
-            &format!("restore {snapshot}"),
-            "the node has",
-        );
+        cluster.refused(0, &format!("restore {snapshot}"), "the node has");
         leave_free(&mut cluster, 0, 2 * RESERVE_BYTES);
         // There is memory for a copy of the state, and not for the instance.
         let text = cluster.shell(0, &format!("restore {snapshot}"));
@@ -108,7 +99,7 @@ fn a_restore_that_fails_leaves_a_restart_to_come() {
         cluster.run_for(2 * SECOND - 500 * MILLISECOND);
     }
     // What an operator stops is not started, also when a restore was under way.
-    done(&mut cluster, 0, "kill traps");
+    cluster.done(0, "kill traps");
     cluster.run_for(5 * SECOND);
     assert_eq!(cluster.state(0, "traps").0, "trapped");
 }
@@ -120,10 +111,10 @@ fn a_restore_that_fails_leaves_the_start_at_boot() {
     let wired = image("wired").port("eth0", switch("lan"), "10.0.0.1/24");
     cluster.boot("node1", wired.switch("lan", None).build());
     cluster.run_for(2500 * MILLISECOND);
-    done(&mut cluster, 0, "snapshot ticks to one");
-    done(&mut cluster, 0, "snapshot --group ticks to group");
+    cluster.done(0, "snapshot ticks to one");
+    cluster.done(0, "snapshot --group ticks to group");
     for snapshot in ["one", "group.ticks"] {
-        let file = export(&mut cluster, snapshot);
+        let file = cluster.export(0, snapshot);
         let other = image("other").instance("last", ticks(SECOND)).build();
         let module = bundle(&other, &[(snapshot, &file)]);
         let node = cluster.boot("node2", module);
@@ -142,6 +133,47 @@ fn a_restore_that_fails_leaves_the_start_at_boot() {
 }
 
 #[test]
+fn a_restore_that_fails_late_leaves_nobody_where_nobody_was() {
+    let wired = ImageBuilder::new("wired").switch("lan", None);
+    let wired = wired.instance("a", long_ticks());
+    let wired = wired.port("eth0", switch("lan"), "10.0.0.1/24");
+    let mut cluster = Cluster::new(1);
+    cluster.boot("node1", wired.build());
+    cluster.run_for(1500 * MILLISECOND);
+    cluster.done(0, "snapshot a to one");
+    let file = cluster.export(0, "one");
+    for (line, name) in [("restore one", "a"), ("restore one as b", "b")] {
+        let node = cluster.boot(name, ImageBuilder::new("empty").build());
+        cluster.run_for(MILLISECOND);
+        let mut outsider = Outsider::greeted(&mut cluster, node);
+        assert_eq!(outsider.import(&mut cluster, "one", &file), Ok(()));
+        outsider.leave(&mut cluster);
+        let failures = |cluster: &mut Cluster| {
+            let log = cluster.shell(node, "dmesg");
+            log.matches("no switch or link 'lan'").count()
+        };
+        let before = failures(&mut cluster);
+        let text = cluster.shell(node, &format!("{line}\rrestart {name}"));
+        let errors = text.lines().filter(|line| line.contains("error: "));
+        let errors: Vec<_> = errors.collect();
+        assert!(
+            errors.len() == 1 && errors[0].contains("translated"),
+            "it was to be made, and was not made anew: {text}"
+        );
+        cluster.run_for(SECOND);
+        let rows = cluster.json(node, "ls --json");
+        assert_eq!(rows.as_array().map(Vec::len), Some(0), "{rows}");
+        assert_eq!(failures(&mut cluster), before + 1);
+        let events = cluster.shell(node, "events");
+        assert!(events.contains("start-failed"), "{events}");
+        // Its program is translated now, so that the next one fails at once, with the same end.
+        cluster.refused(node, line, "no switch or link 'lan'");
+        let rows = cluster.json(node, "ls --json");
+        assert_eq!(rows.as_array().map(Vec::len), Some(0), "{rows}");
+    }
+}
+
+#[test]
 fn members_that_come_with_the_boot_go_on_together() {
     let image = ImageBuilder::new("pair")
         .link("back")
@@ -152,8 +184,8 @@ fn members_that_come_with_the_boot_go_on_together() {
     let mut cluster = Cluster::new(1);
     cluster.boot("node1", image.build());
     cluster.run_for(2500 * MILLISECOND);
-    done(&mut cluster, 0, "snapshot --group a b to both");
-    let [a, b] = ["both.a", "both.b"].map(|name| export(&mut cluster, name));
+    cluster.done(0, "snapshot --group a b to both");
+    let [a, b] = ["both.a", "both.b"].map(|name| cluster.export(0, name));
     let empty = ImageBuilder::new("empty").build();
     let module = bundle(&empty, &[("both.a", &a), ("both.b", &b)]);
     let node = cluster.boot("node2", module);
@@ -162,14 +194,33 @@ fn members_that_come_with_the_boot_go_on_together() {
     assert_eq!(cluster.ticks(node, "b"), 3);
     let links = cluster.json(node, "link --json");
     assert_eq!(links[0]["ports"].as_array().expect("ports").len(), 2);
-    // Alone it is not the group.
-    let module = bundle(&empty, &[("both.a", &a)]);
-    let node = cluster.boot("node3", module);
-    cluster.run_for(700 * MILLISECOND);
-    let log = cluster.shell(node, "dmesg");
-    assert!(log.contains("lacks the snapshots of 'b'"), "{log}");
-    let rows = cluster.json(node, "ls --json");
-    assert_eq!(rows.as_array().expect("rows").len(), 0);
+}
+
+#[test]
+fn a_member_that_comes_alone_with_the_boot_goes_on_by_itself() {
+    let image = |name: &str| ImageBuilder::new(name).switch("lan", None);
+    let pair = image("pair")
+        .instance("a", ticks(SECOND))
+        .port("eth0", switch("lan"), "10.1.0.1/24")
+        .instance("b", ticks(SECOND))
+        .port("eth0", switch("lan"), "10.1.0.2/24");
+    let mut cluster = Cluster::new(1);
+    cluster.boot("node1", pair.build());
+    cluster.run_for(2500 * MILLISECOND);
+    cluster.done(0, "snapshot --group a b to both");
+    let [a, b] = ["both.a", "both.b"].map(|name| cluster.export(0, name));
+    let other = image("other").build();
+    let alone = [("both.a", &a[..], PartKind::Restored)];
+    let beside = [alone[0], ("both.b", &b[..], PartKind::Snapshot)];
+    for (name, snapshots) in [("node2", &alone[..]), ("node3", &beside[..])] {
+        let node = cluster.boot(name, bundle_of(&other, snapshots));
+        cluster.run_for(700 * MILLISECOND);
+        assert_eq!(cluster.ticks(node, "a"), 3, "{name}");
+        let rows = cluster.json(node, "ls --json");
+        assert_eq!(rows.as_array().map(Vec::len), Some(1), "{name}: {rows}");
+        let log = cluster.shell(node, "dmesg");
+        assert!(log.contains("'both.a' is by itself"), "{name}: {log}");
+    }
 }
 
 #[test]
@@ -183,9 +234,9 @@ fn a_restored_member_has_the_shares_of_its_snapshot() {
     let mut cluster = Cluster::new(1);
     cluster.boot("node1", image("many", 1000));
     cluster.run_for(100 * MILLISECOND);
-    done(&mut cluster, 0, "snapshot busy to one");
-    done(&mut cluster, 0, "snapshot --group busy to group");
-    let [one, group] = ["one", "group.busy"].map(|name| export(&mut cluster, name));
+    cluster.done(0, "snapshot busy to one");
+    cluster.done(0, "snapshot --group busy to group");
+    let [one, group] = ["one", "group.busy"].map(|name| cluster.export(0, name));
     let mut cluster = Cluster::new(2);
     cluster.boot("node2", image("few", 100));
     cluster.run_for(100 * MILLISECOND);
@@ -199,8 +250,8 @@ fn a_restored_member_has_the_shares_of_its_snapshot() {
         detail["cpu_nanos"].as_u64().expect("a figure")
     };
     for snapshot in ["one", "group"] {
-        done(&mut cluster, 0, "kill busy");
-        done(&mut cluster, 0, &format!("restore {snapshot}"));
+        cluster.done(0, "kill busy");
+        cluster.done(0, &format!("restore {snapshot}"));
         let before = ["busy", "other"].map(|name| cpu(&mut cluster, name));
         cluster.run_for(SECOND);
         let after = ["busy", "other"].map(|name| cpu(&mut cluster, name));
@@ -211,18 +262,13 @@ fn a_restored_member_has_the_shares_of_its_snapshot() {
 
 #[test]
 fn an_instance_that_loads_with_its_group_is_not_restarted() {
-    // It takes a while to translate.
-    let nops = "nop ".repeat(500_000);
-    let text = ticks(SECOND);
-    let end = text.rfind(')').expect("a module");
-    let program = format!("{} (func $long {nops}))", &text[..end]);
-    let image = ImageBuilder::new("pair").instance("a", program);
+    let image = ImageBuilder::new("pair").instance("a", long_ticks());
     let image = image.instance("b", ticks(SECOND)).build();
     let mut cluster = Cluster::new(1);
     cluster.boot("node1", image);
     cluster.run_for(2500 * MILLISECOND);
-    done(&mut cluster, 0, "snapshot --group a b to both");
-    let files = ["both.a", "both.b"].map(|name| (name, export(&mut cluster, name)));
+    cluster.done(0, "snapshot --group a b to both");
+    let files = ["both.a", "both.b"].map(|name| (name, cluster.export(0, name)));
     let node = cluster.boot("node2", ImageBuilder::new("empty").build());
     cluster.run_for(MILLISECOND);
     let mut outsider = Outsider::greeted(&mut cluster, node);
@@ -251,18 +297,17 @@ fn clones_that_are_made_together_share_no_address() {
     cluster.boot("node1", image.build());
     cluster.run_for(100 * MILLISECOND);
     // The switch is the group's own unless somebody else is on it.
-    done(&mut cluster, 0, "clone b as guest");
+    cluster.done(0, "clone b as guest");
     for line in [
         "clone --group a b --address a.eth0=10.0.0.9/24 --address b.eth0=10.0.0.9/24",
         "clone --group a b --count 2 --address a.eth0=10.0.0.9/24 --address b.eth0=10.0.0.9/24",
         "clone a --address eth0=10.0.0.9/24 --address eth1=10.0.0.9/24",
     ] {
-        refused(&mut cluster, 0, line, "10.0.0.9 is the address of 'a-2'");
+        cluster.refused(0, line, "10.0.0.9 is the address of 'a-2'");
     }
     let rows = cluster.json(0, "ls --json");
     assert_eq!(rows.as_array().expect("rows").len(), 3);
-    done(
-        &mut cluster,
+    cluster.done(
         0,
         "clone --group a b --address a.eth0=10.0.0.9/24 --address b.eth0=10.0.0.10/24",
     );
@@ -278,11 +323,11 @@ fn frames_that_wait_for_a_paused_instance_count_as_part_of_its_cut() {
     let mut cluster = Cluster::new(1);
     cluster.boot("node1", image.build());
     cluster.run_for(100 * MILLISECOND);
-    done(&mut cluster, 0, "pause echo");
+    cluster.done(0, "pause echo");
     let room = RESERVE_BYTES + 500 * KIB;
     leave_free(&mut cluster, 0, room);
-    done(&mut cluster, 0, "snapshot echo to without");
-    done(&mut cluster, 0, "snapshot rm without");
+    cluster.done(0, "snapshot echo to without");
+    cluster.done(0, "snapshot rm without");
     // As many as a port holds, of 1500 bytes.
     for _ in 0..512 {
         let mut frame = vec![0; 1500];
@@ -298,10 +343,10 @@ fn frames_that_wait_for_a_paused_instance_count_as_part_of_its_cut() {
         "clone echo",
         "suspend echo",
     ] {
-        refused(&mut cluster, 0, line, "a copy of its state may take");
+        cluster.refused(0, line, "a copy of its state may take");
     }
     leave_free(&mut cluster, 0, room + MIB);
-    done(&mut cluster, 0, "snapshot echo to with");
+    cluster.done(0, "snapshot echo to with");
 }
 
 #[test]

@@ -47,20 +47,6 @@ fn pair(name: &str) -> (Cluster, usize) {
     (cluster, node)
 }
 
-fn done(cluster: &mut Cluster, node: usize, line: &str) {
-    let text = cluster.shell(node, line);
-    assert!(!text.contains("error"), "{text}");
-}
-
-fn export(cluster: &mut Cluster, snapshot: &str) -> Vec<u8> {
-    let mut outsider = Outsider::greeted(cluster, 0);
-    let file = outsider.export(cluster, snapshot, Contents::SelfContained);
-    outsider.leave(cluster);
-    // The node notices.
-    cluster.run_for(MILLISECOND);
-    file.expect("a file")
-}
-
 /// Changes what a file says of its instance and of its network.
 fn edit(file: &[u8], change: impl FnOnce(&mut About, &mut StackState)) -> Vec<u8> {
     let mut file = File::read(file).expect("a header");
@@ -84,9 +70,9 @@ fn a_file_that_breaks_in_a_later_step_costs_only_its_import() {
     let image = ImageBuilder::new("fills").instance("fills", FILLS);
     cluster.boot("node1", image.build());
     cluster.run_for(SECOND);
-    done(&mut cluster, 0, "snapshot fills to full");
-    let file = export(&mut cluster, "full");
-    done(&mut cluster, 0, "snapshot rm full");
+    cluster.done(0, "snapshot fills to full");
+    let file = cluster.export(0, "full");
+    cluster.done(0, "snapshot rm full");
     let mut broken = File::read(&file).expect("a header");
     let mut sections = broken.sections.iter();
     let pages = sections.position(|it| it.kind == kind::PAGES);
@@ -118,8 +104,8 @@ fn a_file_that_breaks_in_a_later_step_costs_only_its_import() {
 #[test]
 fn the_station_addresses_that_a_file_names_are_those_of_its_network() {
     let (mut cluster, node) = pair("node1");
-    done(&mut cluster, 0, "snapshot a to one");
-    let file = export(&mut cluster, "one");
+    cluster.done(0, "snapshot a to one");
+    let file = cluster.export(0, "one");
     let files = [
         (
             edit(&file, |_, network| network.interfaces[1].mac = MAC),
@@ -153,10 +139,10 @@ fn the_station_addresses_that_a_file_names_are_those_of_its_network() {
 #[test]
 fn two_members_of_a_group_have_no_station_address_in_common() {
     let (mut cluster, node) = pair("node1");
-    done(&mut cluster, 0, "snapshot --group a b to both");
+    cluster.done(0, "snapshot --group a b to both");
     let files = ["both.a", "both.b"].map(|name| {
         // Each is right by itself.
-        let file = export(&mut cluster, name);
+        let file = cluster.export(0, name);
         let file = edit(&file, |about, network| {
             about.macs[0] = MAC;
             network.interfaces[0].mac = MAC;
@@ -177,15 +163,15 @@ fn two_members_of_a_group_have_no_station_address_in_common() {
 #[test]
 fn a_member_of_a_group_is_not_called_as_the_group() {
     let (mut cluster, node) = pair("node1");
-    done(&mut cluster, 0, "snapshot --group a b to both");
-    let [a, b] = ["both.a", "both.b"].map(|name| export(&mut cluster, name));
+    cluster.done(0, "snapshot --group a b to both");
+    let [a, b] = ["both.a", "both.b"].map(|name| cluster.export(0, name));
     let mut outsider = Outsider::greeted(&mut cluster, node);
     let text = outsider.import(&mut cluster, "both", &a);
     let text = text.expect_err("it would hide the group");
     assert!(text.contains("'both' exists already"), "{text}");
     assert_eq!(outsider.import(&mut cluster, "first", &a), Ok(()));
     assert_eq!(outsider.import(&mut cluster, "second", &b), Ok(()));
-    done(&mut cluster, node, "restore both");
+    cluster.done(node, "restore both");
 }
 
 #[test]
@@ -195,8 +181,8 @@ fn a_snapshot_that_comes_twice_at_once_is_kept_once() {
     let image = image.build();
     cluster.boot("node1", image.clone());
     cluster.run_for(1500 * MILLISECOND);
-    done(&mut cluster, 0, "snapshot ticks to monday");
-    let file = export(&mut cluster, "monday");
+    cluster.done(0, "snapshot ticks to monday");
+    let file = cluster.export(0, "monday");
     let part = |kind, name: &str, bytes| Part {
         kind,
         name: name.into(),

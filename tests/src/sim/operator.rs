@@ -1,7 +1,9 @@
 //! What a test asks of a node the way an operator does: by typing at its shell.
 
+use super::channel::Outsider;
 use super::cluster::Cluster;
 use sos_core::machine::Duration;
+use sos_core::operator::Contents;
 
 /// Simulated time in which a verb has answered.
 const ANSWER_TIME: Duration = Duration::from_millis(20);
@@ -14,6 +16,37 @@ impl Cluster {
         self.run_for(ANSWER_TIME);
         let printed = &self.nodes[node].machine.printed[before..];
         String::from_utf8_lossy(printed).replace('\r', "")
+    }
+
+    /// Types a line that the node carries out.
+    ///
+    /// # Panics
+    /// When it says otherwise.
+    pub fn done(&mut self, node: usize, line: &str) {
+        let text = self.shell(node, line);
+        assert!(!text.contains("error"), "{text}");
+    }
+
+    /// Types a line that the node refuses, and says `why`.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn refused(&mut self, node: usize, line: &str, why: &str) {
+        let text = self.shell(node, line);
+        assert!(text.contains("error: ") && text.contains(why), "{text}");
+    }
+
+    /// The file of a snapshot, with its modules.
+    ///
+    /// # Panics
+    /// When the node makes none.
+    pub fn export(&mut self, node: usize, snapshot: &str) -> Vec<u8> {
+        let mut outsider = Outsider::greeted(self, node);
+        let file = outsider.export(self, snapshot, Contents::SelfContained);
+        outsider.leave(self);
+        // The node notices.
+        self.run_for(Duration::from_millis(1));
+        file.expect("a file")
     }
 
     /// The JSON that a verb prints.

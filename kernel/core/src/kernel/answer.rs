@@ -1,6 +1,6 @@
 //! What operators ask, carried out.
 
-use super::record::State;
+use super::record::{Former, State};
 use super::{Kernel, Next};
 use crate::control::{
     ConsoleOutput, Control, ControlError, GuestLogRow, Numbered, Report, Request, SegmentState,
@@ -52,8 +52,9 @@ impl Control for Operator<'_> {
             Request::Restart { name } => {
                 let key = kernel.key_of(&name)?;
                 kernel.records[key as usize].require_own()?;
-                if kernel.joint_of(key).is_some() {
-                    // It goes when the others are given up, and with it what could be started.
+                let former = &kernel.records[key as usize].former;
+                if kernel.joint_of(key).is_some() || matches!(former, Some(Former::Nobody)) {
+                    // It goes when it is given up, alone or with others, and with it what could be started.
                     return Err(ControlError::StillLoading(name));
                 }
                 if let State::Live(_) | State::Loading(_) = kernel.records[key as usize].state {

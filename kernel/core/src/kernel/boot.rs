@@ -2,16 +2,19 @@
 //!
 //! A snapshot goes the way of every file that comes (`arrival`), a piece in each turn, so that the node
 //! answers meanwhile. As long as one is to be restored no instance is started: it may be in one's place. Those of
-//! a group are restored together when the last of them has come.
+//! a group are restored together when the last of them has come, and one by one if some do not come.
 
 use super::arrival::{Arrival, Settled};
 use super::{BootInfo, Kernel};
 use crate::image::{Bundle, Part, PartKind};
 use crate::log::Severity;
 use crate::machine::Machine;
+use crate::snapshot::Group;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// Bytes of a snapshot that are read in one turn.
 const BYTES_PER_TURN: usize = 256 * 1024;
@@ -22,6 +25,13 @@ pub(super) struct BootSnapshot {
     /// Bytes that were read.
     taken: usize,
     arrival: Option<Box<Arrival>>,
+}
+
+/// A group whose members come with the boot.
+pub(super) struct BootGroup {
+    group: Arc<Group>,
+    /// Those that came to be restored, by the names of their snapshots.
+    wanted: Vec<String>,
 }
 
 impl Kernel {
@@ -65,7 +75,7 @@ impl Kernel {
                 let text = format!("snapshot '{name}' came with the boot");
                 self.log(Severity::Info, text);
                 if snapshot.part.kind == PartKind::Restored {
-                    self.restore_at_boot(machine, &name);
+                    self.restore_at_boot(machine, name);
                 }
             }
             Err(error) => self.log(
@@ -77,28 +87,48 @@ impl Kernel {
     }
 
     /// Restores a snapshot that has come; one of a group waits for the others.
-    fn restore_at_boot(&mut self, machine: &mut dyn Machine, name: &str) {
-        let found = self.snapshots.find(name);
-        if let Some(group) = found.ok().and_then(|kept| kept.group.clone()) {
-            if self.boot_groups.iter().all(|other| other.id != group.id) {
-                self.boot_groups.push(group);
-            }
-            return;
+    fn restore_at_boot(&mut self, machine: &mut dyn Machine, name: String) {
+        let found = self.snapshots.find(&name);
+        let Some(group) = found.ok().and_then(|kept| kept.group.clone()) else {
+            return self.restore_one_at_boot(machine, &name);
+        };
+        let mut groups = self.boot_groups.iter_mut();
+        match groups.find(|other| other.group.id == group.id) {
+            Some(other) => other.wanted.push(name),
+            None => self.boot_groups.push(BootGroup {
+                group,
+                wanted: Vec::from([name]),
+            }),
         }
+    }
+
+    fn restore_one_at_boot(&mut self, machine: &mut dyn Machine, name: &str) {
         if let Err(error) = self.restore_snapshot(machine, name, None, &[]) {
             self.log(Severity::Error, format!("restore '{name}': {error}"));
         }
     }
 
-    /// Restores the groups whose snapshots have all come, each at one point; with the last part of the boot module
-    /// also the others, which says what they lack.
+    /// Restores the groups all of whose members have come to be restored, each at one point; with the last part of
+    /// the boot module also members of others, each by itself, as the shell does.
     fn restore_boot_groups(&mut self, machine: &mut dyn Machine) {
-        for group in core::mem::take(&mut self.boot_groups) {
-            if !self.boot_snapshots.is_empty() && self.snapshots.members(&group).is_err() {
-                self.boot_groups.push(group);
-            } else if let Err(error) = self.restore_group(machine, &group, None, &[]) {
-                let name = &group.name;
-                self.log(Severity::Error, format!("restore '{name}': {error}"));
+        for BootGroup { group, wanted } in core::mem::take(&mut self.boot_groups) {
+            let members = self.snapshots.members(&group);
+            if members.is_ok_and(|members| members.iter().all(|name| wanted.contains(name))) {
+                if let Err(error) = self.restore_group(machine, &group, None, &[]) {
+                    let name = &group.name;
+                    self.log(Severity::Error, format!("restore '{name}': {error}"));
+                }
+            } else if self.boot_snapshots.is_empty() {
+                for name in wanted {
+                    let text = format!(
+                        "not all of the group '{}' came to be restored: '{name}' is by itself",
+                        group.name
+                    );
+                    self.log(Severity::Warning, text);
+                    self.restore_one_at_boot(machine, &name);
+                }
+            } else {
+                self.boot_groups.push(BootGroup { group, wanted });
             }
         }
     }

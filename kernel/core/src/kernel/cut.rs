@@ -7,7 +7,7 @@
 
 use super::anew::Claimed;
 use super::files::file_limits;
-use super::record::{Activity, Ended, Former, Record, State};
+use super::record::{Activity, Ended, Former, FormerInstance, Record, State};
 use super::{Kernel, admission};
 use crate::control::{ControlError, MadeRow};
 use crate::host::{Guest, GuestRevival, Identity, Revival};
@@ -47,15 +47,6 @@ pub(super) struct Company {
     pub connections: BTreeSet<(SocketAddr, SocketAddr)>,
     /// Station addresses of clones, by those of the originals.
     pub stations: BTreeMap<MacAddress, MacAddress>,
-}
-
-/// What was in the place of an instance before a cut took it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Before {
-    /// No instance of that name.
-    Nobody,
-    /// One that did not run: the record's [`Former`].
-    Former,
 }
 
 impl FromCut {
@@ -177,12 +168,9 @@ impl Kernel {
         revival: Revival,
     ) -> Result<u32, ControlError> {
         self.require_place(&cut)?;
-        let (key, before) = self.take_place(&cut)?;
-        let launched = self.launch_cut(machine, key, cut, revival);
-        if launched.is_err() && before == Before::Nobody {
-            self.remove_record(key);
-        }
-        launched.map(|()| key)
+        let key = self.take_place(&cut)?;
+        self.launch_cut(machine, key, cut, revival)?;
+        Ok(key)
     }
 
     /// Prepares the place where a cut becomes its instance again: the record of that name is taken over, or there
@@ -190,15 +178,13 @@ impl Kernel {
     ///
     /// # Errors
     /// [`ControlError::StartFailed`]: nothing was changed.
-    pub(super) fn take_place(&mut self, cut: &Cut) -> Result<(u32, Before), ControlError> {
-        match self.key_of(&cut.spec.name) {
-            Ok(key) => {
-                self.add_program_of(&cut.spec)?;
-                self.become_cut(key, cut);
-                Ok((key, Before::Former))
-            }
-            Err(_) => Ok((self.insert_cut(cut)?, Before::Nobody)),
-        }
+    pub(super) fn take_place(&mut self, cut: &Cut) -> Result<u32, ControlError> {
+        let Ok(key) = self.key_of(&cut.spec.name) else {
+            return self.insert_cut(cut);
+        };
+        self.add_program_of(&cut.spec)?;
+        self.become_cut(key, cut);
+        Ok(key)
     }
 
     /// Has a cut say what an instance is that does not run. What that was is kept until it lives.
@@ -211,7 +197,7 @@ impl Kernel {
             State::Live(_) | State::Loading(_) => Ended::NeverStarted,
         };
         let account = Account::new(cut.spec.limits.cpu_shares);
-        record.former = Some(Box::new(Former {
+        let former = FormerInstance {
             ended,
             starts_at_boot,
             spec: core::mem::replace(&mut record.spec, cut.spec.clone()),
@@ -220,16 +206,19 @@ impl Kernel {
             usage: record.usage,
             restart_due: record.restart_due.take(),
             failures: core::mem::take(&mut record.failures),
-        }));
+        };
+        record.former = Some(Former::Instance(Box::new(former)));
         self.set_timer(key);
     }
 
-    /// Has an instance that does not run be what it was before a cut that did not come to life, if it was to be one:
-    /// what was to start it does so again.
+    /// Has the place of an instance that does not run be what it was before a cut that did not come to life, if it was
+    /// to be one: what was to start it does so again, and where nobody was nobody is.
     pub(super) fn become_former(&mut self, key: u32) {
         let record = &mut self.records[key as usize];
-        let Some(former) = record.former.take() else {
-            return;
+        let former = match record.former.take() {
+            None => return,
+            Some(Former::Nobody) => return self.remove_record(key),
+            Some(Former::Instance(former)) => former,
         };
         let remains = match &mut record.state {
             State::Ended(_, remains) => remains.take(),
@@ -289,19 +278,17 @@ impl Kernel {
             unaddressed: place.unaddressed,
         };
         let key = self.insert_cut(&cut)?;
-        match self.launch_cut(machine, key, cut, Revival::Cloned) {
-            Ok(()) => Ok((key, row)),
-            Err(error) => {
-                self.remove_record(key);
-                Err(error)
-            }
-        }
+        self.launch_cut(machine, key, cut, Revival::Cloned)?;
+        Ok((key, row))
     }
 
-    /// A record for a cut.
+    /// A record for a cut, where nobody is if that does not come to life.
     pub(super) fn insert_cut(&mut self, cut: &Cut) -> Result<u32, ControlError> {
         self.add_program_of(&cut.spec)?;
-        let record = Record::new(cut.spec.clone(), cut.macs.clone(), self.draw_instance_id());
+        let record = Record {
+            former: Some(Former::Nobody),
+            ..Record::new(cut.spec.clone(), cut.macs.clone(), self.draw_instance_id())
+        };
         let inserted = self.insert_record(record);
         inserted.ok_or_else(|| ControlError::StartFailed {
             name: cut.spec.name.clone(),

@@ -4,13 +4,13 @@
 //! runs and no frame moves, so what is on its way between two of them is in the sockets of one or in the ports
 //! of the other. Its members go on at one point too ([`super::joint`]).
 
+use super::Kernel;
 use super::anew::{Claimed, addresses_of, check_addresses};
-use super::cut::{Before, Company, FromCut};
+use super::cut::{Company, FromCut};
 use super::joint::Member;
 use super::lifecycle::Farewell;
 use super::record::Ended;
 use super::snapshots::{Facts, Origin, require_instance_name};
-use super::{Kernel, Record};
 use crate::control::{ControlError, CutMode, Extent, KeptRow, MadeRow, PortAddress};
 use crate::host::Revival;
 use crate::image::is_name;
@@ -387,10 +387,10 @@ impl Kernel {
         let mut members = Vec::new();
         for cut in cuts {
             match self.take_place(&cut) {
-                Ok((key, before)) => {
+                Ok(key) => {
                     let mut from = FromCut::alone(cut, revival);
                     from.company = company.clone();
-                    members.push(Member { key, from, before });
+                    members.push(Member { key, from });
                 }
                 Err(error) => {
                     self.forget(&members, &segments);
@@ -404,10 +404,7 @@ impl Kernel {
     /// Gives back the places of members that are not launched.
     fn forget(&mut self, members: &[Member], segments: &[String]) {
         for member in members {
-            match member.before {
-                Before::Nobody => self.records[member.key as usize] = Record::vacant(),
-                Before::Former => self.become_former(member.key),
-            }
+            self.become_former(member.key);
         }
         self.remove_segments(segments);
     }
@@ -472,7 +469,6 @@ impl Kernel {
                         company: company.clone(),
                         ..FromCut::alone(cut, Revival::Cloned)
                     },
-                    before: Before::Nobody,
                 }),
                 Err(error) => {
                     self.forget(&members, &made.segments);

@@ -4,7 +4,7 @@
 //! before the first of them runs or sends a frame. When one cannot be, all is as it was.
 
 use super::Kernel;
-use super::cut::{Before, FromCut};
+use super::cut::FromCut;
 use super::record::Ended;
 use crate::control::ControlError;
 use crate::instance::engine::Program;
@@ -27,14 +27,12 @@ struct Joining {
     key: u32,
     /// Its translation, once it is there: it is not dropped while others are waited for.
     program: Option<Arc<Program>>,
-    before: Before,
 }
 
 /// One that is to join.
 pub(super) struct Member {
     pub key: u32,
     pub from: FromCut,
-    pub before: Before,
 }
 
 impl Kernel {
@@ -50,13 +48,9 @@ impl Kernel {
         segments: Vec<String>,
     ) -> Result<(), ControlError> {
         let mut joining = Vec::new();
-        for Member { key, from, before } in members {
+        for Member { key, from } in members {
             self.begin_loading(key, Some(Box::new(from)));
-            joining.push(Joining {
-                key,
-                program: None,
-                before,
-            });
+            joining.push(Joining { key, program: None });
         }
         let keys: Vec<u32> = joining.iter().map(|it| it.key).collect();
         self.joints.push(Joint {
@@ -134,11 +128,8 @@ impl Kernel {
     }
 
     fn undo(&mut self, joint: Joint, reason: &str) {
-        for Joining { key, before, .. } in joint.members {
+        for Joining { key, .. } in joint.members {
             self.end_loading(key, Ended::NeverStarted);
-            if before == Before::Nobody {
-                self.remove_record(key);
-            }
         }
         self.remove_segments(&joint.segments);
         let text = format!("a group did not start: {reason}; nothing was changed");

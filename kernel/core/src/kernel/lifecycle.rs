@@ -1,7 +1,7 @@
 //! Ending, stopping, pausing and restarting instances; `starting` makes them.
 
 use super::Kernel;
-use super::record::{Activity, Ended, Held, LoadingInstance, Remains, State};
+use super::record::{Activity, Ended, Former, Held, LoadingInstance, Remains, State};
 use crate::control::ControlError;
 use crate::host::{LogLevel, LogLine, LogRing, StreamsTo};
 use crate::image::RestartPolicy;
@@ -162,7 +162,7 @@ impl Kernel {
     /// Forgets that an instance was to start, by its policy or at boot; tells whether it was.
     pub(super) fn cancel_start(&mut self, key: u32) -> bool {
         let record = &mut self.records[key as usize];
-        if let Some(former) = &mut record.former {
+        if let Some(Former::Instance(former)) = &mut record.former {
             former.restart_due = None;
             former.failures = 0;
             former.starts_at_boot = false;

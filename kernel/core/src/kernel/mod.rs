@@ -54,14 +54,13 @@ use crate::net::fabric::{Fabric, FabricError, PortId, SegmentId};
 use crate::net::stack::Allowance;
 use crate::sched::RunQueue;
 use crate::shell::Shell;
-use crate::snapshot::Group;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use blobs::Blobs;
-use boot::BootSnapshot;
+use boot::{BootGroup, BootSnapshot};
 use programs::Programs;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -153,7 +152,7 @@ pub struct Kernel {
     /// Snapshots that came with the boot and are not kept yet.
     boot_snapshots: VecDeque<BootSnapshot>,
     /// Groups of which one that is to be restored came with the boot; the others are awaited.
-    boot_groups: Vec<Arc<Group>>,
+    boot_groups: Vec<BootGroup>,
     keys: Option<NodeKeys>,
     /// Instances that wait for each other.
     joints: Vec<joint::Joint>,

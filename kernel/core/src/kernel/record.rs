@@ -58,8 +58,8 @@ pub(super) struct Record {
     pub suspended: Option<Box<Cut>>,
     /// Its ports while it is suspended: they stay plugged in, and what comes to them waits.
     pub parked: Vec<PortId>,
-    /// What it was before the cut that it is loading, to be that again if it does not come to life.
-    pub former: Option<Box<Former>>,
+    /// What was in its place before the cut that it is loading, to be that again if it does not come to life.
+    pub former: Option<Former>,
     /// Whether the place holds no instance.
     pub vacant: bool,
 }
@@ -86,8 +86,16 @@ pub(super) enum MovingStage {
     InDoubt(Doubt),
 }
 
+/// What a cut has taken the place of.
+pub(super) enum Former {
+    /// Nobody: without the cut there is no record either.
+    Nobody,
+    /// An instance that did not run.
+    Instance(Box<FormerInstance>),
+}
+
 /// What a cut has replaced in a record.
-pub(super) struct Former {
+pub(super) struct FormerInstance {
     pub spec: InstanceSpec,
     pub macs: Vec<[u8; 6]>,
     pub ended: Ended,

@@ -72,7 +72,8 @@ pub struct Arguments {
     /// what others add to first
     #[arg(long, value_name = "FILE")]
     pub(super) snapshot: Vec<PathBuf>,
-    /// Restore the snapshots that are given at boot, in place of the manifest's instances of their names
+    /// Restore the snapshots that are given at boot, in place of the manifest's instances of their names: those of
+    /// a whole group at one point, members of another one by one
     #[arg(long, requires = "snapshot")]
     restore: bool,
     /// The node's secret: a file of 32 bytes or 64 hexadecimal digits, for this node alone
