@@ -4,6 +4,7 @@
 use sos_core::control::Request;
 use sos_core::machine::Duration;
 use sos_core::operator::{Bytes, Contents, Refusal, ToNode, ToOperator, encode};
+use sos_tests::programs::{COUNTING_ECHO, asks};
 use sos_tests::sim::channel::Outsider;
 use sos_tests::sim::cluster::{Cluster, Station};
 use sos_tests::sim::image::{ImageBuilder, link, switch};
@@ -11,72 +12,12 @@ use sos_tests::sim::image::{ImageBuilder, link, switch};
 const SECOND: Duration = Duration::from_secs(1);
 const HALF: Duration = Duration::from_millis(500);
 
-/// Answers each byte on port 7 increased by how many its connection brought.
-const ANSWERS: &str = r#"(module
-    (import "sos" "tcp_listen" (func $listen (param i32 i32) (result i32)))
-    (import "sos" "tcp_accept" (func $accept (param i32 i32 i32) (result i32)))
-    (import "sos" "tcp_read" (func $read (param i32 i32 i32 i32) (result i32)))
-    (import "sos" "tcp_write" (func $write (param i32 i32 i32 i32) (result i32)))
-    (import "sos" "close" (func $close (param i32) (result i32)))
-    (memory (export "memory") 1)
-    (data (i32.const 16) "\04\00\07\00")
-    (func (export "_start") (local $listener i32) (local $peer i32) (local $count i32)
-        (local.set $listener (call $listen (i32.const 16) (i32.const 8)))
-        (loop $serve
-            (local.set $peer (call $accept (local.get $listener) (i32.const 0) (i32.const 0)))
-            (local.set $count (i32.const 0))
-            (loop $more
-                (if (i32.gt_s (call $read (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0))
-                              (i32.const 0)) (then
-                    (local.set $count (i32.add (local.get $count) (i32.const 1)))
-                    (i32.store8 (i32.const 1024)
-                        (i32.add (i32.load8_u (i32.const 1024)) (local.get $count)))
-                    (drop (call $write (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0)))
-                    (br $more))))
-            (drop (call $close (local.get $peer)))
-            (br $serve))))"#;
-
-/// Sends bytes to `address` port 7 over one connection, about a hundred a second, logs "tick" for each answer, and
-/// traps if one is missing, wrong, or the connection is not that one.
-fn asks(address: [u8; 4]) -> String {
-    let address: String = address.iter().map(|byte| format!("\\{byte:02x}")).collect();
-    format!(
-        r#"(module
-    (import "sos" "tcp_connect" (func $connect (param i32 i32) (result i32)))
-    (import "sos" "tcp_read" (func $read (param i32 i32 i32 i32) (result i32)))
-    (import "sos" "tcp_write" (func $write (param i32 i32 i32 i32) (result i32)))
-    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
-    (import "sos" "log" (func $log (param i32 i32 i32) (result i32)))
-    (memory (export "memory") 1)
-    (data (i32.const 16) "\04\00\07\00\00\00\00\00{address}")
-    (data (i32.const 64) "tick")
-    (func (export "_start") (local $peer i32) (local $count i32)
-        (loop $again
-            (drop (call $sleep (i64.const 10000000)))
-            (local.set $peer (call $connect (i32.const 16) (i32.const 0)))
-            (br_if $again (i32.lt_s (local.get $peer) (i32.const 0))))
-        (loop $more
-            (local.set $count (i32.add (local.get $count) (i32.const 1)))
-            (i32.store8 (i32.const 1024) (i32.const 97))
-            (if (i32.ne (call $write (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0))
-                        (i32.const 1)) (then unreachable))
-            (if (i32.ne (call $read (local.get $peer) (i32.const 1024) (i32.const 1) (i32.const 0))
-                        (i32.const 1)) (then unreachable))
-            (if (i32.ne (i32.load8_u (i32.const 1024))
-                        (i32.and (i32.const 255) (i32.add (i32.const 97) (local.get $count))))
-                (then unreachable))
-            (drop (call $log (i32.const 2) (i32.const 64) (i32.const 4)))
-            (drop (call $sleep (i64.const 10000000)))
-            (br $more))))"#
-    )
-}
-
 /// `web` asks `store` over a link of their own; `store` answers on the LAN as well.
 fn image() -> ImageBuilder {
     ImageBuilder::new("shop")
         .switch("lan", Some("nic0"))
         .link("back")
-        .instance("store", ANSWERS)
+        .instance("store", COUNTING_ECHO)
         .port("eth0", link("back"), "10.1.0.2/24")
         .port("eth1", switch("lan"), "10.0.0.2/24")
         .instance("web", asks([10, 1, 0, 2]))

@@ -288,5 +288,11 @@ pub const CLUSTER_BYTES: usize = 64 * 1024;
 pub const CHANNEL_OUTPUT_BYTES: usize = 192 * 1024;
 /// Bytes of messages that wait to be sent to one node.
 pub const LINK_OUTPUT_BYTES: usize = 256 * 1024;
+/// Frames of private networks that wait to be carried to one node,
+pub const TUNNEL_QUEUE_FRAMES: usize = 1024;
+/// and their bytes.
+pub const TUNNEL_QUEUE_BYTES: usize = 2 * 1024 * 1024;
+/// Largest frame that is carried to another node: 14 bytes of Ethernet and a packet of a private network.
+pub const TUNNEL_FRAME_BYTES: usize = 14 + PRIVATE_MTU;
 /// Bytes of messages of one node that wait to be taken; one more message may come on top.
 pub const LINK_INPUT_BYTES: usize = 256 * 1024;

@@ -219,14 +219,18 @@ pub struct SegmentRow {
     pub mtu: usize,
     /// Its ports.
     pub ports: Vec<PortRow>,
+    /// What it is called on all nodes, hexadecimal; empty if it does not go on on others.
+    pub network: String,
+    /// Other nodes that have ends of it: received from there, sent there.
+    pub carried: Vec<PortRow>,
 }
 
 /// One port of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PortRow {
-    /// `instance.port`.
+    /// `instance.port`, or a node.
     pub name: String,
-    /// Station address, text.
+    /// Station address, text; of a node empty.
     pub mac: String,
     /// Frames towards the instance.
     pub received_frames: u64,

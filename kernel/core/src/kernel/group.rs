@@ -306,7 +306,8 @@ impl Kernel {
                 SegmentKind::Link => GroupSegmentKind::Link,
             };
             let mut owners = segment.ports.iter().map(|port| self.owners.get(&port.id));
-            let is_inner = owners.all(|owner| owner.is_some_and(|key| keys.contains(key)));
+            let is_inner = segment.remotes.is_empty()
+                && owners.all(|owner| owner.is_some_and(|key| keys.contains(key)));
             // The shell takes names that no manifest has.
             if is_inner && !segment.ports.is_empty() && is_name(&segment.name) {
                 inner.push(GroupSegment {

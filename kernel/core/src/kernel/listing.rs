@@ -8,7 +8,8 @@ use crate::control::{
 };
 use crate::image::{HealthCheck, HealthSpec};
 use crate::machine::{Machine, Time};
-use crate::net::fabric::{PortState, SegmentKind};
+use crate::migrate::NodeId;
+use crate::net::fabric::{PortCounters, PortInfo, PortState, SegmentKind};
 use crate::net::stack::{DhcpState, InterfaceInfo, Protocol, SocketInfo};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -167,16 +168,12 @@ impl Kernel {
                 ),
                 SegmentKind::Link => ("link", String::new()),
             };
-            let port_row = |port: &crate::net::fabric::PortInfo| PortRow {
-                name: port.name.clone(),
-                mac: mac_text(&port.mac),
-                received_frames: port.counters.received_frames,
-                received_bytes: port.counters.received_bytes,
-                received_drops: port.counters.received_drops,
-                sent_frames: port.counters.sent_frames,
-                sent_bytes: port.counters.sent_bytes,
-                sent_drops: port.counters.sent_drops,
-            };
+            let carried = segment.remotes.iter().map(|remote| {
+                let node = self.node.name_of(NodeId(remote.id.0));
+                port_row(node, String::new(), remote.counters)
+            });
+            let port_row =
+                |port: &PortInfo| port_row(port.name.clone(), mac_text(&port.mac), port.counters);
             rows.push(SegmentRow {
                 name: segment.name.clone(),
                 kind: kind.into(),
@@ -187,6 +184,8 @@ impl Kernel {
                 uplink,
                 mtu: segment.properties.mtu,
                 ports: segment.ports.iter().map(port_row).collect(),
+                network: segment.network.map_or(String::new(), |it| it.to_string()),
+                carried: carried.collect(),
             });
         }
         rows
@@ -206,6 +205,19 @@ impl Kernel {
             running: self.occupied().filter(running).count(),
             nics: self.nics.iter().map(|nic| mac_text(&nic.mac)).collect(),
         }
+    }
+}
+
+fn port_row(name: String, mac: String, counters: PortCounters) -> PortRow {
+    PortRow {
+        name,
+        mac,
+        received_frames: counters.received_frames,
+        received_bytes: counters.received_bytes,
+        received_drops: counters.received_drops,
+        sent_frames: counters.sent_frames,
+        sent_bytes: counters.sent_bytes,
+        sent_drops: counters.sent_drops,
     }
 }
 

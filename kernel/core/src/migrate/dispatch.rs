@@ -84,6 +84,10 @@ impl Migrations {
                 let delivery = Delivery::Frame { port, bytes };
                 return self.deliver(from, handover, Data::Frame, delivery);
             }
+            Message::Networks { handover, networks } => {
+                let delivery = Delivery::Networks { networks };
+                return self.deliver(from, handover, Data::Description { last: false }, delivery);
+            }
             Message::Missing { handover, hashes } => {
                 self.hear_source(from, handover, ToSource::Missing(hashes.len()));
                 let source = self.sources.get(&handover);

@@ -6,8 +6,10 @@
 use super::{BootId, HandoverId, Reason, Role, Violation};
 use crate::image::{self, BlobHash};
 use crate::limits;
+use crate::net::fabric::NetworkId;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// First bytes of the greeting.
@@ -202,6 +204,46 @@ pub enum Message<'a> {
         /// What the sender was asked as.
         asked: Role,
     },
+
+    // -- from the source to the target, between the offer and the description
+    /// The private networks that the instance's ports are on.
+    Networks {
+        /// The attempt.
+        handover: HandoverId,
+        /// Those of them that are.
+        networks: Vec<PortNetwork>,
+    },
+}
+
+/// What kind of segment a private network is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetworkKind {
+    /// A switch without an uplink.
+    Switch,
+    /// A point-to-point link.
+    Link,
+}
+
+impl fmt::Display for NetworkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            NetworkKind::Switch => "switch",
+            NetworkKind::Link => "link",
+        })
+    }
+}
+
+/// The private network that a port is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortNetwork {
+    /// The port's number.
+    pub port: u32,
+    /// What the network is called on all nodes.
+    pub network: NetworkId,
+    /// What it is.
+    pub kind: NetworkKind,
+    /// Its largest packet.
+    pub mtu_bytes: u32,
 }
 
 /// What a source says of an instance before anything of it is sent.
@@ -268,6 +310,11 @@ pub enum Delivery<'a> {
         /// The blobs that the target wants.
         hashes: Vec<BlobHash>,
     },
+    /// As [`Message::Networks`].
+    Networks {
+        /// Those that its ports are on.
+        networks: Vec<PortNetwork>,
+    },
 }
 
 impl<'a> Message<'a> {
@@ -324,6 +371,12 @@ fn is_in_bounds(message: &Message<'_>) -> bool {
             handover.epoch < u64::MAX && image::is_name(&offer.name) && is_text(&offer.kernel)
         }
         Message::Missing { hashes, .. } => hashes.len() <= limits::MIGRATION_MISSING_BLOBS,
+        Message::Networks { networks, .. } => {
+            networks.len() <= limits::PORTS_PER_INSTANCE
+                && networks
+                    .iter()
+                    .all(|it| it.mtu_bytes as usize <= limits::PRIVATE_MTU)
+        }
         Message::Frame { bytes, port, .. } => {
             bytes.len() <= limits::FRAME_BYTES && (*port as usize) < limits::PORTS_PER_INSTANCE
         }

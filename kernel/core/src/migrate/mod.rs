@@ -33,7 +33,7 @@ pub use convergence::{Convergence, Decision, FULL_SHARE_PPM, Goals};
 pub use effect::{Done, Effect, Outcome};
 pub use error::{Doubt, MigrateError, Reason, Violation};
 pub use ledger::{Ledger, Role, Verdict};
-pub use message::{Delivery, MAGIC, Message, Offer, VERSIONS, Versions};
+pub use message::{Delivery, MAGIC, Message, NetworkKind, Offer, PortNetwork, VERSIONS, Versions};
 pub use migrations::Migrations;
 pub use names::{BootId, HandoverId, InstanceId, NodeId};
 pub use order::{Answer, ConnectionId, Mode, Order, Row, Stage};

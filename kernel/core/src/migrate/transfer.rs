@@ -200,7 +200,7 @@ impl Incoming {
                 };
                 self.take_part(&part, sink).map(|_| ())
             }
-            Delivery::Frame { .. } | Delivery::Missing { .. } => Ok(()),
+            Delivery::Frame { .. } | Delivery::Missing { .. } | Delivery::Networks { .. } => Ok(()),
         }
     }
 

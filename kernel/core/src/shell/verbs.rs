@@ -203,14 +203,16 @@ pub const VERBS: &[Verb] = &[
         "[add NAME [--uplink NIC] | rm NAME | up NAME | down NAME] [--json]",
         Operand::Segment,
         "list or change switches",
-        "A switch that is down drops every frame, as with its power cut.",
+        "A switch that is down drops every frame, as with its power cut. One without an uplink goes on on other nodes with \
+         the instances that move there: rows with -> are what was carried there (OUT) and from there (IN).",
     ),
     verb(
         "link",
         "[add NAME | rm NAME | up NAME | down NAME] [--json]",
         Operand::Segment,
         "list or change point-to-point links",
-        "A link that is down drops every frame, as with its cable cut.",
+        "A link that is down drops every frame, as with its cable cut. It goes on on other nodes with the instances that \
+         move there: rows with -> are what was carried there (OUT) and from there (IN).",
     ),
     verb(
         "ping",

@@ -15,7 +15,7 @@ use crate::image::BlobHash;
 use crate::instance::engine::Program;
 use crate::log::EventKind;
 use crate::machine::Machine;
-use crate::migrate::{Delivery, Done, HandoverId, Incoming, NodeId, Offer, Role};
+use crate::migrate::{Delivery, Done, HandoverId, Incoming, NodeId, Offer, PortNetwork, Role};
 use crate::net::frame::{MacAddress, is_group};
 use crate::sched::SLICE;
 use crate::snapshot::About;
@@ -33,6 +33,8 @@ pub(super) struct Coming {
     incoming: Incoming,
     received: Received,
     about: Option<About>,
+    /// The private networks that its ports are on.
+    networks: Vec<PortNetwork>,
     /// Its place, once it is admitted.
     key: Option<u32>,
     /// Its modules and files: they stay while it comes.
@@ -54,7 +56,7 @@ enum Phase {
 }
 
 impl Coming {
-    fn of_nothing() -> Coming {
+    pub(super) fn of_nothing() -> Coming {
         Coming {
             received: Received::from_node(),
             ..Coming::default()
@@ -64,6 +66,11 @@ impl Coming {
     /// What it is called.
     pub fn name(&self) -> &str {
         self.about.as_ref().map_or("?", |about| &about.spec.name)
+    }
+
+    /// Its ports are on these networks.
+    pub fn set_networks(&mut self, networks: &[PortNetwork]) {
+        self.networks = networks.to_vec();
     }
 
     /// Its place, once it is admitted.
@@ -108,6 +115,7 @@ impl Kernel {
         let coming = self.moves.coming.get_mut(&handover);
         let coming = coming.ok_or("it was not described")?;
         coming.peer = peer;
+        let networks = core::mem::take(&mut coming.networks);
         let about = coming.received.parts.about(admission::spare_bytes(machine));
         let about = about.map_err(|error| error.to_string())?;
         let spec = &about.spec;
@@ -117,17 +125,6 @@ impl Kernel {
         }
         self.require_place_beside(&about, handover)
             .map_err(|error| error.to_string())?;
-        for port in &spec.ports {
-            if let Some(segment) = port.attach.segment()
-                && self.fabric.find(segment).is_none()
-            {
-                let text = format!(
-                    "there is no switch or link '{segment}' for its port '{}'; add one",
-                    port.name
-                );
-                return Err(text);
-            }
-        }
         while let Err(refusal) = admission::arrival(machine, offer.resident_bytes)
             .and_then(|()| admission::instance(machine, spec))
         {
@@ -135,6 +132,7 @@ impl Kernel {
                 return Err(refusal.to_string());
             }
         }
+        self.place_networks(spec, &networks)?;
         let missing = spec.blobs().filter(|hash| !self.blobs.contains(hash));
         let missing: BTreeSet<BlobHash> = missing.collect();
         let mut record = Record::new(spec.clone(), about.macs.clone(), handover.instance);
@@ -148,6 +146,7 @@ impl Kernel {
             coming.about = Some(about);
             coming.key = Some(key);
         }
+        self.renew_awaited();
         Ok(missing.into_iter().collect())
     }
 
@@ -347,7 +346,7 @@ impl Kernel {
                 live.requested = None;
                 live.execution.guest_mut().clock.pause();
                 let ports = live.ports.iter().take(record.spec.ports.len());
-                ports.for_each(|&port| self.fabric.hold(port));
+                ports.for_each(|&port| self.fabric.hold_arriving(port));
                 record.state = State::Live(Box::new(live));
                 Ok(())
             }
@@ -381,6 +380,7 @@ impl Kernel {
             .event(now, &name, EventKind::Arrived, format!("from {peer}"));
         self.begin_announcing(handover.instance);
         self.go_on(key);
+        self.renew_awaited();
         self.report(Role::Target, handover, &Done::Running);
     }
 
@@ -396,6 +396,7 @@ impl Kernel {
         }
         if let Some(key) = key {
             self.drop_instance(key);
+            self.renew_awaited();
         }
     }
 }

@@ -115,6 +115,17 @@ impl Kernel {
         // It may have moved on, and its place be another's.
         let key = key.filter(|&key| self.records[key as usize].instance == handover.instance);
         let Some(State::Live(live)) = key.map(|key| &self.records[key as usize].state) else {
+            // It goes the way that the instance went.
+            let mut left = self.moves.leaving.iter().filter(|(later, leaving)| {
+                later.instance == handover.instance
+                    && later.epoch > handover.epoch
+                    && !leaving.ports.is_empty()
+            });
+            if let Some((_, leaving)) = left.next()
+                && let Some(&port) = leaving.ports.get(port as usize)
+            {
+                self.fabric.put_frames(port, &[bytes.to_vec()]);
+            }
             return;
         };
         let count = key.map_or(0, |key| self.records[key as usize].spec.ports.len());

@@ -114,6 +114,7 @@ impl Kernel {
         let Some(key) = self.key_of_move(handover) else {
             return self.report(Role::Source, handover, &Done::Ended);
         };
+        self.tell_port_networks(handover, connection, key);
         let about = parts::description(&self.about(key));
         let outgoing = Outgoing::objects(handover, [about].into());
         let sending = Sending::description(connection, outgoing);
@@ -352,8 +353,12 @@ impl Kernel {
             self.owners.remove(port);
         }
         self.drop_instance(key);
-        let Some(leaving) = self.moves.leaving.get_mut(&handover) else {
+        let Some(peer) = self.moves.leaving.get(&handover).map(|it| it.peer) else {
             return self.unplug(&ports);
+        };
+        self.depart(&ports, peer);
+        let Some(leaving) = self.moves.leaving.get_mut(&handover) else {
+            return;
         };
         leaving.ports = ports;
         leaving.kept_frames = Vec::new();

@@ -6,11 +6,12 @@
 //!
 //! - `leaving`: instances that go; - `sending`: their pages and states as messages; - `pace`: a bound on
 //!   bytes a second; - `coming`: instances that arrive; - `standing`: neither end runs it; - `frames`: what reaches an instance
-//!   between two nodes, and telling the network where it is; - `orders`: what operators ask.
+//!   between two nodes, and telling the network where it is; - `networks`: private ones that it is on; - `orders`: what operators ask.
 
 mod coming;
 mod frames;
 mod leaving;
+mod networks;
 mod orders;
 mod pace;
 mod sending;
@@ -152,6 +153,12 @@ impl Kernel {
                 if let Some(leaving) = self.moves.leaving.get_mut(&handover) {
                     leaving.missing.extend(hashes);
                 }
+            }
+            Delivery::Networks { networks } => {
+                let coming = self.moves.coming.entry(handover);
+                coming
+                    .or_insert_with(Coming::of_nothing)
+                    .set_networks(networks);
             }
             Delivery::Frame { port, bytes } => self.take_forwarded(handover, *port, bytes),
             Delivery::Blob { .. }

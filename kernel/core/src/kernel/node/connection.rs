@@ -1,7 +1,7 @@
 //! [`Connection`]: one TCP connection of the node, and the channel over it.
 
 use super::network::Network;
-use crate::cluster::channel::{Channel, ChannelError, Protocol};
+use crate::cluster::channel::{Channel, ChannelError};
 use crate::machine::Time;
 use crate::migrate::NodeId;
 use crate::net::stack::{NetError, SocketId};
@@ -29,6 +29,10 @@ pub(super) struct Connection {
     pub peer: Option<NodeId>,
     /// and the entry among the known nodes that it is counted with.
     pub entry: Option<u64>,
+    /// The node that private networks are to be carried to, if it was opened for that.
+    pub tunnel_to: Option<NodeId>,
+    /// What the other end was told of the networks here.
+    pub told: u64,
     /// When it is over if TCP has not connected, or what was to be sent is not.
     pub deadline: Option<Time>,
 }
@@ -50,6 +54,8 @@ pub(super) enum Stage {
     Greeting(Box<Channel>),
     /// Messages between nodes.
     Migration(Box<Channel>),
+    /// Frames of private networks.
+    Tunnel(Box<Channel>),
     /// The operator's protocol, whose bytes that came and were not read are these.
     Control {
         channel: Box<Channel>,
@@ -75,8 +81,8 @@ pub(super) enum End {
     Crowded,
     /// There are as many with nodes as there may be.
     Full,
-    /// Nothing here carries that.
-    NotCarried(Protocol),
+    /// What came is no frame.
+    NoFrame,
 }
 
 impl fmt::Display for End {
@@ -88,7 +94,7 @@ impl fmt::Display for End {
             End::Channel(error) => error.fmt(f),
             End::Crowded => f.write_str("the peer opened too many others"),
             End::Full => f.write_str("there are too many connections with nodes"),
-            End::NotCarried(protocol) => write!(f, "nothing here takes part in {protocol}"),
+            End::NoFrame => f.write_str("what came is no frame of a private network"),
         }
     }
 }
@@ -112,6 +118,7 @@ impl Connection {
             Stage::Greeting(channel)
             | Stage::Closing(channel)
             | Stage::Migration(channel)
+            | Stage::Tunnel(channel)
             | Stage::Control { channel, .. } => Some(channel),
         }
     }
@@ -125,9 +132,11 @@ impl Connection {
     pub fn due(&self) -> Option<Time> {
         match &self.stage {
             Stage::Greeting(channel) => channel.deadline(),
-            Stage::Connecting | Stage::Migration(_) | Stage::Control { .. } | Stage::Closing(_) => {
-                self.deadline
-            }
+            Stage::Connecting
+            | Stage::Migration(_)
+            | Stage::Tunnel(_)
+            | Stage::Control { .. }
+            | Stage::Closing(_) => self.deadline,
         }
     }
 

@@ -8,7 +8,7 @@
 //! - `links`: messages between nodes, for the migrations; - `network`: the stack; - `connection`: TCP and
 //!   the channel over it; - `peers`: the nodes that are known; - `status`: what they tell of themselves;
 //! - `opening`, `serving`: connections from their beginning to their end; - `turns`: what the kernel calls in each;
-//! - `discovery`: hearing of each other on the LAN; - `control`: operators' sessions; - `listing`: what operators see.
+//! - `tunnels`: private networks that go on on other nodes; - `discovery`: hearing of each other on the LAN; - `control`: operators' sessions; - `listing`: what operators see.
 
 mod connection;
 mod control;
@@ -20,7 +20,10 @@ mod opening;
 mod peers;
 mod serving;
 mod status;
+mod tunnels;
 mod turns;
+
+pub(in crate::kernel) use tunnels::remote;
 
 pub use links::{Full, LinkEvent, LinkedNode, Links};
 
@@ -44,6 +47,7 @@ use peers::Peers;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore, SeedableRng};
 use status::Status;
+use tunnels::Tunnels;
 
 /// How long TCP may take to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,6 +77,7 @@ pub(super) struct Node {
     peers: Peers,
     /// Connections with other nodes.
     pub links: Links,
+    tunnels: Tunnels,
     /// Conversations with operators, by connection.
     sessions: BTreeMap<u64, Session>,
     /// Those whose connection is over.
@@ -117,6 +122,7 @@ impl Node {
             next_connection: 0,
             peers: Peers::default(),
             links: Links::default(),
+            tunnels: Tunnels::default(),
             sessions: BTreeMap::new(),
             ended_sessions: Vec::new(),
             status: Status::default(),
@@ -171,6 +177,7 @@ impl Node {
     fn wants(&self, number: u64, connection: &Connection) -> bool {
         match &connection.stage {
             Stage::Connecting | Stage::Greeting(_) => true,
+            Stage::Tunnel(_) => true,
             Stage::Migration(_) => self.links.wants(ConnectionId(number)),
             Stage::Control { input, .. } => input.is_empty(),
             Stage::Closing(_) => false,

@@ -27,6 +27,7 @@ impl Node {
         self.discover(&network, fabric, now);
         self.accept(&mut network, now);
         self.dial(&mut network, now);
+        self.dial_tunnels(&mut network, now);
         let numbers: Vec<u64> = self.connections.keys().copied().collect();
         for number in numbers {
             let Some(mut connection) = self.connections.remove(&number) else {
@@ -136,6 +137,8 @@ impl Node {
             is_held: false,
             peer: None,
             entry: None,
+            tunnel_to: None,
+            told: 0,
             deadline,
         };
         self.connections.insert(self.next_connection, connection);

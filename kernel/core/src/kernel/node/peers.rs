@@ -123,6 +123,18 @@ impl Peers {
         }
     }
 
+    /// Where a node that is linked listens.
+    pub fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+        let mut linked = self.0.iter().filter(|it| it.id == Some(id) && it.links > 0);
+        linked.next().map(|it| it.address)
+    }
+
+    /// What a node calls itself.
+    pub fn name_of(&self, id: NodeId) -> Option<&str> {
+        let mut known = self.0.iter().filter(|it| it.id == Some(id));
+        known.next().map(|it| it.name.as_str())
+    }
+
     /// A connection with a node is open: `address` is where it listens, if it was found there. Returns the
     /// entry that it is counted with.
     pub fn linked(

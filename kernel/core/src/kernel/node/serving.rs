@@ -6,6 +6,7 @@ use super::peers::Source;
 use super::status::{self, Status};
 use super::{CLOSE_TIMEOUT, KEEPALIVE, LinkedNode, Node};
 use crate::cluster::channel::{Channel, ChannelError, Protocol, Setup};
+use crate::cluster::tunnel::Networks;
 use crate::kernel::operator::Session;
 use crate::limits;
 use crate::log::Severity;
@@ -41,7 +42,7 @@ impl Node {
                 .stack
                 .tcp_set_keepalive(connection.socket, Some(KEEPALIVE))?;
             let expected = self.expected_at(connection.remote);
-            let setup = self.setup(Protocol::Migration);
+            let setup = self.setup(Node::purpose(connection));
             let (own, opening, entropy) = setup.ok_or(ChannelError::NoTrust)?;
             let trust = &self.trust;
             let setup = Setup {
@@ -76,7 +77,7 @@ impl Node {
                 return Ok(());
             };
             if let Some(message) = channel.next_message()? {
-                self.deliver(number, connection, message, now);
+                self.deliver(number, connection, message, now)?;
             }
             if budget == 0 {
                 connection.is_held = true;
@@ -111,7 +112,8 @@ impl Node {
         match peer.opening.protocol {
             Protocol::Migration => {
                 let links = self.connections.values();
-                let links = links.filter(|it| matches!(it.stage, Stage::Migration(_)));
+                let links =
+                    links.filter(|it| matches!(it.stage, Stage::Migration(_) | Stage::Tunnel(_)));
                 if links.count() >= limits::NODE_LINKS {
                     return Err(End::Full);
                 }
@@ -125,6 +127,7 @@ impl Node {
                     name,
                 };
                 self.links.opened(ConnectionId(number), linked);
+                self.tunnels.carrier.linked(peer.id);
                 connection.stage = Stage::Migration(channel);
                 // The first status goes at once.
                 self.status_due = self.status_due.min(now);
@@ -141,7 +144,17 @@ impl Node {
                 self.sessions.insert(number, Session::on_connection(number));
                 Ok(())
             }
-            Protocol::Tunnel => Err(End::NotCarried(Protocol::Tunnel)),
+            Protocol::Tunnel => {
+                let links = self.connections.values();
+                let links =
+                    links.filter(|it| matches!(it.stage, Stage::Migration(_) | Stage::Tunnel(_)));
+                if links.count() >= limits::NODE_LINKS {
+                    return Err(End::Full);
+                }
+                self.tunnel_opened(number, connection, peer.id, &name);
+                connection.stage = Stage::Tunnel(channel);
+                Ok(())
+            }
         }
     }
 
@@ -164,7 +177,7 @@ impl Node {
         connection: &mut Connection,
         message: Vec<u8>,
         now: Time,
-    ) {
+    ) -> Result<(), End> {
         match &mut connection.stage {
             Stage::Control { input, read, .. } => {
                 *input = message;
@@ -176,8 +189,13 @@ impl Node {
                 if let Some(known) = &mut known {
                     known.seen = Some(now);
                 }
+                if Networks::is_one(&message) {
+                    self.hear_networks(connection.peer.unwrap_or_default(), &message);
+                    return Ok(());
+                }
                 if !Status::is_one(&message) {
-                    return self.links.received(ConnectionId(number), message);
+                    self.links.received(ConnectionId(number), message);
+                    return Ok(());
                 }
                 if let Some(status) = Status::decode(&message)
                     && let Some(known) = known
@@ -188,8 +206,12 @@ impl Node {
                     known.status = Some(status);
                 }
             }
+            Stage::Tunnel(_) => {
+                return self.hear_carried(connection.peer.unwrap_or_default(), message);
+            }
             Stage::Connecting | Stage::Greeting(_) | Stage::Closing(_) => {}
         }
+        Ok(())
     }
 
     /// Takes a connection apart.
@@ -205,7 +227,7 @@ impl Node {
         // A peer that was turned away is not told why; the others' last words are on their way.
         match end {
             End::Closed | End::Done => network.stack.close(connection.socket),
-            End::Network(_) | End::Channel(_) | End::NotCarried(_) | End::Crowded | End::Full => {
+            End::Network(_) | End::Channel(_) | End::NoFrame | End::Crowded | End::Full => {
                 network.stack.abort(connection.socket);
             }
         }
@@ -213,7 +235,10 @@ impl Node {
         match stage {
             Stage::Connecting | Stage::Greeting(_) => match connection.origin {
                 Origin::Accepted => self.refuse(remote, end, now),
-                Origin::Dialed => self.dial_failed(remote, end.to_string(), now),
+                Origin::Dialed => match connection.tunnel_to {
+                    Some(peer) => self.tunnels.carrier.failed(peer, now),
+                    None => self.dial_failed(remote, end.to_string(), now),
+                },
             },
             Stage::Migration(_) => {
                 self.links.lost(ConnectionId(number));
@@ -221,8 +246,13 @@ impl Node {
                     self.peers.unlinked(entry, now);
                 }
                 let peer = connection.peer.unwrap_or_default();
+                self.tunnels.carrier.unlinked(peer);
                 let text = format!("link with node {peer} at {remote} is lost: {end}");
                 self.note(Severity::Warning, text);
+            }
+            Stage::Tunnel(_) => {
+                let peer = connection.peer.unwrap_or_default();
+                self.tunnel_closed(number, peer, end, now);
             }
             Stage::Control { .. } => {
                 let text = format!("operator at {remote} is gone: {end}");
@@ -276,6 +306,7 @@ impl Node {
         let id = ConnectionId(number);
         loop {
             if let Stage::Migration(channel) = &mut connection.stage {
+                self.tell_networks(channel, &mut connection.told);
                 if let Some(status) = status
                     && channel.output().is_empty()
                 {
@@ -293,6 +324,9 @@ impl Node {
                 }
                 if self.links.is_closed(id) && self.links.next_output(id).is_none() {
                     self.links.lost(id);
+                    self.tunnels
+                        .carrier
+                        .unlinked(connection.peer.unwrap_or_default());
                     if let Some(entry) = connection.entry {
                         self.peers.unlinked(entry, now);
                     }
@@ -335,6 +369,7 @@ impl Node {
             .chain(self.peers.next_try())
             .chain(self.ipv4.and(self.discovery.as_ref()).map(|it| it.due))
             .chain(status)
+            .chain(self.tunnels.carrier.due())
             .min();
     }
 }

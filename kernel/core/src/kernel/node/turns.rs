@@ -94,6 +94,8 @@ impl Kernel {
         if self.node.is_fresh || self.node.has_work() {
             self.node.receive(now, &mut self.fabric);
         }
+        self.take_carried(now);
+        self.renew_networks(now);
         self.serve_connections(machine);
         self.log_node();
     }
@@ -108,6 +110,8 @@ impl Kernel {
         if self.node.status_due <= now {
             self.renew_status(machine, now);
         }
+        self.renew_networks(now);
+        self.carry_frames();
         self.node.transmit(now);
         self.node.settle(now, &mut self.fabric);
         self.log_node();

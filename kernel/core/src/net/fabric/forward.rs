@@ -1,6 +1,7 @@
 //! How a frame finds its way: links, learning switches, uplinks.
 
-use super::port::Attendance;
+use super::port::{Attendance, PortRole};
+use super::remote::OtherEnd;
 use super::switch::Location;
 use super::{Fabric, Port, PortId, PortState, Segment, SegmentKind};
 use crate::limits;
@@ -9,9 +10,9 @@ use crate::net::frame::{self, Frame, is_group};
 use alloc::vec::Vec;
 
 /// Who takes a frame.
-enum Destination {
+pub(super) enum Destination {
     One(Location),
-    /// Every port and the uplink, but not where it came from.
+    /// Every port, the uplink and other nodes, but not where it came from.
     All,
     Nobody,
 }
@@ -54,10 +55,15 @@ impl Fabric {
         port.counters.sent_frames += 1;
         port.counters.sent_bytes += frame.bytes().len() as u64;
         if let SegmentKind::Link = segment.kind {
-            let other = segment.ports.iter().copied().find(|port| *port != from);
+            let other = self.segments.get(&segment_id);
+            let other = other.map_or(OtherEnd::Nowhere, |link| self.other_end(link, from));
             return match other {
-                Some(other) => self.deliver(Location::Port(other), frame, segment_id),
-                None => self.drop_sent(from, frame),
+                OtherEnd::Port(other) => self.deliver(Location::Port(other), frame, segment_id),
+                OtherEnd::Remotes => {
+                    self.send_to_remotes(segment_id, None, frame.bytes());
+                    self.pool.recycle(frame);
+                }
+                OtherEnd::Nowhere => self.drop_sent(from, frame),
             };
         }
         let origin = Location::Port(from);
@@ -159,6 +165,10 @@ impl Fabric {
         };
         let before = core::mem::replace(&mut port.attendance, Attendance::Attended);
         announce(port, &mut self.ready);
+        if port.role == PortRole::Arriving {
+            port.role = PortRole::Here;
+            self.wiring += 1;
+        }
         match before {
             Attendance::Attended => 0,
             Attendance::Held { drops_before } => port.counters.received_drops - drops_before,
@@ -213,13 +223,17 @@ impl Fabric {
         }
     }
 
-    fn deliver(&mut self, to: Location, frame: Frame, segment: super::SegmentId) {
+    pub(super) fn deliver(&mut self, to: Location, frame: Frame, segment: super::SegmentId) {
         let result = match to {
             Location::Port(id) => match self.ports.get_mut(&id) {
                 Some(port) => deliver_to_port(port, frame, &mut self.ready),
                 None => Err(frame),
             },
             Location::Uplink => self.push_uplink(segment, frame),
+            Location::Remote(remote) => {
+                self.send_to_remotes(segment, Some(remote), frame.bytes());
+                return self.pool.recycle(frame);
+            }
         };
         if let Err(frame) = result {
             if let Some(segment) = self.segments.get_mut(&segment) {
@@ -237,23 +251,31 @@ impl Fabric {
         self.uplinks[nic].push(frame)
     }
 
-    /// Gives a copy to each port and to the uplink, except where the frame came from.
+    /// Gives a copy to each port, to the uplink and to other nodes, except where the frame came from.
     fn flood(&mut self, segment_id: super::SegmentId, origin: Location, frame: Frame) {
         let Some(segment) = self.segments.get_mut(&segment_id) else {
             return self.pool.recycle(frame);
         };
         for id in &segment.ports {
-            if origin == Location::Port(*id) {
-                continue;
-            }
             let Some(port) = self.ports.get_mut(id) else {
                 continue;
             };
+            let is_reached = match port.role {
+                PortRole::Departed(to) => segment.remotes.iter().any(|it| it.id == to),
+                PortRole::Here | PortRole::Arriving => false,
+            };
+            if origin == Location::Port(*id) || is_reached {
+                continue;
+            }
             let copy = self.pool.copy(frame.bytes());
             if let Err(copy) = deliver_to_port(port, copy, &mut self.ready) {
                 segment.drops += 1;
                 self.pool.recycle(copy);
             }
+        }
+        if !segment.remotes.is_empty() {
+            self.send_to_remotes(segment_id, None, frame.bytes());
+            return self.pool.recycle(frame);
         }
         match segment.kind {
             SegmentKind::Switch { uplink: Some(nic) } if origin != Location::Uplink => {
@@ -276,7 +298,7 @@ impl Fabric {
 
 /// Learns from the source address and looks the destination up. A group address as source is
 /// invalid and is not learned.
-fn route(
+pub(super) fn route(
     segment: &mut Segment,
     origin: Location,
     destination: frame::MacAddress,

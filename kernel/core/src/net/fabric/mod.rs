@@ -1,12 +1,14 @@
-//! The virtual Ethernet of one node: ports, links, learning switches and uplinks.
+//! The virtual Ethernet of one node: ports, links, learning switches and uplinks, and where private ones go on
+//! on other nodes (`remote`).
 //!
 //! [`Fabric`] is pure data: stacks and NICs hand it frames, it queues them where they belong, and
-//! whoever owns the far end takes them. Only ports and NICs attach to a segment, so no frame can
-//! circle. `forward` carries frames; this file keeps the wiring.
+//! whoever owns the far end takes them. Only ports, NICs and other nodes attach to a segment, and what comes from a node goes
+//! to none, so no frame can circle. `forward` carries frames; this file keeps the wiring.
 
 mod forward;
 mod pool;
 mod port;
+mod remote;
 mod switch;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,7 @@ mod types;
 mod uplink;
 
 pub use port::PortState;
+pub use remote::{NetworkId, Presence, RemoteId, RemoteInfo, Stray};
 pub use switch::Location;
 pub use types::{
     Checksums, FabricError, LearnedAddress, LinkProperties, PortCounters, PortId, PortInfo,
@@ -26,8 +29,10 @@ use crate::machine::Time;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use forward::{Destination, route};
 use pool::Pool;
 use port::Port;
+use remote::RemoteQueue;
 use switch::AddressTable;
 use uplink::Uplink;
 
@@ -42,6 +47,14 @@ struct Segment {
     ports: Vec<PortId>,
     addresses: AddressTable,
     drops: u64,
+    /// What it is called on all nodes, if it is private and other nodes are to know it.
+    network: Option<NetworkId>,
+    /// The nodes that have other ends of it.
+    remotes: Vec<RemoteInfo>,
+    /// Whether an instance comes that will have a port here.
+    is_awaited: bool,
+    /// Whether it was made for instances that came.
+    is_visiting: bool,
 }
 
 impl Segment {
@@ -63,6 +76,9 @@ pub struct Fabric {
     segments: BTreeMap<SegmentId, Segment>,
     ports: BTreeMap<PortId, Port>,
     uplinks: Vec<Uplink>,
+    remotes: BTreeMap<RemoteId, RemoteQueue>,
+    /// Changes with the networks and their ends.
+    wiring: u64,
     pool: Pool,
     ready: Vec<PortId>,
     /// The node's time, or else the latest heard of: ages what switches have learned.
@@ -122,6 +138,7 @@ impl Fabric {
             return Err(FabricError::InUse(String::from(name)));
         }
         self.segments.remove(&id);
+        self.wiring += 1;
         for uplink in &mut self.uplinks {
             if uplink.switch == Some(id) {
                 uplink.switch = None;
@@ -153,7 +170,7 @@ impl Fabric {
             .get_mut(&segment)
             .ok_or_else(|| FabricError::NoSuchSegment(String::from(port_name)))?;
         match entry.kind {
-            SegmentKind::Link if entry.ports.len() >= 2 => {
+            SegmentKind::Link if ends(&self.ports, entry, mac) >= 2 => {
                 return Err(FabricError::LinkFull(entry.name.clone()));
             }
             SegmentKind::Switch { .. } if entry.ports.len() >= limits::PORTS_PER_SWITCH => {
@@ -164,6 +181,7 @@ impl Fabric {
         let id = PortId(self.next_port);
         self.next_port += 1;
         entry.ports.push(id);
+        self.wiring += 1;
         let properties = entry.properties();
         self.ports
             .insert(id, Port::new(id, port_name, mac, Some(segment), properties));
@@ -192,6 +210,7 @@ impl Fabric {
         let Some(mut entry) = self.ports.remove(&port) else {
             return;
         };
+        self.wiring += 1;
         while let Some(frame) = entry.take() {
             self.pool.recycle(frame);
         }
@@ -265,6 +284,9 @@ impl Fabric {
         if let Some(segment) = self.segments.get_mut(&id) {
             segment.kind = SegmentKind::Switch { uplink };
             segment.addresses.forget(Location::Uplink);
+            segment.network = None;
+            segment.remotes.clear();
+            self.wiring += 1;
         }
         Ok(())
     }
@@ -303,6 +325,8 @@ impl Fabric {
                 .map(|(mac, location, age)| LearnedAddress { mac, location, age })
                 .collect(),
             drops: segment.drops,
+            network: segment.network,
+            remotes: segment.remotes.clone(),
         })
     }
 
@@ -336,7 +360,12 @@ impl Fabric {
             ports: Vec::new(),
             addresses: AddressTable::default(),
             drops: 0,
+            network: None,
+            remotes: Vec::new(),
+            is_awaited: false,
+            is_visiting: false,
         };
+        self.wiring += 1;
         self.segments.insert(id, segment);
         Ok(id)
     }
@@ -369,4 +398,13 @@ impl Fabric {
     pub fn blank_frame(&mut self, length: usize) -> Frame {
         self.pool.blank(length)
     }
+}
+
+/// How many ends of a link are taken for whoever has this station address: an earlier copy of it, and those that have
+/// left, take none.
+fn ends(ports: &BTreeMap<PortId, Port>, link: &Segment, mac: MacAddress) -> usize {
+    let ports = link.ports.iter().filter_map(|id| ports.get(id));
+    ports
+        .filter(|port| port.mac != mac && !port.has_departed())
+        .count()
 }

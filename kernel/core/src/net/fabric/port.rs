@@ -1,6 +1,6 @@
 //! One end of an instance's cable: its queue and its counters.
 
-use super::{LinkProperties, PortCounters, PortId, SegmentId};
+use super::{LinkProperties, PortCounters, PortId, RemoteId, SegmentId};
 use crate::limits;
 use crate::net::frame::{Frame, MacAddress, is_group};
 use alloc::collections::VecDeque;
@@ -27,6 +27,17 @@ pub(super) enum Attendance {
     },
 }
 
+/// Where the instance of a port is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PortRole {
+    /// On this node.
+    Here,
+    /// It comes from another node, and does not run yet.
+    Arriving,
+    /// It runs on that node: what reaches the port is sent after it.
+    Departed(RemoteId),
+}
+
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) id: PortId,
@@ -36,6 +47,7 @@ pub(super) struct Port {
     pub(super) segment: Option<SegmentId>,
     pub(super) state: PortState,
     pub(super) attendance: Attendance,
+    pub(super) role: PortRole,
     pub(super) properties: LinkProperties,
     pub(super) counters: PortCounters,
     queue: VecDeque<Frame>,
@@ -59,12 +71,18 @@ impl Port {
             segment,
             state: PortState::Up,
             attendance: Attendance::Attended,
+            role: PortRole::Here,
             properties,
             counters: PortCounters::default(),
             queue: VecDeque::new(),
             queued_bytes: 0,
             announced: false,
         }
+    }
+
+    /// Whether its instance runs on another node.
+    pub(super) fn has_departed(&self) -> bool {
+        matches!(self.role, PortRole::Departed(_))
     }
 
     /// Queues a frame towards the instance, or gives it back when it is not to be had.

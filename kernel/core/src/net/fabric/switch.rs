@@ -1,6 +1,6 @@
 //! What a switch remembers: which station lives where (IEEE 802.1D, learning and ageing).
 
-use super::PortId;
+use super::{PortId, RemoteId};
 use crate::limits;
 use crate::machine::{Duration, Time};
 use crate::net::frame::MacAddress;
@@ -13,6 +13,8 @@ pub enum Location {
     Port(PortId),
     /// Beyond the NIC.
     Uplink,
+    /// On another node.
+    Remote(RemoteId),
 }
 
 #[derive(Debug, Clone, Copy)]

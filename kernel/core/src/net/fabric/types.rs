@@ -1,6 +1,7 @@
 //! The fabric's plain types: names, counters, properties, errors.
 
 use super::port::PortState;
+use super::remote::{NetworkId, RemoteInfo};
 use super::switch::Location;
 use crate::limits;
 use crate::machine::Duration;
@@ -181,4 +182,8 @@ pub struct SegmentInfo {
     pub learned: Vec<LearnedAddress>,
     /// Frames that no port and no NIC took.
     pub drops: u64,
+    /// What it is called on all nodes, if it is private and was named.
+    pub network: Option<NetworkId>,
+    /// The other nodes that have ends of it.
+    pub remotes: Vec<RemoteInfo>,
 }

@@ -337,15 +337,20 @@ pub fn segments(rows: &[SegmentRow]) -> String {
             ],
             false => alloc::vec![String::new(); 4],
         };
-        if row.ports.is_empty() {
+        let nodes = row
+            .carried
+            .iter()
+            .map(|node| (format!("-> {}", node.name), node));
+        let ports = row.ports.iter().map(|port| (port.name.clone(), port));
+        if row.ports.len() + row.carried.len() == 0 {
             let mut cells = head(true);
             cells.push("-".into());
             cells.resize(12, String::new());
             table.row(cells);
         }
-        for (index, port) in row.ports.iter().enumerate() {
+        for (index, (name, port)) in ports.chain(nodes).enumerate() {
             let mut cells = head(index == 0);
-            cells.extend([port.name.clone(), port.mac.clone()]);
+            cells.extend([name, or_dash(port.mac.clone())]);
             let counts = [
                 port.received_frames,
                 port.received_bytes,

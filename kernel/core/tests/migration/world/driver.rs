@@ -264,6 +264,7 @@ impl Node {
             Delivery::Blob { .. }
             | Delivery::Memory { .. }
             | Delivery::Frame { .. }
+            | Delivery::Networks { .. }
             | Delivery::Missing { .. } => {}
         }
     }

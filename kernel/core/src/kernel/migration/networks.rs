@@ -1,0 +1,142 @@
+//! Private networks of instances that move: what they are called on all nodes, and where they go on here.
+
+use super::super::Kernel;
+use super::super::node::remote;
+use super::super::record::MovingStage;
+use crate::image::{InstanceSpec, PortSpec};
+use crate::migrate::{ConnectionId, HandoverId, Message, NetworkKind, NodeId, PortNetwork};
+use crate::net::fabric::{FabricError, PortId, SegmentId, SegmentInfo, SegmentKind};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+impl Kernel {
+    /// Tells the target on which private networks an instance is.
+    pub(super) fn tell_port_networks(
+        &mut self,
+        handover: HandoverId,
+        connection: ConnectionId,
+        key: u32,
+    ) {
+        if !self.carries_networks() {
+            return;
+        }
+        let infos: Vec<SegmentInfo> = self.fabric.segments(self.clock.now()).collect();
+        let ports = self.records[key as usize].spec.ports.iter().enumerate();
+        let networks = ports.filter_map(|(number, port)| {
+            let name = port.attach.segment()?;
+            let info = infos.iter().find(|info| info.name == name)?;
+            Some(PortNetwork {
+                port: number as u32,
+                network: self.fabric.network(info.id)?,
+                kind: kind_of(info)?,
+                mtu_bytes: info.properties.mtu as u32,
+            })
+        });
+        let networks: Vec<PortNetwork> = networks.collect();
+        if !networks.is_empty() {
+            self.say(connection, &Message::Networks { handover, networks });
+        }
+    }
+
+    /// Finds or makes the switches and links that an instance is to be plugged into which comes.
+    ///
+    /// # Errors
+    /// In words: there is none, and none can be made.
+    pub(super) fn place_networks(
+        &mut self,
+        spec: &InstanceSpec,
+        networks: &[PortNetwork],
+    ) -> Result<(), String> {
+        for (number, port) in spec.ports.iter().enumerate() {
+            let Some(segment) = port.attach.segment() else {
+                continue;
+            };
+            let told = networks.iter().find(|it| it.port as usize == number);
+            match told.filter(|_| self.carries_networks()) {
+                Some(told) => self.place_network(segment, told)?,
+                None if self.fabric.find(segment).is_some() => {}
+                None => return Err(no_segment(segment, port)),
+            }
+        }
+        Ok(())
+    }
+
+    fn place_network(&mut self, name: &str, told: &PortNetwork) -> Result<(), String> {
+        let mut infos = self.fabric.segments(self.clock.now());
+        let found = infos.find(|info| info.name == name);
+        drop(infos);
+        let Some(found) = found else {
+            if self.fabric.find_network(told.network).is_some() {
+                return Err(format!(
+                    "its network '{name}' has another name on this node; they must be the same"
+                ));
+            }
+            return self
+                .make_network(name, told)
+                .map_err(|error| error.to_string());
+        };
+        let (kind, mtu) = (told.kind, told.mtu_bytes as usize);
+        if kind_of(&found) != Some(kind) || found.properties.mtu != mtu {
+            return Err(format!(
+                "'{name}' is not a private {kind} with an MTU of {mtu} here; make the two nodes' alike"
+            ));
+        }
+        if found.network == Some(told.network) {
+            return Ok(());
+        }
+        if !found.ports.is_empty() || self.fabric.find_network(told.network).is_some() {
+            return Err(format!(
+                "there is another private {kind} '{name}' here, which instances use; stop them or rename it"
+            ));
+        }
+        self.fabric.set_network(found.id, told.network);
+        Ok(())
+    }
+
+    fn make_network(&mut self, name: &str, told: &PortNetwork) -> Result<(), FabricError> {
+        let made = match told.kind {
+            NetworkKind::Link => self.fabric.add_link(name)?,
+            NetworkKind::Switch => self.fabric.add_switch(name, None)?,
+        };
+        self.fabric.set_visiting(made);
+        self.fabric.set_network(made, told.network);
+        self.fabric.set_mtu(name, told.mtu_bytes as usize)
+    }
+
+    /// Sees to it that other nodes know which instances are about to come.
+    pub(super) fn renew_awaited(&mut self) {
+        let arriving = self.occupied().filter(|(_, record)| {
+            record
+                .moving
+                .is_some_and(|moving| moving.stage == MovingStage::Arriving)
+        });
+        let names = arriving.flat_map(|(_, record)| record.spec.ports.iter());
+        let names = names.filter_map(|port| port.attach.segment());
+        let awaited: Vec<SegmentId> = names.filter_map(|name| self.fabric.find(name)).collect();
+        self.fabric.await_ports(&awaited);
+    }
+
+    /// The instance of ports that are left for a while runs on another node.
+    pub(super) fn depart(&mut self, ports: &[PortId], peer: NodeId) {
+        for &port in ports {
+            self.fabric.depart(port, remote(peer));
+        }
+    }
+}
+
+/// What other nodes call a segment, if it is private.
+fn kind_of(info: &SegmentInfo) -> Option<NetworkKind> {
+    match info.kind {
+        SegmentKind::Link => Some(NetworkKind::Link),
+        SegmentKind::Switch { uplink: None } => Some(NetworkKind::Switch),
+        SegmentKind::Switch { uplink: Some(_) } => None,
+    }
+}
+
+fn no_segment(segment: &str, port: &PortSpec) -> String {
+    format!(
+        "there is no switch or link '{segment}' for its port '{}'; add one",
+        port.name
+    )
+}
