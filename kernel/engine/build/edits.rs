@@ -184,7 +184,7 @@ pub const EDITS: &[Edit] = &[
         why: "a restored instance gets its tables, which may have grown, after it is made",
         anchor: "                    .filter(|&max_index| max_index <= len_table)\n",
         change: Replace(
-            "                    .filter(|&max_index| max_index <= len_table || !segments.are_applied())\n",
+            "                    .filter(|&max_index| max_index <= len_table || !segments.are_checked())\n",
         ),
     },
     Edit {
@@ -257,6 +257,26 @@ pub const EDITS: &[Edit] = &[
     },
     Edit {
         file: "src/module/instantiate/mod.rs",
+        why: "a restored instance gets its tables, which may have grown, after it is made",
+        anchor: "ElementSegmentKind::Passive | ElementSegmentKind::Active(_) => segment\n",
+        change: InsertBefore(
+            "ElementSegmentKind::Active(_) if !segments.are_applied() => Box::from([]),\n                ",
+        ),
+    },
+    Edit {
+        file: "src/module/instantiate/mod.rs",
+        why: "active segments are applied in pieces, but checked when their instance is made",
+        anchor: "                let len_items = element.size(&context);\n",
+        change: Replace("                let len_items = segment.items().len() as u32;\n"),
+    },
+    Edit {
+        file: "src/module/instantiate/mod.rs",
+        why: "active segments are applied in pieces",
+        anchor: "struct InstanceBuilderContext<'a, 'b> {\n",
+        change: InsertBefore(include_str!("apply_segments.rs")),
+    },
+    Edit {
+        file: "src/module/instantiate/mod.rs",
         why: "a restored instance must not have its tables initialised again",
         anchor: "                table.init(elem.as_ref(), dst_index, 0, len_items, None)?;\n",
         change: Replace(
@@ -276,7 +296,14 @@ pub const EDITS: &[Edit] = &[
         why: "a restored instance must not have its memories initialised again",
         anchor: "                    memory.write(context.as_context_mut(), offset, bytes)?;\n",
         change: Replace(
-            "                    if context.as_context().store.inner.additions.segments.are_applied() {\n                        memory.write(context.as_context_mut(), offset, bytes)?;\n                    }\n",
+            "                    let segments = context.as_context().store.inner.additions.segments;
+                    let end = offset.checked_add(bytes.len());
+                    if segments.are_applied() {
+                        memory.write(context.as_context_mut(), offset, bytes)?;
+                    } else if segments.are_checked() && end.is_none_or(|end| end > memory.data_size(&context)) {
+                        return Err(Error::from(MemoryError::OutOfBoundsAccess));
+                    }
+",
         ),
     },
     Edit {

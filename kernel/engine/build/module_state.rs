@@ -14,6 +14,12 @@
         })
     }
 
+    /// How many elements a segment lists.
+    pub(crate) fn element_items(&self, segment: u32) -> usize {
+        let segment = self.module_header().element_segments.get(segment as usize);
+        segment.map_or(0, |segment| segment.items().len())
+    }
+
     /// The types of the tables that the module defines itself, in order.
     pub(crate) fn defined_tables(&self) -> &[TableType] {
         let header = self.module_header();

@@ -336,12 +336,12 @@ fn best_and_median(times: &mut [Duration]) -> (Duration, Duration) {
     (times[0], times[times.len() / 2])
 }
 
-/// Times what is done in one piece whatever the fuel: `run` of a module, and its instantiation with its
-/// active segments; then the capture of what it holds.
+/// Times what is done in one piece whatever the fuel: `run` of a module, its instantiation, and the longest piece of
+/// its active segments; then the capture of what it holds.
 fn in_one_piece(name: &str, wasm: &[u8]) {
     let engine = ours::engine();
     let module = sos_engine::Module::new(&engine, wasm).unwrap();
-    let (mut making, mut running, mut capturing) = (Duration::MAX, Duration::MAX, Duration::MAX);
+    let [mut making, mut applying, mut running, mut capturing] = [Duration::MAX; 4];
     for _ in 0..3 {
         let mut store = sos_engine::Store::new(&engine, ());
         store.set_fuel(u64::MAX / 2).unwrap();
@@ -350,9 +350,25 @@ fn in_one_piece(name: &str, wasm: &[u8]) {
             .map(|memory| sos_engine::GuestMemory::zeroed(memory.minimum() as usize * 65536));
         let memories = memories.collect();
         let begun = cpu_time();
-        let made = store.instantiate(&module, Vec::new(), memories, sos_engine::Segments::Applied);
+        let made = store.instantiate(
+            &module,
+            Vec::new(),
+            memories,
+            sos_engine::Segments::Deferred,
+        );
         let instance = made.unwrap().0;
         making = making.min(cpu_time() - begun);
+        let mut position = sos_engine::SegmentPosition::default();
+        let mut piece = Duration::ZERO;
+        loop {
+            let begun = cpu_time();
+            let applied = store.apply_segments(&module, instance, &mut position, 0, &mut 0);
+            piece = piece.max(cpu_time() - begun);
+            if applied.unwrap() {
+                break;
+            }
+        }
+        applying = applying.min(piece);
         let function = instance.get_func(&store, "run").unwrap();
         let begun = cpu_time();
         function.call(&mut store, &[], &mut []).unwrap();
@@ -365,7 +381,10 @@ fn in_one_piece(name: &str, wasm: &[u8]) {
         sos_engine::state::StoreState::capture(&store, &set).unwrap();
         capturing = capturing.min(cpu_time() - begun);
     }
-    println!("{name}: {making:.2?} to make, {running:.2?} to run, {capturing:.2?} to capture");
+    println!(
+        "{name}: {making:.2?} to make, {applying:.2?} for the longest piece of its segments, {running:.2?} to run, \
+         {capturing:.2?} to capture"
+    );
 }
 
 fn pieces() {
@@ -400,6 +419,19 @@ fn pieces() {
     );
     let wasm = wat::parse_str(text).unwrap();
     in_one_piece(&format!("{} MiB in an active segment", bytes >> 20), &wasm);
+    let functions = "(func)".repeat(99_999);
+    let wasm = wat::parse_str(format!(r#"(module {functions} (func (export "run")))"#)).unwrap();
+    in_one_piece("100000 functions", &wasm);
+    let exports = (0..100_000).map(|name| format!("(export \"{name:x}\" (func 0))"));
+    let exports: String = exports.collect();
+    let wasm = wat::parse_str(format!(r#"(module (func (export "run")) {exports})"#)).unwrap();
+    in_one_piece("100000 exports", &wasm);
+    let functions = "$f ".repeat(100_000);
+    let text = format!(r#"(module (elem func {functions}) (func $f (export "run")))"#);
+    in_one_piece(
+        "100000 elements in a passive segment",
+        &wat::parse_str(text).unwrap(),
+    );
 }
 
 fn main() {

@@ -10,6 +10,7 @@ use crate::{
 };
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 use wasmi_core::MemoryError;
 
 /// Most parameters of a function made by [`Func::from_cells`].
@@ -21,6 +22,8 @@ pub enum Segments {
     /// As WebAssembly says: at the first start.
     #[default]
     Applied,
+    /// Checked that they fit, and left to [`Store::apply_segments`].
+    Deferred,
     /// Left out: memories and tables get their contents from a snapshot, and are not touched.
     Skipped,
 }
@@ -28,6 +31,28 @@ pub enum Segments {
 impl Segments {
     pub(crate) fn are_applied(self) -> bool {
         matches!(self, Segments::Applied)
+    }
+
+    /// Whether they must fit.
+    pub(crate) fn are_checked(self) -> bool {
+        !matches!(self, Segments::Skipped)
+    }
+}
+
+/// Where the application of an instance's active segments is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SegmentPosition {
+    /// Number of the segment: those of elements come first.
+    pub segment: u32,
+    /// How many of its elements or bytes are applied.
+    pub done: u64,
+}
+
+impl SegmentPosition {
+    /// The segment is applied.
+    pub(crate) fn next(&mut self) {
+        self.segment += 1;
+        self.done = 0;
     }
 }
 
@@ -64,6 +89,21 @@ impl Module {
     /// The memories that the module defines itself, in order: each wants bytes from the kernel.
     pub fn defined_memories(&self) -> impl ExactSizeIterator<Item = MemoryType> + '_ {
         self.internal_memories().copied()
+    }
+
+    /// Whether the application of active segments may be at `position`.
+    pub fn has_segment_position(&self, position: SegmentPosition) -> bool {
+        let SegmentPosition { segment, done } = position;
+        self.active_length(segment as usize).map_or(
+            done == 0 && segment as usize == self.segment_count(),
+            |length| done <= length as u64,
+        )
+    }
+
+    /// Elements of all its passive segments, which are evaluated in one piece when an instance is made.
+    pub fn passive_element_items(&self) -> usize {
+        let segments = self.passive_elements();
+        segments.map(|index| self.element_items(index)).sum()
     }
 
     /// How many things an instance has that a capture of its store looks at one by one, beside the elements of
@@ -156,6 +196,20 @@ impl<T> Store<T> {
             "more memories were supplied than the module defines"
         );
         Ok((instance, start))
+    }
+
+    /// Applies active segments of `instance`, made of `module` with [`Segments::Deferred`], from `position` on. Goes on
+    /// until `fuel` is `spent`, but for one piece of 64 KiB at least, which may cost more. Tells whether all are
+    /// applied; `None` when one does not fit.
+    pub fn apply_segments(
+        &mut self,
+        module: &Module,
+        instance: Instance,
+        position: &mut SegmentPosition,
+        fuel: u64,
+        spent: &mut u64,
+    ) -> Option<bool> {
+        module.apply_segments(&mut self.inner, instance, position, fuel, spent)
     }
 
     /// Bounds the calls that begin from now on.

@@ -104,7 +104,7 @@ mod trace;
 mod translation;
 
 pub use self::{
-    additions::{ItemCounts, Segments, StackLimits},
+    additions::{ItemCounts, SegmentPosition, Segments, StackLimits},
     frozen::{
         FreezeError, FrozenImage, FrozenMemory, FrozenPage, FrozenPages, LoadError, PAGE_BYTES,
     },

@@ -2,9 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::borrow::Borrow;
 use core::ops::Bound;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::InodeId;
 use crate::limits;
@@ -22,9 +24,31 @@ pub(super) struct Directory {
     pub parent: InodeId,
     /// How many entries are directories.
     pub subdirectories: u32,
-    by_name: BTreeMap<Box<str>, Entry>,
-    by_place: BTreeMap<u64, Box<str>>,
+    by_name: BTreeMap<Name, Entry>,
+    by_place: BTreeMap<u64, Name>,
     next_place: u64,
+}
+
+/// A name. Copies share its bytes: a cut copies all directories while the instance stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+struct Name(#[serde(serialize_with = "as_text")] Arc<str>);
+
+fn as_text<S: serde::Serializer>(name: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    name.as_ref().serialize(serializer)
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Name, D::Error> {
+        let text = Box::<str>::deserialize(deserializer)?;
+        Ok(Name(text.into()))
+    }
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What a name stands for.
@@ -64,8 +88,9 @@ impl Directory {
         }
         let place = self.next_place;
         self.next_place += 1;
-        self.by_name.insert(name.into(), Entry { inode, place });
-        self.by_place.insert(place, name.into());
+        let name = Name(name.into());
+        self.by_place.insert(place, name.clone());
+        self.by_name.insert(name, Entry { inode, place });
         None
     }
 
@@ -84,20 +109,20 @@ impl Directory {
         };
         let mut entries = self.by_name.range::<str, _>((begin, Bound::Unbounded));
         let (name, entry) = entries.next()?;
-        Some((name, entry.inode))
+        Some((&*name.0, entry.inode))
     }
 
     /// Entries from `place` on, in the order of places.
     pub fn beginning_at(&self, place: u64) -> impl Iterator<Item = (u64, &str, InodeId)> {
         self.by_place
             .range(place..)
-            .filter_map(|(&place, name)| Some((place, name.as_ref(), self.get(name)?)))
+            .filter_map(|(&place, name)| Some((place, &*name.0, self.get(&name.0)?)))
     }
 
     /// Every entry, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, InodeId)> {
         let entries = self.by_name.iter();
-        entries.map(|(name, entry)| (name.as_ref(), entry.inode))
+        entries.map(|(name, entry)| (&*name.0, entry.inode))
     }
 
     /// Whether operations could have made it, for a directory that was stored.
@@ -107,12 +132,12 @@ impl Directory {
             plain && name.len() <= limits::FILE_NAME_BYTES
         };
         let has_place = |name: &str, entry: &Entry| {
-            let place = self.by_place.get(&entry.place).map(AsRef::as_ref);
+            let place = self.by_place.get(&entry.place).map(|name| &*name.0);
             (FIRST_PLACE..self.next_place).contains(&entry.place) && place == Some(name)
         };
         let mut entries = self.by_name.iter();
         self.next_place <= PLACES_MOST
             && self.by_place.len() == self.by_name.len()
-            && entries.all(|(name, entry)| is_name(name) && has_place(name, entry))
+            && entries.all(|(name, entry)| is_name(&name.0) && has_place(&name.0, entry))
     }
 }

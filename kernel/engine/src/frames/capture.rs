@@ -1,7 +1,8 @@
 //! From a suspended call to its call stack. Reads only; takes what the frames hold, and no longer.
 
+use super::locals::LocalRun;
 use super::map::{Operand, Place};
-use super::sites::{NoSite, Site, Sites};
+use super::sites::{NoSite, Places, Site, Sites};
 use super::{CallStack, CaptureError, Frames};
 use crate::core::RawVal;
 use crate::engine::{Inst, Stack};
@@ -58,16 +59,20 @@ impl ResumableCallHostTrap {
 /// capture makes the index of the engine's functions.
 fn capture_bytes(engine: &Engine, stack: &Stack) -> usize {
     let calls = stack.suspended_calls().len();
-    let frame = Frames::HEAD_BYTES + 4 * size_of::<Call>();
+    stack.cell_count() * size_of::<Value>()
+        + calls * (Frames::HEAD_BYTES + 4 * size_of::<Call>())
+        + Places::bytes(calls)
+        + Sites::bytes(largest_call(stack))
+        + engine.find_bytes()
+}
+
+/// Cells of the call that has most.
+fn largest_call(stack: &Stack) -> usize {
     let starts = stack.suspended_calls().map(|(_, start, _)| start);
     let ends = starts.clone().skip(1).chain([stack.cell_count()]);
-    let cells = starts
-        .zip(ends)
-        .map(|(start, end)| end.saturating_sub(start));
-    stack.cell_count() * size_of::<Value>()
-        + calls * frame
-        + Sites::bytes(calls, cells.max().unwrap_or(0), stack.cell_count())
-        + engine.find_bytes()
+    let cells = starts.zip(ends);
+    let cells = cells.map(|(start, end)| end.saturating_sub(start));
+    cells.max().unwrap_or(0)
 }
 
 /// What the innermost frame is at.
@@ -111,33 +116,27 @@ impl<'a> Capture<'a> {
             name.flatten().ok_or(CaptureError::OtherFunction)
         };
         let calls = self.calls()?;
-        let mut sites = Sites::new(self.engine, calls.len());
-        let paused = match (innermost, calls.last()) {
-            (Innermost::Pause { required_fuel }, Some(last)) => {
-                let frame = calls.len() - 1;
-                Some(sites.pause(last.address).map_err(|error| match error {
-                    NoSite::Unknown => CaptureError::NoSafepoint { frame },
-                    NoSite::BetweenSafepoints => CaptureError::BetweenSafepoints { required_fuel },
-                })?)
-            }
-            _ => None,
-        };
+        let mut sites = Sites::new(self.engine, largest_call(self.stack));
         // Values of the others have cells below those of the innermost.
         let below = calls.last().map_or(0, |last| last.start);
-        let inner = match (&paused, calls.last()) {
-            (Some(site), _) => site.value_count(),
-            (None, Some(last)) => sites.call(last.address).map_or(0, Site::value_count),
-            (None, None) => 0,
-        };
-        let mut frames = Frames::with_capacity(calls.len(), below + inner);
-        let waiting = calls.len() - usize::from(paused.is_some());
-        for (index, call) in calls[..waiting].iter().enumerate() {
-            let site = sites.call(call.address);
-            let site = site.ok_or(CaptureError::NoSafepoint { frame: index })?;
-            self.frame(index, call, site, &mut frames)?;
-        }
-        if let (Some(site), Some(last)) = (&paused, calls.last()) {
-            self.frame(waiting, last, site, &mut frames)?;
+        let mut frames = Frames::untold(calls.len());
+        if let Some((last, others)) = calls.split_last() {
+            let frame = others.len();
+            let none = CaptureError::NoSafepoint { frame };
+            let site = match innermost {
+                Innermost::HostCall(_) => sites.call(last.address).ok_or(none)?,
+                Innermost::Pause { required_fuel } => {
+                    sites.pause(last.address).map_err(|error| match error {
+                        NoSite::Unknown => none,
+                        NoSite::BetweenSafepoints => {
+                            CaptureError::BetweenSafepoints { required_fuel }
+                        }
+                    })?
+                }
+            };
+            frames.values().reserve_exact(below + site.value_count());
+            self.frame(frame, last, &site, &mut frames)?;
+            self.others(others, sites, &mut frames)?;
         }
         Ok(CallStack {
             root: name(root)?,
@@ -147,6 +146,27 @@ impl<'a> Capture<'a> {
                 Innermost::HostCall(function) => Some(name(function)?),
             },
         })
+    }
+
+    /// Tells the frames of all calls but the innermost.
+    fn others(
+        &self,
+        calls: &[Call],
+        mut sites: Sites<'_>,
+        frames: &mut Frames,
+    ) -> Result<(), CaptureError> {
+        sites.leave();
+        let places = Places::new(calls.iter().map(|call| call.address));
+        for (address, mut at_place) in places.iter() {
+            let Some(site) = sites.call(address) else {
+                let frame = at_place.next().unwrap_or(0);
+                return Err(CaptureError::NoSafepoint { frame });
+            };
+            for index in at_place {
+                self.frame(index, &calls[index], &site, frames)?;
+            }
+        }
+        Ok(())
     }
 
     /// All calls, outermost first, with the module that each runs in: the stack tells the innermost,
@@ -184,49 +204,61 @@ impl<'a> Capture<'a> {
         Ok(calls)
     }
 
-    /// Adds the frame of `call`, which is at `site`.
+    /// Tells the frame of `call`, the one at `index`, which is at `site`.
     fn frame(
         &self,
-        frame: usize,
+        index: usize,
         call: &Call,
-        site: &Site,
+        site: &Site<'_>,
         frames: &mut Frames,
     ) -> Result<(), CaptureError> {
         let values = frames.values();
-        for &(value_type, cell) in &site.locals {
-            let low = self.stack.cell(call.start + cell);
-            let value = match low.and_then(|low| Value::of_number(value_type, low)) {
-                Some(value) => value,
-                None => {
-                    let raw = self.cells(call.start + cell, value_type);
-                    self.value(frame, value_type, raw)?
-                }
-            };
-            values.push(value);
+        let begin = values.len();
+        for run in site.locals.runs() {
+            self.locals(index, call.start + run.cell, run, values)?;
         }
-        let mut cell = call.start + site.local_cells;
-        for operand in &site.safepoint.operands {
+        let mut cell = call.start + site.locals.cells();
+        for operand in site.operands {
             let value_type = operand.value_type;
             let raw = match operand.place {
                 Place::Cells => self.cells(cell, value_type),
-                Place::Local(local) => self.cells(call.start + local as usize, value_type),
+                Place::Local(local) => {
+                    let local = site.locals.cell(local as usize);
+                    local.and_then(|local| self.cells(call.start + local, value_type))
+                }
                 Place::Constant(bits) => Some(bits),
                 Place::Register => self.register(operand),
             };
-            values.push(self.value(frame, value_type, raw)?);
+            values.push(self.value(index, value_type, raw)?);
             cell += super::map::cells_of(value_type);
         }
         let function = FunctionRef {
             module: call.module,
             function: site.function,
         };
-        let safepoint = &site.safepoint;
-        frames.push(
-            function,
-            safepoint.operator,
-            safepoint.at,
-            site.locals.len(),
-        );
+        let what = (function, site.operator, site.at);
+        frames.tell(index, what, begin, site.locals.count());
+        Ok(())
+    }
+
+    /// Adds the values of `run`, whose cells begin at `start`.
+    fn locals(
+        &self,
+        frame: usize,
+        start: usize,
+        run: &LocalRun,
+        values: &mut Vec<Value>,
+    ) -> Result<(), CaptureError> {
+        let value_type = run.value_type;
+        let cells = super::map::cells_of(value_type);
+        for cell in (0..run.count).map(|index| start + index * cells) {
+            let low = self.stack.cell(cell);
+            let value = match low.and_then(|low| Value::of_number(value_type, low)) {
+                Some(value) => value,
+                None => self.value(frame, value_type, self.cells(cell, value_type))?,
+            };
+            values.push(value);
+        }
         Ok(())
     }
 

@@ -101,6 +101,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Bytes that are left.
+    pub(crate) fn left(&self) -> usize {
+        self.bytes.len().saturating_sub(self.position)
+    }
+
     /// Where it is.
     pub(crate) fn position(&self) -> usize {
         self.position

@@ -4,27 +4,44 @@
 
 use super::{At, Frame};
 use crate::state::{FunctionRef, Value};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Calls, outermost first. Made of a list of [`Frame`]s, or by a capture.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Frames {
     heads: Vec<Head>,
-    /// Of each frame its locals, then its operands.
+    /// Of each frame its locals, then its operands; the frames in any order.
     values: Vec<Value>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Head {
     function: FunctionRef,
     operator: u32,
     at: At,
-    /// Where its operands begin in the values, and where its values end.
+    /// Where its values begin, where its operands do, and where its values end.
+    begin: usize,
     operands: usize,
     end: usize,
+}
+
+impl Head {
+    /// Of a frame that is yet to be told.
+    const UNTOLD: Head = Head {
+        function: FunctionRef {
+            module: 0,
+            function: 0,
+        },
+        operator: 0,
+        at: At::Entry,
+        begin: 0,
+        operands: 0,
+        end: 0,
+    };
 }
 
 /// One call, as [`Frame`] but borrowed.
@@ -46,29 +63,37 @@ impl Frames {
     /// Heap of one frame without its values.
     pub(super) const HEAD_BYTES: usize = size_of::<Head>();
 
-    /// None, with room for `frames` that have `values` together.
-    pub(super) fn with_capacity(frames: usize, values: usize) -> Frames {
+    /// So many frames that are yet to be told.
+    pub(super) fn untold(frames: usize) -> Frames {
         Frames {
-            heads: Vec::with_capacity(frames),
-            values: Vec::with_capacity(values),
+            heads: vec![Head::UNTOLD; frames],
+            values: Vec::new(),
         }
     }
 
-    /// Values of the frame that the next [`push`](Self::push) tells of: its locals, then its operands.
+    /// Values that the next call of [`tell`](Self::tell) makes a frame of: its locals, then its operands.
     pub(super) fn values(&mut self) -> &mut Vec<Value> {
         &mut self.values
     }
 
-    /// Ends a frame, of whose values the first `locals` are locals.
-    pub(super) fn push(&mut self, function: FunctionRef, operator: u32, at: At, locals: usize) {
-        let begin = self.heads.last().map_or(0, |head| head.end);
-        self.heads.push(Head {
-            function,
-            operator,
-            at,
-            operands: begin + locals,
-            end: self.values.len(),
-        });
+    /// The frame at `index` is this, of whose values, which are those since `begin`, the first `locals` are locals.
+    pub(super) fn tell(
+        &mut self,
+        index: usize,
+        (function, operator, at): (FunctionRef, u32, At),
+        begin: usize,
+        locals: usize,
+    ) {
+        if let Some(head) = self.heads.get_mut(index) {
+            *head = Head {
+                function,
+                operator,
+                at,
+                begin,
+                operands: begin + locals,
+                end: self.values.len(),
+            };
+        }
     }
 
     /// Heap that they take.
@@ -88,29 +113,38 @@ impl Frames {
 
     /// Each of them, outermost first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = FrameRef<'_>> + DoubleEndedIterator {
-        (0..self.heads.len()).map(|index| {
-            let head = &self.heads[index];
-            let begin = match index {
-                0 => 0,
-                _ => self.heads[index - 1].end,
-            };
-            FrameRef {
-                function: head.function,
-                operator: head.operator,
-                at: head.at,
-                locals: &self.values[begin..head.operands],
-                operands: &self.values[head.operands..head.end],
-            }
+        self.heads.iter().map(|head| FrameRef {
+            function: head.function,
+            operator: head.operator,
+            at: head.at,
+            locals: &self.values[head.begin..head.operands],
+            operands: &self.values[head.operands..head.end],
         })
     }
 }
 
+impl PartialEq for Frames {
+    fn eq(&self, other: &Frames) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Frames {}
+
 impl Extend<Frame> for Frames {
     fn extend<I: IntoIterator<Item = Frame>>(&mut self, frames: I) {
         for frame in frames {
+            let begin = self.values.len();
             self.values.extend(&frame.locals);
             self.values.extend(&frame.operands);
-            self.push(frame.function, frame.operator, frame.at, frame.locals.len());
+            self.heads.push(Head {
+                function: frame.function,
+                operator: frame.operator,
+                at: frame.at,
+                begin,
+                operands: begin + frame.locals.len(),
+                end: self.values.len(),
+            });
         }
     }
 }

@@ -9,7 +9,7 @@
 //! and in operators, the mirrored locals, what a call calls, and the list of its operands (`operands`). A search
 //! reads a dozen records and passes their lists by, so that a safepoint is read in the time of its own values.
 
-use super::{At, encoding::Reader, operands};
+use super::{At, encoding::Reader, locals::Locals, operands};
 use crate::ValType;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -124,32 +124,6 @@ impl FrameMap {
         })
     }
 
-    /// The safepoint at `offset` that `wanted` holds for: there may be a call and one where fuel runs out.
-    /// Its operands get the room of `operands`.
-    pub(crate) fn at_offset(
-        &self,
-        head: &Head<'_>,
-        offset: usize,
-        wanted: impl Fn(At) -> bool,
-        operands: Vec<Operand>,
-    ) -> Option<Safepoint> {
-        if !offset.is_multiple_of(CODE_UNIT) {
-            return None;
-        }
-        let units = u32::try_from(offset / CODE_UNIT).ok()?;
-        let before = |restart: &Restart| restart.offset < units;
-        let record = self.search(head, before, |record| {
-            if record.offset > units {
-                Found::Passed
-            } else if record.offset == units && wanted(record.at) {
-                Found::It
-            } else {
-                Found::Before
-            }
-        });
-        record?.safepoint(&self.bytes, operands)
-    }
-
     /// The safepoint of kind `at` at the operator of this ordinal.
     pub(crate) fn at_operator(&self, head: &Head<'_>, operator: u32, at: At) -> Option<Safepoint> {
         let before = |restart: &Restart| restart.operator < operator;
@@ -162,7 +136,7 @@ impl FrameMap {
                 Found::Before
             }
         });
-        record?.safepoint(&self.bytes, Vec::new())
+        record?.safepoint(&self.bytes)
     }
 
     /// Reads records from the last restart that `before` holds for.
@@ -199,19 +173,20 @@ enum Found {
 }
 
 /// A safepoint whose operands are not read yet.
-struct Record {
+pub(crate) struct Record {
     /// In units of code.
-    offset: u32,
-    operator: u32,
-    at: At,
+    pub(crate) offset: u32,
+    pub(crate) operator: u32,
+    pub(crate) at: At,
     registers: [Option<u32>; 3],
     callee: Option<Callee>,
     /// Where the list of its operands is.
-    operands: Option<usize>,
+    pub(crate) operands: Option<usize>,
 }
 
 impl Record {
-    fn start() -> Record {
+    /// What the first record is told from.
+    pub(crate) fn start() -> Record {
         Record {
             offset: 0,
             operator: 0,
@@ -223,7 +198,7 @@ impl Record {
     }
 
     /// Turns the record before into the next one.
-    fn read_next(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+    pub(crate) fn read_next(&mut self, reader: &mut Reader<'_>) -> Option<()> {
         let first = reader.byte()?;
         self.offset += reader.number()?;
         self.operator += reader.number()?;
@@ -251,8 +226,8 @@ impl Record {
         Some(())
     }
 
-    fn safepoint(self, bytes: &[u8], mut operands: Vec<Operand>) -> Option<Safepoint> {
-        operands.clear();
+    fn safepoint(self, bytes: &[u8]) -> Option<Safepoint> {
+        let mut operands = Vec::new();
         if let Some(position) = self.operands {
             operands::read(bytes, position, &mut operands)?;
         }
@@ -267,9 +242,9 @@ impl Record {
     }
 }
 
-impl Head<'_> {
+impl<'a> Head<'a> {
     /// The types of the locals, and how many in a row are of each.
-    fn runs(&self) -> impl Iterator<Item = (ValType, u32)> + '_ {
+    fn runs(&self) -> impl Iterator<Item = (ValType, u32)> + 'a {
         let mut reader = self.runs;
         (0..self.run_count).map_while(move |_| {
             let value_type = reader.value_type()?;
@@ -277,24 +252,17 @@ impl Head<'_> {
         })
     }
 
-    /// Cells of all locals.
-    pub(crate) fn local_cells(&self) -> usize {
-        let cells = |(value_type, count)| cells_of(value_type) * count as usize;
-        self.runs().map(cells).sum()
+    /// Where the records begin.
+    pub(crate) fn records(&self) -> Reader<'a> {
+        self.records
     }
 
-    /// The type of each local and its first cell, in the room of `all`.
-    pub(crate) fn each_local(&self, mut all: Vec<(ValType, usize)>) -> Vec<(ValType, usize)> {
-        all.clear();
-        all.reserve_exact(self.runs().map(|(_, count)| count as usize).sum());
-        let mut cell = 0;
+    /// Has `locals` be those of the function.
+    pub(crate) fn read_locals(&self, locals: &mut Locals) {
+        locals.clear(self.run_count as usize);
         for (value_type, count) in self.runs() {
-            for _ in 0..count {
-                all.push((value_type, cell));
-                cell += cells_of(value_type);
-            }
+            locals.push(value_type, count as usize);
         }
-        all
     }
 }
 

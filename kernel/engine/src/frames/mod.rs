@@ -7,7 +7,7 @@
 //! A program stops for fuel at function entries, heads of loops and arms of `if`, and for the host
 //! at calls. Those are its *safepoints* ([`At`]). The translator knows there where each local and
 //! operand lies and writes it down (`record` and `operands`, in the format of `encoding`); running code is not
-//! changed. `sites` reads the maps for calls, `capture` translates a stack by these maps (`map`), which `index` finds by address;
+//! changed. `sites` reads the maps for calls (in one `pass` for each function), `capture` translates a stack by these maps (`map`), which `index` finds by address;
 //! `restore` looks each frame up in the target's own maps and makes the stack again. Every byte of
 //! a call stack is a claim there: it is refused with a [`RestoreError`], or is a well-typed program.
 //!
@@ -19,8 +19,10 @@ mod encoding;
 mod error;
 mod flat;
 mod index;
+mod locals;
 mod map;
 mod operands;
+mod pass;
 mod record;
 mod restore;
 mod sites;

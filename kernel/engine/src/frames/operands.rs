@@ -14,9 +14,19 @@ use super::map::{Operand, Place};
 use crate::ValType;
 use alloc::vec::Vec;
 
-/// Lists that may be read for one safepoint, and for each of its operands beyond.
-const FREE_HOPS: usize = 64;
-const HOPS_PER_OPERAND: usize = 4;
+/// Lists that may be read for one safepoint, and one more for each few of its operands.
+const FREE_HOPS: usize = 4;
+const OPERANDS_PER_HOP: usize = 4;
+
+/// Operands, and bytes of settled ones, that [`follow`] reads of a list that is passed by.
+const FOLLOWED_OPERANDS: usize = 16;
+const FOLLOWED_BYTES: usize = 16;
+
+/// In place of an operand that is not read yet.
+const UNREAD: Operand = Operand {
+    value_type: ValType::I32,
+    place: Place::Cells,
+};
 
 /// The bits of a list's first number below its count.
 const HAS_PARENT: u32 = 1;
@@ -59,7 +69,7 @@ impl Lists {
         let tells = |live: &Live| live.from < kept || live.least_settled < kept;
         while self.live.pop_if(|live| !tells(live)).is_some() {}
         let hops = self.live.last().map_or(0, |live| live.hops);
-        if hops > FREE_HOPS + HOPS_PER_OPERAND * height {
+        if hops > FREE_HOPS + height / OPERANDS_PER_HOP {
             self.live.clear();
         }
         let parent = self.live.last().copied();
@@ -155,25 +165,46 @@ struct List<'a> {
     added: Reader<'a>,
 }
 
-/// Reads the operands that the list at `position` tells, from the bottom, into `operands`, which is empty and gets room
-/// for no more than these.
+/// Has `operands`, which are those of the list before, be those of the list at `position`, without more room. `false`
+/// when that would take long; they are of no use then.
+pub(super) fn follow(bytes: &[u8], position: usize, operands: &mut Vec<Operand>) -> Option<bool> {
+    let list = List::read(bytes, position)?;
+    let settled = list.settled.map_or(0, |settled| settled.left());
+    let count = list.from + list.count;
+    if list.count > FOLLOWED_OPERANDS
+        || settled > FOLLOWED_BYTES
+        || list.from > operands.len()
+        || count > operands.capacity()
+    {
+        return Some(false);
+    }
+    operands.truncate(list.from);
+    list.settle(operands)?;
+    operands.resize(count, UNREAD);
+    list.add(operands)?;
+    Some(true)
+}
+
+/// Reads the operands that the list at `position` tells, from the bottom, into `operands`, which get room for no
+/// more than these.
 pub(super) fn read(bytes: &[u8], position: usize, operands: &mut Vec<Operand>) -> Option<()> {
     let list = List::read(bytes, position)?;
     let count = list.from + list.count;
+    operands.clear();
     operands.reserve_exact(count);
-    operands.resize(
-        count,
-        Operand {
-            value_type: ValType::I32,
-            place: Place::Cells,
-        },
-    );
+    operands.resize(count, UNREAD);
+    // Most lists settle nothing, and are read once.
+    let mut is_plain = true;
     each(bytes, position, count, |list, limit| {
+        is_plain &= list.settled.is_none();
         list.add(operands.get_mut(..limit)?)
     })?;
-    each(bytes, position, count, |list, limit| {
-        list.settle(operands.get_mut(..limit)?)
-    })
+    match is_plain {
+        true => Some(()),
+        false => each(bytes, position, count, |list, limit| {
+            list.settle(operands.get_mut(..limit)?)
+        }),
+    }
 }
 
 /// Visits the list at `position` and its parents, each with how many operands later ones left to it.
@@ -186,7 +217,7 @@ fn each<'a>(
     let (mut next, mut limit, mut hops) = (Some(position), count, 0);
     while let Some(position) = next {
         hops += 1;
-        debug_assert!(hops <= FREE_HOPS + HOPS_PER_OPERAND * count + 1);
+        debug_assert!(hops <= FREE_HOPS + count / OPERANDS_PER_HOP + 2);
         let list = List::read(bytes, position)?;
         visit(&list, limit)?;
         limit = limit.min(list.from);

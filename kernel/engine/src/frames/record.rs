@@ -13,9 +13,9 @@ use super::operands::Lists;
 use crate::ValType;
 use alloc::vec::Vec;
 
-/// A restart comes after so many bytes, lists of operands included, which a search passes by. About a
-/// dozen records: it takes as long as reading what a call of ten values holds.
-const RESTART_BYTES: usize = 64;
+/// A restart comes after so many bytes, lists of operands included, which a search passes by: half a dozen records,
+/// so that reading them takes less than what a call of ten values holds.
+const RESTART_BYTES: usize = 32;
 /// Bytes that every map may have, whatever the code.
 const FREE_BYTES: usize = 1024;
 /// Bytes that a map may have beyond that for each byte of code, and for each operator, of which one that

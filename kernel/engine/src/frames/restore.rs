@@ -5,6 +5,7 @@
 //! before it calls, or, when that has tail calls, one with the same results. So the frames are those
 //! of a well-typed program, whatever its values are.
 
+use super::locals::Locals;
 use super::map::{Callee, HAS_TAIL_CALLS, Head, Place, Safepoint, cells_of, register_of};
 use super::{At, CallStack, FrameFault, FrameRef, RestoreError, Translated};
 use crate::engine::{Inst, Stack};
@@ -17,7 +18,6 @@ use crate::{
     ValType,
 };
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 /// A call that goes on where its call stack was captured.
 #[derive(Debug)]
@@ -189,14 +189,15 @@ impl<'a> Restoring<'a> {
         self.stack
             .extend_cells(end)
             .map_err(|_| FrameFault::TooDeep)?;
-        let locals = head.each_local(Vec::new());
+        let mut locals = Locals::default();
+        head.read_locals(&mut locals);
         self.set_locals(frame, &locals, start)?;
         self.set_operands(frame, &locals, &safepoint, start)?;
         self.push_call(&translated, &safepoint, start, instance)?;
         let Some(callee) = safepoint.callee else {
             return Ok(None);
         };
-        let callee_start = start + head.local_cells() + safepoint.operand_cells();
+        let callee_start = start + locals.cells() + safepoint.operand_cells();
         let callee = self.callee(frame.function.module, callee).ok_or(unknown)?;
         Ok(Some((callee_start, callee)))
     }
@@ -271,14 +272,14 @@ impl<'a> Restoring<'a> {
     fn set_locals(
         &mut self,
         frame: FrameRef<'_>,
-        locals: &[(ValType, usize)],
+        locals: &Locals,
         start: usize,
     ) -> Result<(), FrameFault> {
-        let expected = locals.len();
+        let expected = locals.count();
         if frame.locals.len() != expected {
             return Err(FrameFault::LocalCount { expected });
         }
-        for (index, (&(expected, cell), local)) in locals.iter().zip(frame.locals).enumerate() {
+        for (index, ((expected, cell), local)) in locals.iter().zip(frame.locals).enumerate() {
             let wrong = FrameFault::LocalType { index, expected };
             let bits = self.bits(expected, *local, wrong)?;
             self.set_cells(start + cell, expected, bits)?;
@@ -289,7 +290,7 @@ impl<'a> Restoring<'a> {
     fn set_operands(
         &mut self,
         frame: FrameRef<'_>,
-        locals: &[(ValType, usize)],
+        locals: &Locals,
         safepoint: &Safepoint,
         start: usize,
     ) -> Result<(), FrameFault> {
@@ -297,14 +298,13 @@ impl<'a> Restoring<'a> {
         if frame.operands.len() != expected {
             return Err(FrameFault::OperandCount { expected });
         }
-        let cell_of_local = |index: u32| locals.get(index as usize).map(|&(_, cell)| cell);
+        let cell_of_local = |index: u32| locals.cell(index as usize);
         for (register, local) in safepoint.registers.iter().enumerate() {
             if let Some(cell) = local.and_then(cell_of_local) {
                 self.registers[register] = self.stack.cell(start + cell).unwrap_or(0);
             }
         }
-        let end_of_last = |&(value_type, cell)| cell + cells_of(value_type);
-        let mut cell = start + locals.last().map_or(0, end_of_last);
+        let mut cell = start + locals.cells();
         for (index, (operand, value)) in safepoint.operands.iter().zip(frame.operands).enumerate() {
             let expected = operand.value_type;
             let wrong = FrameFault::OperandType { index, expected };

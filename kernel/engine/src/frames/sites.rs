@@ -1,49 +1,35 @@
-//! What the maps tell of the calls of one stack, each place in the code read once. A table by address, with as many
-//! slots as there are calls up to a bound, so that a deep stack that returns to thousands of places reads most of
-//! them once, and forgets when there are more. Short lists get the room of those that are forgotten.
+//! What the maps tell of the calls of one stack. Calls are gathered by the place that they return to, and places
+//! are read in the order of the code, so that each is read once and with what its neighbours told (`pass`).
 
-use super::At;
-use super::map::{Operand, Place, Safepoint};
-use crate::{Engine, ValType};
-use alloc::boxed::Box;
+use super::locals::Locals;
+use super::map::Operand;
+use super::pass::Pass;
+use super::{At, CODE_UNIT};
+use crate::Engine;
+use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
-/// Places that are remembered at once, for any number of calls.
-const MOST_SITES: usize = 4096;
-/// And at least.
-const LEAST_SITES: usize = 32;
-/// Slots that a place may be in: with one, half of 3000 places pushed each other out.
-const PROBES: usize = 4;
-/// Longer lists give their room back.
-const KEPT_VALUES: usize = 8;
+/// Operands that there is room for beyond those of the largest call, for the safepoints that are passed by.
+const SPARE_OPERANDS: usize = 32;
+/// No call, and no place.
+const NONE: u32 = u32::MAX;
 
 /// A safepoint, and where the values of a call are that is at it.
-#[derive(Debug)]
-pub(super) struct Site {
+pub(super) struct Site<'a> {
     /// Index of the function in its module.
     pub(super) function: u32,
-    pub(super) safepoint: Safepoint,
-    /// Type and first cell of each local.
-    pub(super) locals: Vec<(ValType, usize)>,
-    /// Cells of all locals.
-    pub(super) local_cells: usize,
+    pub(super) operator: u32,
+    pub(super) at: At,
+    pub(super) locals: &'a Locals,
+    pub(super) operands: &'a [Operand],
 }
 
-impl Site {
+impl Site<'_> {
     /// How many values a call has that is there.
     pub(super) fn value_count(&self) -> usize {
-        self.locals.len() + self.safepoint.operands.len()
+        self.locals.count() + self.operands.len()
     }
-}
-
-/// A site that was read, with its address in the code.
-type Slot = Option<(usize, Site)>;
-
-/// The sites that were read last, by code address.
-pub(super) struct Sites<'a> {
-    engine: &'a Engine,
-    /// A power of two of them.
-    read: Box<[Slot]>,
 }
 
 /// Why there is no site.
@@ -55,115 +41,149 @@ pub(super) enum NoSite {
     BetweenSafepoints,
 }
 
-impl<'a> Sites<'a> {
-    /// For a stack of so many calls.
-    pub(super) fn new(engine: &'a Engine, calls: usize) -> Sites<'a> {
-        Sites {
-            engine,
-            read: (0..slot_count(calls)).map(|_| None).collect(),
-        }
-    }
-
-    /// Heap that sites take at most: for so many calls, of `largest` cells at most, and of `all` together. Lists have
-    /// room for no more than the values of their call, and for a few.
-    pub(super) fn bytes(calls: usize, largest: usize, all: usize) -> usize {
-        let cell = size_of::<Operand>().max(size_of::<(ValType, usize)>());
-        let few = KEPT_VALUES * (size_of::<Operand>() + size_of::<(ValType, usize)>());
-        let slots = slot_count(calls);
-        // Besides those that are kept, the one that is paused or being read.
-        (all + largest) * cell + (slots + 1) * (few + size_of::<Slot>())
-    }
-
-    /// The site of a call that returns to `address`.
-    pub(super) fn call(&mut self, address: usize) -> Option<&Site> {
-        let slot = self.slot_of(address);
-        let slot = &mut self.read[slot];
-        if slot.as_ref().is_none_or(|(known, _)| *known != address) {
-            // The old one goes first: both are not counted.
-            let room = slot.take().map_or(Room::default(), |(_, site)| site.room());
-            let site = read(self.engine, address, Wanted::Call, room).ok()?;
-            *slot = Some((address, site));
-        }
-        slot.as_ref().map(|(_, site)| site)
-    }
-
-    /// The slot that has an address, or is to have it. Calls of one kind lie equally far apart in the code, so
-    /// addresses are scattered (Knuth, multiplicative hashing).
-    fn slot_of(&self, address: usize) -> usize {
-        let scattered = (address / super::CODE_UNIT).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let first = scattered >> (usize::BITS - self.read.len().trailing_zeros());
-        let mut near = (0..PROBES).map(|probe| (first + probe) % self.read.len());
-        let it_or_free = near.find(|slot| {
-            let read = self.read[*slot].as_ref();
-            read.is_none_or(|(known, _)| *known == address)
-        });
-        it_or_free.unwrap_or(first)
-    }
-
-    /// The site where fuel ran out at `address`.
-    pub(super) fn pause(&self, address: usize) -> Result<Site, NoSite> {
-        read(self.engine, address, Wanted::Pause, Room::default())
-    }
-}
-
-/// A power of two.
-fn slot_count(calls: usize) -> usize {
-    match calls {
-        ..=LEAST_SITES => LEAST_SITES,
-        MOST_SITES.. => MOST_SITES,
-        _ => calls.next_power_of_two(),
-    }
-}
-
-/// Lists to be filled.
-#[derive(Default)]
-struct Room {
-    locals: Vec<(ValType, usize)>,
+/// Reads sites, those of one function after each other in ascending order.
+pub(super) struct Sites<'a> {
+    engine: &'a Engine,
+    function: Option<Function<'a>>,
+    locals: Locals,
     operands: Vec<Operand>,
 }
 
-impl Site {
-    fn room(self) -> Room {
-        let (locals, operands) = (self.locals, self.safepoint.operands);
-        match locals.capacity().max(operands.capacity()) <= KEPT_VALUES {
-            true => Room { locals, operands },
-            false => Room::default(),
+/// The function that is being read.
+struct Function<'a> {
+    code: Range<usize>,
+    index: u32,
+    pass: Pass<'a>,
+}
+
+impl<'a> Sites<'a> {
+    /// For calls of so many cells at most.
+    pub(super) fn new(engine: &'a Engine, largest: usize) -> Sites<'a> {
+        Sites {
+            engine,
+            function: None,
+            locals: Locals::default(),
+            operands: Vec::with_capacity(largest + SPARE_OPERANDS),
         }
+    }
+
+    /// Heap that they take at most.
+    pub(super) fn bytes(largest: usize) -> usize {
+        let operands = (largest + SPARE_OPERANDS) * size_of::<Operand>();
+        operands + Locals::bytes(largest)
+    }
+
+    /// The site of a call that returns to `address`.
+    pub(super) fn call(&mut self, address: usize) -> Option<Site<'_>> {
+        let is_known = |function: &Function<'_>| function.code.contains(&address);
+        if !self.function.as_ref().is_some_and(is_known) {
+            self.enter(address)?;
+        }
+        self.read(address, |at| at == At::Call)
+    }
+
+    /// The site where fuel ran out at `address`.
+    pub(super) fn pause(&mut self, address: usize) -> Result<Site<'_>, NoSite> {
+        self.enter(address).ok_or(NoSite::Unknown)?;
+        let site = self.read(address, |at| at != At::Call);
+        site.ok_or(NoSite::BetweenSafepoints)
+    }
+
+    /// The next site may be anywhere.
+    pub(super) fn leave(&mut self) {
+        self.function = None;
+    }
+
+    /// Begins with the function that `address` is in.
+    fn enter(&mut self, address: usize) -> Option<()> {
+        let translated = self.engine.function_at(address)?.translated()?;
+        let head = translated.map.head()?;
+        let start = translated.code.as_ptr().addr();
+        head.read_locals(&mut self.locals);
+        self.function = Some(Function {
+            code: start..start + translated.code.len(),
+            index: head.function,
+            pass: Pass::new(translated.map, &head),
+        });
+        Some(())
+    }
+
+    fn read(&mut self, address: usize, wanted: impl Fn(At) -> bool) -> Option<Site<'_>> {
+        let function = self.function.as_mut()?;
+        let offset = address - function.code.start;
+        if !offset.is_multiple_of(CODE_UNIT) {
+            return None;
+        }
+        let units = u32::try_from(offset / CODE_UNIT).ok()?;
+        let record = function.pass.seek(units, wanted, &mut self.operands)?;
+        Some(Site {
+            function: function.index,
+            operator: record.operator,
+            at: record.at,
+            locals: &self.locals,
+            operands: &self.operands,
+        })
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Wanted {
-    Call,
-    Pause,
+/// The places that the calls of a stack return to, in the order of the code, each with its calls.
+pub(super) struct Places {
+    /// Address and the last call that returns there.
+    places: Vec<(usize, u32)>,
+    /// For each call another one of its place.
+    next: Vec<u32>,
 }
 
-fn read(engine: &Engine, address: usize, wanted: Wanted, room: Room) -> Result<Site, NoSite> {
-    let entry = engine.function_at(address);
-    let translated = entry.and_then(|entry| entry.translated());
-    let translated = translated.ok_or(NoSite::Unknown)?;
-    let head = translated.map.head().ok_or(NoSite::Unknown)?;
-    let offset = address - translated.code.as_ptr().addr();
-    let (is_wanted, nothing): (fn(At) -> bool, _) = match wanted {
-        Wanted::Call => (|at| at == At::Call, NoSite::Unknown),
-        Wanted::Pause => (|at| at != At::Call, NoSite::BetweenSafepoints),
-    };
-    let safepoint = translated
-        .map
-        .at_offset(&head, offset, is_wanted, room.operands);
-    let mut safepoint = safepoint.ok_or(nothing)?;
-    let locals = head.each_local(room.locals);
-    for operand in &mut safepoint.operands {
-        if let Place::Local(index) = operand.place {
-            let (_, cell) = locals.get(index as usize).ok_or(NoSite::Unknown)?;
-            // From here on a cell of the call, whichever it mirrors.
-            operand.place = Place::Local(u32::try_from(*cell).map_err(|_| NoSite::Unknown)?);
+impl Places {
+    /// Of calls with these return addresses.
+    pub(super) fn new(addresses: impl ExactSizeIterator<Item = usize>) -> Places {
+        let count = addresses.len();
+        let mut known = vec![NONE; slot_count(count)];
+        let shift = usize::BITS - known.len().trailing_zeros();
+        let mut places: Vec<(usize, u32)> = Vec::with_capacity(count);
+        let mut next = Vec::with_capacity(count);
+        let mut last = NONE;
+        for (call, address) in (0..).zip(addresses) {
+            let at = |place: u32| places.get(place as usize).map(|(address, _)| *address);
+            if at(last) != Some(address) {
+                // Calls of one kind lie equally far apart in the code, so addresses are scattered (Knuth,
+                // multiplicative hashing).
+                let scattered = (address / CODE_UNIT).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let mut slot = scattered >> shift;
+                while known[slot] != NONE && at(known[slot]) != Some(address) {
+                    slot = (slot + 1) % known.len();
+                }
+                if known[slot] == NONE {
+                    known[slot] = places.len() as u32;
+                    places.push((address, NONE));
+                }
+                last = known[slot];
+            }
+            let latest = &mut places[last as usize].1;
+            next.push(core::mem::replace(latest, call));
         }
+        places.sort_unstable_by_key(|(address, _)| *address);
+        Places { places, next }
     }
-    Ok(Site {
-        function: head.function,
-        locals,
-        local_cells: head.local_cells(),
-        safepoint,
-    })
+
+    /// Heap that they take at most.
+    pub(super) fn bytes(calls: usize) -> usize {
+        let call = size_of::<(usize, u32)>() + size_of::<u32>();
+        calls * call + slot_count(calls) * size_of::<u32>()
+    }
+
+    /// Each address with its calls.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, impl Iterator<Item = usize> + '_)> {
+        self.places.iter().map(|&(address, last)| {
+            let another = |call: &u32| Some(self.next[*call as usize]).filter(|call| *call != NONE);
+            let first = Some(last).filter(|call| *call != NONE);
+            let calls = core::iter::successors(first, another);
+            (address, calls.map(|call| call as usize))
+        })
+    }
+}
+
+/// A power of two, so that half of them stay free.
+fn slot_count(calls: usize) -> usize {
+    (2 * calls).next_power_of_two().max(2)
 }

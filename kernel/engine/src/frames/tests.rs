@@ -1,6 +1,7 @@
 //! Frame maps against what was recorded: every safepoint of random functions, found both ways.
 
 use super::map::{CODE_UNIT, FrameMap, Operand, Place, Safepoint};
+use super::pass::Pass;
 use super::record::{Kind, Point, Recorder};
 use super::{At, map::Callee};
 use crate::ValType;
@@ -122,14 +123,37 @@ impl Function {
         let map = self.recorder.finish();
         let head = map.head().unwrap();
         for expected in &self.recorded {
-            let is_call = expected.at == At::Call;
-            let wanted = |at| (at == At::Call) == is_call;
-            let by_offset = map.at_offset(&head, expected.offset, wanted, Vec::new());
-            assert_eq!(by_offset.as_ref(), Some(expected));
             let by_operator = map.at_operator(&head, expected.operator, expected.at);
             assert_eq!(by_operator.as_ref(), Some(expected));
         }
+        // In passes over all safepoints, over some, and over each alone.
+        let mut dice = Dice(0x51f1_5e1d);
+        let all: Vec<&Safepoint> = self.recorded.iter().collect();
+        check_pass(&map, &all);
+        for few in [2, 5, 30, 200] {
+            let some = all.iter().copied().filter(|_| dice.roll(few) == 0);
+            check_pass(&map, &some.collect::<Vec<_>>());
+        }
+        all.iter().for_each(|alone| check_pass(&map, &[alone]));
         map
+    }
+}
+
+/// Reads safepoints in the order of the code, with no more room for operands than they need.
+fn check_pass(map: &FrameMap, recorded: &[&Safepoint]) {
+    let most = recorded.iter().map(|expected| expected.operands.len());
+    let mut operands = Vec::with_capacity(most.max().unwrap_or(0));
+    let room = operands.capacity();
+    let mut pass = Pass::new(map, &map.head().unwrap());
+    for expected in recorded {
+        let units = (expected.offset / CODE_UNIT) as u32;
+        let is_call = expected.at == At::Call;
+        let record = pass.seek(units, |at| (at == At::Call) == is_call, &mut operands);
+        let record = record.unwrap();
+        assert_eq!(record.operator, expected.operator);
+        assert_eq!(record.at, expected.at);
+        assert_eq!(operands, expected.operands);
+        assert_eq!(operands.capacity(), room);
     }
 }
 
@@ -199,10 +223,6 @@ fn safepoints_with_few_operands_cost_little_beside_one_with_many() {
         "{}",
         few.heap_bytes()
     );
-    let head = few.head().unwrap();
-    let offset = few.restarts.last().unwrap().offset as usize * CODE_UNIT;
-    let safepoint = few.at_offset(&head, offset, |_| true, Vec::new()).unwrap();
-    assert_eq!(safepoint.operands.capacity(), 1);
 }
 
 /// However operands settle and go, what is read for one safepoint follows from its own operands: the longest

@@ -28,7 +28,8 @@ impl StoreState {
         modules: impl Iterator<Item = &'a Module>,
     ) -> usize {
         const DROPPED_SEGMENT_BYTES: usize = 3 * size_of::<u32>();
-        const HOST_FUNCTION_BYTES: usize = size_of::<(u32, FunctionRef)>();
+        // The list of host functions grows, and is sorted with room for a copy.
+        const HOST_FUNCTION_BYTES: usize = 4 * size_of::<(u32, FunctionRef)>();
         let modules = modules.map(|module| {
             let segments = module.passive_elements().count() + module.passive_data().count();
             let imported = module.get_imports().len_funcs();

@@ -62,8 +62,8 @@ pub(crate) struct Names<'a> {
     host: [Option<(u32, FunctionRef)>; HOST_NAMES],
 }
 
-/// Names of the host's functions that are remembered at once.
-const HOST_NAMES: usize = 64;
+/// Names of the host's functions that are remembered at once: more than there are host calls.
+const HOST_NAMES: usize = 256;
 
 impl Names<'_> {
     /// See [`References::name`].
@@ -199,7 +199,7 @@ impl References {
         if raw == 0 {
             return Ok(None);
         }
-        let defined = self.defined(raw).and_then(|defined| defined.name(raw));
+        let defined = self.defined_name(raw);
         let host = || {
             let host = self.host(store);
             let first = host.partition_point(|(handle, _)| *handle < raw);
@@ -217,30 +217,40 @@ impl References {
         self.by_handle.get(after.checked_sub(1)?)
     }
 
-    /// Functions that members import, by handle, and those of one handle in the order of the set. One
-    /// list and a sort, which finds them sorted: there may be 100 000.
+    /// Functions that members import and none defines, by handle, each with its first name in the order of the set.
+    /// Imports may be 25 000 and have few functions among them: most are known by a look into a table.
     fn host(&self, store: &StoreInner) -> &[(u32, FunctionRef)] {
         self.host.get_or_init(|| {
-            let count = self.members.iter().map(|member| member.imported as usize);
-            let mut names = Vec::with_capacity(count.sum());
+            let mut seen = [0; HOST_NAMES];
+            let mut names: Vec<(u32, FunctionRef)> = Vec::new();
             for (module, member) in (0..).zip(&self.members) {
                 let Some(instance) = member.instance else {
                     continue;
                 };
                 let entity = store.resolve_instance(&instance);
-                let imported = (0..member.imported).filter_map(|index| {
-                    let found = entity.get_func(entity.layout().func_addr(index)?)?;
-                    let function = FunctionRef {
-                        module,
-                        function: index,
+                for function in 0..member.imported {
+                    let address = entity.layout().func_addr(function);
+                    let found = address.and_then(|address| entity.get_func(address));
+                    let Some(handle) = found.and_then(|found| handle(store, &found)) else {
+                        continue;
                     };
-                    Some((handle(store, &found)?, function))
-                });
-                names.extend(imported);
+                    let seen = &mut seen[handle as usize % HOST_NAMES];
+                    if *seen != handle && self.defined_name(handle).is_none() {
+                        names.push((handle, FunctionRef { module, function }));
+                    }
+                    *seen = handle;
+                }
             }
-            names.sort_unstable_by_key(|(handle, name)| (*handle, name.module, name.function));
+            // The first of a handle stays: the sort keeps their order.
+            names.sort_by_key(|(handle, _)| *handle);
+            names.dedup_by_key(|(handle, _)| *handle);
             names
         })
+    }
+
+    /// The name of the function whose handle is `raw`, if a member defines it.
+    fn defined_name(&self, raw: u32) -> Option<FunctionRef> {
+        self.defined(raw).and_then(|defined| defined.name(raw))
     }
 
     /// The bits of a reference to the function `name`.

@@ -5,11 +5,14 @@
 //! published and ours in one process, in turns, in the kernel's profile. The last is the kernel's own
 //! clock in a machine, from the interrupt that brings the request to the end of the cut.
 
+mod programs;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use self::programs::{Beside, HOSTILE, Hostile};
 use super::samples::Samples;
 use super::sos_node::{self, ANSWER_TIMEOUT, PROMPT, ask};
 use super::statistics::median;
@@ -29,105 +32,6 @@ const TRANSLATED: [&str; 4] = ["web", "coremark", "store", "proxy"];
 const FREEZES: u32 = 15;
 /// Time between two of them, which is no multiple of a slice.
 const BETWEEN: Duration = Duration::from_micros(61_237);
-
-/// A program that never waits.
-struct Hostile {
-    name: &'static str,
-    /// Limits in the manifest.
-    limits: &'static str,
-    text: fn() -> String,
-}
-
-const HOSTILE: [Hostile; 6] = [
-    Hostile {
-        name: "endless",
-        limits: "limits.memory = \"1MiB\"",
-        text: || r#"(module (func (export "_start") (loop $again (br $again))))"#.into(),
-    },
-    // All of its memory is touched, and written again and again, by one operator each time.
-    Hostile {
-        name: "filling",
-        limits: "limits.memory = \"256MiB\"",
-        text: || {
-            r#"(module (memory 4096) (func (export "_start") (local $byte i32) (loop $again
-            (memory.fill (i32.const 0) (local.tee $byte (i32.add (local.get $byte) (i32.const 1)))
-                (i32.const 0x1000_0000))
-            (br $again))))"#
-                .into()
-        },
-    },
-    // As deep as calls may be by default.
-    Hostile {
-        name: "deep",
-        limits: "limits.memory = \"1MiB\"",
-        text: || {
-            r#"(module (func $down (param i32 i64 f64) (local i32 i64)
-            (if (i32.eqz (local.get 0)) (then (loop $again (br $again))))
-            (call $down (i32.sub (local.get 0) (i32.const 1)) (local.get 1) (local.get 2)))
-            (func (export "_start") (call $down (i32.const 9900) (i64.const 1) (f64.const 2))))"#
-                .into()
-        },
-    },
-    // As many elements of tables as there may be by default, no two neighbours alike.
-    Hostile {
-        name: "elements",
-        limits: "limits.memory = \"1MiB\"",
-        text: || {
-            r#"(module (table $t 100000 funcref) (elem declare func $a $b)
-            (func $a) (func $b) (func (export "_start") (local $i i32)
-                (loop $next
-                    (table.set $t (local.get $i) (select (result funcref)
-                        (ref.func $a) (ref.func $b) (i32.and (local.get $i) (i32.const 1))))
-                    (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
-                        (i32.const 100000))))
-                (loop $again (br $again))))"#
-                .into()
-        },
-    },
-    // As deep, and back to as many places as can be told apart: their maps are read for each call anew.
-    Hostile {
-        name: "scattered",
-        limits: "limits.memory = \"1MiB\"",
-        text: scattered,
-    },
-    // As many things as the modules of an instance may hold by default that are looked at one by one.
-    Hostile {
-        name: "holding",
-        limits: "limits.memory = \"1MiB\"",
-        text: holding,
-    },
-];
-
-/// Calls in one function, of which each nested call takes the next.
-const PLACES: usize = 3000;
-
-fn scattered() -> String {
-    let mut text = String::from(
-        r#"(module (func (export "_start") (call $down (i32.const 9900) (i64.const 1)))
-        (func $down (param i32 i64) (if (i32.eqz (local.get 0)) (then (loop $again (br $again))))
-        block $out "#,
-    );
-    text += &"block ".repeat(PLACES);
-    text += "local.get 0 i32.const 3000 i32.rem_u br_table";
-    (0..PLACES).for_each(|place| text += &format!(" {place}"));
-    for place in 0..PLACES {
-        text += &format!(
-            " end i64.const {place} local.get 0 i32.const 1 i32.sub local.get 1 call $down drop br {}",
-            PLACES - 1 - place
-        );
-    }
-    text + " end))"
-}
-
-fn holding() -> String {
-    let globals = "(global (mut i64) (i64.const 1))".repeat(2_400);
-    let segments = "(data \"a\")".repeat(11_250);
-    let elements = "(elem func $a)".repeat(11_250);
-    format!(
-        r#"(module (func $a) {globals} {segments} {elements}
-        (func (export "_start") (data.drop 7) (elem.drop 9) (loop $again (br $again))))"#
-    )
-}
 
 /// Measures the wanted rows that compare engines.
 pub fn on_host(wanted: &[&str], samples: &mut Samples) -> Result<()> {
@@ -187,14 +91,24 @@ pub fn freeze_ms(kit: &sos_node::Kit) -> Result<f64> {
 /// Suspends one program again and again: milliseconds from each request to the cut.
 fn freezes_ms(kit: &sos_node::Kit, hostile: &Hostile) -> Result<Vec<f64>> {
     let name = hostile.name;
-    let manifest = format!(
+    let mut manifest = format!(
         "name = \"bench\"\n[instance.{name}]\nmodule = \"{}\"\n{}\n",
-        module(hostile)?.display(),
+        module(name, &(hostile.text)())?.display(),
         hostile.limits
     );
+    if let Some(Beside { name, text, rest }) = &hostile.beside {
+        let file = module(name, text)?;
+        manifest += &format!(
+            "[instance.{name}]\nmodule = \"{}\"\n{rest}\n",
+            file.display()
+        );
+    }
     let image = kit.image(name, &manifest)?;
-    let node = system::machine(kit.kernel(), &image).name("SOS").spawn()?;
+    let machine = system::machine(kit.kernel(), &image).name("SOS");
+    let machine = machine.arguments(system::PREALLOCATED.map(str::to_owned));
+    let node = machine.spawn()?;
     node.console().expect(PROMPT, ANSWER_TIMEOUT)?;
+    std::thread::sleep(hostile.settling);
     let mut times_ms = Vec::new();
     for _ in 0..FREEZES {
         std::thread::sleep(BETWEEN);
@@ -209,9 +123,9 @@ fn freezes_ms(kit: &sos_node::Kit, hostile: &Hostile) -> Result<Vec<f64>> {
 }
 
 /// The file of a program.
-fn module(hostile: &Hostile) -> Result<PathBuf> {
-    let file = paths::cache()?.join(format!("bench-{}.wasm", hostile.name));
-    let bytes = wat::parse_str((hostile.text)()).context("assemble a program")?;
+fn module(name: &str, text: &str) -> Result<PathBuf> {
+    let file = paths::cache()?.join(format!("bench-{name}.wasm"));
+    let bytes = wat::parse_str(text).context("assemble a program")?;
     std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))?;
     Ok(file)
 }
@@ -232,6 +146,9 @@ mod tests {
     fn programs_that_never_wait_are_sound() {
         for hostile in &HOSTILE {
             assert!(wat::parse_str((hostile.text)()).is_ok(), "{}", hostile.name);
+            if let Some(beside) = &hostile.beside {
+                assert!(wat::parse_str(beside.text).is_ok(), "{}", beside.name);
+            }
         }
     }
 }

@@ -118,6 +118,7 @@ impl State {
             }
             ProgressState::TailCall { .. } => ("is in its last host call".into(), None),
             ProgressState::Ended(_) => ("has ended".into(), None),
+            ProgressState::Segments { .. } => ("gets its segments".into(), None),
         };
         self.doing = Some(doing);
         let Some(calls) = calls else {

@@ -12,9 +12,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 use sos_abi::HostCall;
-use sos_engine::Instance;
 use sos_engine::frames::{self, CallStack};
 use sos_engine::state::{FunctionRef, Member, ModuleState, References, StateError, StoreState};
+use sos_engine::{Instance, SegmentPosition};
 
 /// Times that a program goes on for a little to reach a safepoint. One is enough in what a compiler makes.
 const STEPS_TO_SAFEPOINT: u32 = 64;
@@ -79,6 +79,11 @@ pub enum ProgressState {
     },
     /// Over.
     Ended(Stop),
+    /// The active segments of the module that was made last are being applied.
+    Segments {
+        /// What comes next of them.
+        position: SegmentPosition,
+    },
 }
 
 /// Why an execution could not be captured. It goes on as if nothing had been asked, but for [`Over`](Self::Over).
@@ -143,6 +148,7 @@ impl<G: HostState + Send + 'static> Execution<G> {
                 suspended.capture_bytes()
             }
             Progress::Begin(..)
+            | Progress::Segments(_)
             | Progress::InHostCall(..)
             | Progress::Ended(_)
             | Progress::Running => 0,
@@ -192,6 +198,9 @@ impl<G: HostState + Send + 'static> Execution<G> {
                     function: name.ok_or(CaptureError::Broken)?,
                 }
             }
+            Progress::Segments(preparing) => ProgressState::Segments {
+                position: preparing.position,
+            },
             Progress::OutOfFuel(root, suspended) => ProgressState::OutOfFuel {
                 root: *root,
                 calls: suspended

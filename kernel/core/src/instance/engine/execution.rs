@@ -18,8 +18,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use sos_abi::HostCall;
 use sos_engine::{
-    CallTrace, FreezeError, FrozenMemory, Func, GuestMemory, Memory, ResumableCall,
-    ResumableCallHostTrap, ResumableCallOutOfFuel, Segments, Store,
+    CallTrace, FreezeError, FrozenMemory, Func, GuestMemory, Instance, Memory, ResumableCall,
+    ResumableCallHostTrap, ResumableCallOutOfFuel, SegmentPosition, Segments, Store,
 };
 
 /// One instance of a program with its guest state.
@@ -50,6 +50,8 @@ pub enum Root {
 pub(super) enum Progress {
     /// `function`, of this root, is to be called.
     Begin(Root, Func),
+    /// The active segments of the module that was made last are being applied.
+    Segments(Preparing),
     /// Suspended for fuel.
     OutOfFuel(Root, ResumableCallOutOfFuel),
     /// Suspended in a host call that waits, or whose result is there.
@@ -58,6 +60,16 @@ pub(super) enum Progress {
     Ended(Stop),
     /// Being run: seen only if the engine panicked.
     Running,
+}
+
+/// A module that is there but for what is left of its active segments. Nothing else runs meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Preparing {
+    pub place: usize,
+    pub instance: Instance,
+    /// What is to be called then.
+    pub start: Option<Func>,
+    pub position: SegmentPosition,
 }
 
 /// A suspended host call.
@@ -70,8 +82,8 @@ pub(super) enum Suspension {
 }
 
 impl<G: HostState + Send + 'static> Execution<G> {
-    /// Makes an instance of `program` whose memories come from `memories`. Nothing of it runs yet,
-    /// but the active segments of all modules up to the first that has a start function are applied.
+    /// Makes an instance of `program` whose memories come from `memories`. Nothing of it runs yet, nor are its
+    /// active segments applied: that goes in pieces, as the first of what [`run`](Self::run) does.
     ///
     /// # Errors
     /// [`StartError`] names the limit or the thing that is wrong.
@@ -120,10 +132,13 @@ impl<G: HostState + Send + 'static> Execution<G> {
         self.progress = loop {
             match self.setup.next() {
                 Stage::Instantiate(place) => {
-                    let start = self.instantiate_module(place, Segments::Applied)?;
-                    if let Some(start) = start {
-                        break Progress::Begin(Root::Setup, start);
-                    }
+                    let (instance, start) = self.instantiate_module(place, Segments::Deferred)?;
+                    break Progress::Segments(Preparing {
+                        place,
+                        instance,
+                        start,
+                        position: SegmentPosition::default(),
+                    });
                 }
                 Stage::Initialize(place) => {
                     if let Some(function) = self.setup.initializer(&self.store, place) {
@@ -139,12 +154,12 @@ impl<G: HostState + Send + 'static> Execution<G> {
         Ok(())
     }
 
-    /// Makes the module at `place` and returns its start function.
+    /// Makes the module at `place`; returns its instance and its start function.
     pub(super) fn instantiate_module(
         &mut self,
         place: usize,
         segments: Segments,
-    ) -> Result<Option<Func>, StartError> {
+    ) -> Result<(Instance, Option<Func>), StartError> {
         setup::instantiate(
             &mut self.setup,
             &mut self.store,
@@ -259,6 +274,7 @@ impl<G: HostState + Send + 'static> Execution<G> {
                 self.named(&suspended.trace(), Some(*call))
             }
             Progress::Begin(..)
+            | Progress::Segments(_)
             | Progress::InHostCall(..)
             | Progress::Ended(_)
             | Progress::Running => Backtrace::default(),
@@ -294,6 +310,7 @@ impl<G: HostState + Send + 'static> Execution<G> {
             Progress::Begin(root, function) => {
                 (root, function.call_resumable(&mut self.store, &[], &mut []))
             }
+            Progress::Segments(preparing) => return self.prepare(preparing),
             Progress::OutOfFuel(root, suspended) => {
                 (root, suspended.resume(&mut self.store, &mut []))
             }
@@ -330,6 +347,33 @@ impl<G: HostState + Send + 'static> Execution<G> {
                     .map_or(TrapReason::Engine, stop::trap_reason);
                 Some(self.trap(reason))
             }
+        }
+    }
+
+    /// Applies active segments as far as the fuel lasts.
+    fn prepare(&mut self, mut preparing: Preparing) -> Option<Stop> {
+        let fuel = self.store.get_fuel().unwrap_or(0);
+        let mut spent = 0;
+        let applied = self.store.apply_segments(
+            &self.program.modules[preparing.place].translated.inner,
+            preparing.instance,
+            &mut preparing.position,
+            fuel,
+            &mut spent,
+        );
+        self.set_fuel(fuel.saturating_sub(spent));
+        self.store.data_mut().debt += spent.saturating_sub(fuel);
+        match (applied, preparing.start) {
+            (None, _) => Some(self.trap(TrapReason::Segment)),
+            (Some(false), _) => {
+                self.progress = Progress::Segments(preparing);
+                Some(Stop::OutOfFuel)
+            }
+            (Some(true), Some(start)) => {
+                self.progress = Progress::Begin(Root::Setup, start);
+                None
+            }
+            (Some(true), None) => self.finish(Root::Setup),
         }
     }
 

@@ -52,17 +52,29 @@ pub(super) fn link(set: Vec<Translated>) -> Result<Program, SetError> {
     })
 }
 
-/// What a capture looks at, one by one, is bounded for the set as a whole.
+/// What a capture looks at, one by one, is bounded for the set as a whole, and so is what an instance lists that is
+/// not applied in pieces.
 fn check_items(set: &[Translated]) -> Result<(), SetError> {
-    let mut left = limits::SET_ITEMS;
+    let (mut items, mut elements) = (limits::SET_ITEMS, limits::PASSIVE_ELEMENTS);
     for module in set {
-        let items = module.inner.captured_items();
-        left = left.checked_sub(items).ok_or_else(|| {
-            module.source.refused(LoadError::TooMany {
-                item: Item::SetItems,
-                limit: limits::SET_ITEMS as u64,
-            })
-        })?;
+        let take = |left: &mut usize, count: usize, item, limit: usize| {
+            let rest = left.checked_sub(count);
+            let refused = || {
+                module.source.refused(LoadError::TooMany {
+                    item,
+                    limit: limit as u64,
+                })
+            };
+            *left = rest.ok_or_else(refused)?;
+            Ok(())
+        };
+        let count = module.inner.captured_items();
+        take(&mut items, count, Item::SetItems, limits::SET_ITEMS)?;
+        let (count, limit) = (
+            module.inner.passive_element_items(),
+            limits::PASSIVE_ELEMENTS,
+        );
+        take(&mut elements, count, Item::PassiveElements, limit)?;
     }
     Ok(())
 }

@@ -159,6 +159,8 @@ pub enum Item {
     Values,
     /// Imports, globals, tables, memories and passive segments of a module and those before it.
     SetItems,
+    /// Elements of the passive segments of a module and those before it.
+    PassiveElements,
 }
 
 impl fmt::Display for Item {
@@ -173,6 +175,9 @@ impl fmt::Display for Item {
             Item::Values => "parameters or results of a function",
             Item::SetItems => {
                 "imports, globals, tables, memories and passive segments, with the modules before it"
+            }
+            Item::PassiveElements => {
+                "elements of passive segments, with the modules before it"
             }
         })
     }

@@ -3,7 +3,7 @@
 
 use super::bounds::{self, EngineLimits, MemoryRequest, StartError};
 use super::capture::{ExecutionState, ProgressState};
-use super::execution::{Execution, Progress, Suspension};
+use super::execution::{Execution, Preparing, Progress, Suspension};
 use super::link;
 use super::load::Program;
 use super::stop::Stop;
@@ -17,7 +17,8 @@ use sos_abi::HostCall;
 use sos_engine::frames::{self, CallStack, Restored};
 use sos_engine::state::{FunctionRef, References, StateError};
 use sos_engine::{
-    Func, GuestMemory, Memory, ResumableCallHostTrap, ResumableCallOutOfFuel, Segments,
+    Func, GuestMemory, Memory, ResumableCallHostTrap, ResumableCallOutOfFuel, SegmentPosition,
+    Segments,
 };
 
 /// What supplies the memories of an execution that is restored: each as it is wanted, and its place among those
@@ -154,13 +155,32 @@ impl<G: HostState + Send + 'static> Execution<G> {
         let mut supply = |request| memories(request, numbers.next().flatten());
         execution.setup.memories =
             bounds::reserve(program, &mut supply, limits).map_err(RestoreError::Start)?;
+        let mut last = None;
         for place in made {
-            execution
-                .instantiate_module(place, Segments::Skipped)
-                .map_err(RestoreError::Start)?;
+            let made = execution.instantiate_module(place, Segments::Skipped);
+            let (instance, start) = made.map_err(RestoreError::Start)?;
+            last = Some(Preparing {
+                place,
+                instance,
+                start,
+                position: SegmentPosition::default(),
+            });
         }
         let mut references = execution.restore_store(state)?;
-        execution.progress = execution.restore_progress(&mut references, &state.progress)?;
+        execution.progress = match state.progress {
+            ProgressState::Segments { position } => {
+                let preparing = last.ok_or(RestoreError::Progress)?;
+                let module = &program.modules[preparing.place].translated.inner;
+                if !module.has_segment_position(position) {
+                    return Err(RestoreError::Progress);
+                }
+                Progress::Segments(Preparing {
+                    position,
+                    ..preparing
+                })
+            }
+            _ => execution.restore_progress(&mut references, &state.progress)?,
+        };
         Ok(execution)
     }
 
@@ -210,7 +230,9 @@ impl<G: HostState + Send + 'static> Execution<G> {
             ProgressState::TailCall { root, result } => {
                 Progress::InHostCall(*root, Suspension::Tail, *result)
             }
-            ProgressState::Ended(_) => return Err(RestoreError::Progress),
+            ProgressState::Ended(_) | ProgressState::Segments { .. } => {
+                return Err(RestoreError::Progress);
+            }
         })
     }
 

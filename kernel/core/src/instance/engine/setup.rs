@@ -10,9 +10,10 @@ use super::link::Import;
 use super::load::{ENTRY, INITIALIZE, Program};
 use super::stop::TrapReason;
 use crate::instance::HostState;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
+use sos_abi::HostCall;
 use sos_engine::{Extern, Func, GuestMemory, Instance, Segments, Store};
 
 /// The rest of a program's setup.
@@ -23,6 +24,9 @@ pub(super) struct Setup {
     pub instances: Vec<Option<Instance>>,
     /// Bytes for the memories of those that do not yet, by their places.
     pub memories: Vec<Vec<GuestMemory>>,
+    /// The function of each host call that a module imported: imports share it, so that what a capture has to
+    /// name is bounded by the table of host calls.
+    host_functions: BTreeMap<HostCall, Func>,
     limits: EngineLimits,
 }
 
@@ -48,6 +52,7 @@ impl Setup {
             stages: stages.collect(),
             instances: vec![None; program.modules.len()],
             memories,
+            host_functions: BTreeMap::new(),
             limits,
         }
     }
@@ -87,20 +92,23 @@ impl Setup {
     }
 }
 
-/// Makes the module at `place` and returns its start function.
+/// Makes the module at `place`; returns its instance and its start function.
 pub(super) fn instantiate<G: HostState + Send + 'static>(
     setup: &mut Setup,
     store: &mut Store<Context<G>>,
     program: &Program,
     place: usize,
     segments: Segments,
-) -> Result<Option<Func>, StartError> {
+) -> Result<(Instance, Option<Func>), StartError> {
     let module = &program.modules[place];
     let mut imports = Vec::new();
     for import in &module.imports {
         imports.push(match import {
             Import::Host(call, signature) => {
-                Extern::Func(calls::host_function(store, *call, signature))
+                let known = setup.host_functions.entry(*call);
+                Extern::Func(
+                    *known.or_insert_with(|| calls::host_function(store, *call, signature)),
+                )
             }
             Import::Export(from, name) => setup.instances[*from]
                 .and_then(|from| from.get_export(&*store, name))
@@ -114,7 +122,7 @@ pub(super) fn instantiate<G: HostState + Send + 'static>(
         .instantiate(&module.translated.inner, imports, memories, segments)
         .map_err(|error| bounds::start_error(&error, &setup.limits))?;
     setup.instances[place] = Some(instance);
-    Ok(start)
+    Ok((instance, start))
 }
 
 /// Why a program ends that could not be set up to its end.

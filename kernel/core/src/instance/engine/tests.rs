@@ -538,8 +538,11 @@ fn too_many_items_are_refused_by_kind() {
     let tables = "(table 0 funcref)".repeat(crate::limits::MODULE_TABLES as usize + 1);
     let globals = "(global i32 (i32.const 0))".repeat(crate::limits::MODULE_GLOBALS as usize + 1);
     let segments = "(data \"a\")".repeat(crate::limits::SET_ITEMS);
+    let elements = " $f".repeat(crate::limits::PASSIVE_ELEMENTS / 2 + 1);
+    let elements = format!("(func $f) (elem func {elements}) (elem func {elements})");
     for (items, item) in [
         (format!("(table 0 funcref) {segments}"), Item::SetItems),
+        (elements, Item::PassiveElements),
         (memories, Item::Memories),
         (tables, Item::Tables),
         (globals, Item::Globals),
