@@ -13,6 +13,7 @@ mod exec;
 mod linux;
 mod linux_kit;
 mod load;
+mod migration;
 mod report;
 mod rows;
 mod samples;
@@ -147,6 +148,11 @@ fn measure(chosen: &[&Row], runs: u32, side: Side, attempts: &mut Attempts) -> R
         };
         if let Some(kit) = &systems.sos {
             measure_sos(kit, chosen, &mut figures.sos, &expected, attempts);
+            let wanted = names_of(chosen, Setting::Migration);
+            if !wanted.is_empty() {
+                say("bench: SOS's instances move between two nodes");
+                migration::on_sos(kit, &wanted, runs, &mut figures.sos, attempts);
+            }
         }
         say(format!(
             "bench: run {run} of {runs} took {:.0} s",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::rows::{Peer, Row};
+use super::rows::{Peer, Row, Setting};
 use super::samples::Samples;
 use super::statistics::{Better, ratio};
 
@@ -32,6 +32,27 @@ pub struct RowResult {
     ratio: Option<f64>,
     target: Option<f64>,
     runs: usize,
+    /// Of rows whose figures are told apart.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    spread: Option<Spread>,
+}
+
+/// How far single figures of SOS are from their median, and what is seen when nothing is done.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Spread {
+    p95: Option<f64>,
+    max: Option<f64>,
+    control: Option<f64>,
+}
+
+impl Spread {
+    fn of(row: &Row, samples: &Samples) -> Spread {
+        Spread {
+            p95: samples.percentile(row.name, 95.0),
+            max: samples.percentile(row.name, 100.0),
+            control: samples.control(row.name),
+        }
+    }
 }
 
 fn result(row: &Row, figures: &Figures) -> RowResult {
@@ -53,6 +74,7 @@ fn result(row: &Row, figures: &Figures) -> RowResult {
         ratio,
         target: row.target,
         runs,
+        spread: (row.setting == Setting::Migration).then(|| Spread::of(row, &figures.sos)),
     }
 }
 
@@ -90,12 +112,39 @@ pub fn table(rows: &[&Row], figures: &Figures) -> String {
         ]);
     }
     align(&lines)
+        + &spreads(rows, figures)
         + "\nratio: times by which SOS is ahead (above 1 = better than the peer); \
                      target: what SOS is to reach whatever the peer does; path: the ceiling of the LAN and \
                      gateway alone\n\
                      coremark, float_kernel, sqlite, module_load_20mb, snapshot_pause: without the time \
                      that this host withheld from QEMU; capture_run, capture_translate (best of several) and \
                      capture_frames (median) are measured on this host, without QEMU\n"
+}
+
+/// A line for each row of moves: single moves matter as much as their median.
+fn spreads(rows: &[&Row], figures: &Figures) -> String {
+    let heading = ["moves", "p50", "p95", "max", "without", "count"];
+    let mut lines = vec![heading.map(str::to_owned)];
+    let moves = rows.iter().filter(|row| row.setting == Setting::Migration);
+    for row in moves {
+        for (system, samples) in [("sos", &figures.sos), ("peer", &figures.peer)] {
+            if samples.runs(row.name) > 1 {
+                let spread = Spread::of(row, samples);
+                lines.push([
+                    format!("{} {system}", row.name),
+                    figure(samples.median(row.name)),
+                    figure(spread.p95),
+                    figure(spread.max),
+                    figure(spread.control),
+                    samples.runs(row.name).to_string(),
+                ]);
+            }
+        }
+    }
+    match lines.len() {
+        1 => String::new(),
+        _ => format!("\n{}", align(&lines)),
+    }
 }
 
 /// Three or more significant digits, a dash for what was not measured.

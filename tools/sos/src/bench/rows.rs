@@ -25,6 +25,8 @@ pub enum Setting {
     Engines,
     /// A machine whose instances are frozen again and again.
     Freeze,
+    /// Two machines, and an instance that goes from one to the other.
+    Migration,
 }
 
 /// What the peer's figure is.
@@ -98,6 +100,21 @@ const fn own_snapshot_row(
     snapshot_row(name, unit, target, Peer::Target(target), description)
 }
 
+/// A row of migration with what it has to reach.
+const fn migration_row(
+    name: &'static str,
+    unit: &'static str,
+    target: f64,
+    peer: Peer,
+    description: &'static str,
+) -> Row {
+    Row {
+        peer,
+        target: Some(target),
+        ..row(name, unit, Better::Lower, Setting::Migration, description)
+    }
+}
+
 /// With a spinner beside it, the p99 of `web` may be at most so many times its value without.
 const SPINNER_FACTOR: f64 = 3.0;
 
@@ -113,7 +130,7 @@ const CAPTURE_FREEZE_MS: f64 = 10.0;
 /// The capture of its calls, without its memory.
 const CAPTURE_FRAMES_US: f64 = 50.0;
 
-const ROWS: [Row; 32] = {
+const ROWS: [Row; 35] = {
     use Better::{Higher, Lower};
     use Setting::{Compute, Engines, Exec, Freeze, Program, Services, Spinner, Start, Suite};
     [
@@ -354,6 +371,27 @@ const ROWS: [Row; 32] = {
                 "capture of a suspended program 300 unlike calls deep, on this host",
             )
         },
+        migration_row(
+            super::migration::GAP_SMALL,
+            "ms",
+            20.0,
+            Peer::Linux,
+            "longest round trip of a client while an instance of 1 MiB moves to another node",
+        ),
+        migration_row(
+            super::migration::GAP_LARGE,
+            "ms",
+            30.0,
+            Peer::Linux,
+            "longest round trip of a client while an instance of 64 MiB moves to another node",
+        ),
+        migration_row(
+            super::migration::BLACKOUT,
+            "ms",
+            5.0,
+            Peer::Linux,
+            "from an instance's freeze on one node to its first moment on the other",
+        ),
     ]
 };
 

@@ -2,25 +2,44 @@
 
 use std::collections::BTreeMap;
 
-use super::statistics::median;
+use super::statistics::{median, percentile};
 
 /// Every figure that one system has shown.
 #[derive(Debug, Default)]
-pub struct Samples(BTreeMap<&'static str, Vec<f64>>);
+pub struct Samples {
+    figures: BTreeMap<&'static str, Vec<f64>>,
+    /// The same measured while nothing was done, of rows that have it.
+    controls: BTreeMap<&'static str, Vec<f64>>,
+}
 
 impl Samples {
     /// Adds a figure.
     pub fn add(&mut self, row: &'static str, value: f64) {
-        self.0.entry(row).or_default().push(value);
+        self.figures.entry(row).or_default().push(value);
+    }
+
+    /// Adds what was seen while nothing was done that the row is about.
+    pub fn add_control(&mut self, row: &'static str, value: f64) {
+        self.controls.entry(row).or_default().push(value);
     }
 
     /// The median of a row's figures.
     pub fn median(&self, row: &str) -> Option<f64> {
-        median(self.0.get(row)?)
+        median(self.figures.get(row)?)
+    }
+
+    /// The value that so many per cent of a row's figures do not exceed.
+    pub fn percentile(&self, row: &str, percent: f64) -> Option<f64> {
+        percentile(self.figures.get(row)?, percent)
+    }
+
+    /// The median of a row's controls.
+    pub fn control(&self, row: &str) -> Option<f64> {
+        median(self.controls.get(row)?)
     }
 
     /// How many figures a row has.
     pub fn runs(&self, row: &str) -> usize {
-        self.0.get(row).map_or(0, Vec::len)
+        self.figures.get(row).map_or(0, Vec::len)
     }
 }

@@ -146,6 +146,11 @@ impl Cluster {
         Some(self.members.get(node)?.place.as_ref()?.name())
     }
 
+    /// Where a node's channel is, if others can find it.
+    pub fn channel(&self, node: usize) -> Option<PathBuf> {
+        Some(self.members.get(node)?.place.as_ref()?.socket())
+    }
+
     /// Where a node is reached itself on the LAN.
     pub fn address(&self, node: usize) -> Option<SocketAddr> {
         Some(self.members.get(node)?.plan.address)
