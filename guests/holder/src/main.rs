@@ -4,18 +4,20 @@
 //! - HTTP (80): `GET` of anything answers 200 and [`GREETING`];
 //! - echo (9003): sends back what it reads, and writes to one page of its memory for each piece.
 //!
-//! Configuration: `mebibytes`, the memory that it holds besides its own (0).
+//! Configuration: `mebibytes`, the memory that it holds besides its own (0); `hot`: 1 has it write to that
+//! memory without a pause.
 
 use sos_sdk::Result;
 use sos_sdk::http::{Answer, Limits, Request, RequestId, Response, Server, Service, Status};
 use sos_sdk::net::{Blocking, Ipv4Addr, TcpListener, TcpStream};
 use sos_sdk::poll::{Event, Interest, Token};
+use sos_sdk::time::Duration;
 use sos_sdk::{config, info, warn};
 
 /// The peer's own text, so that both hold and write the same.
 #[path = "../../../tools/peer/src/held.rs"]
 mod held;
-use held::Held;
+use held::{Held, Writing};
 
 /// The body of every answer.
 const GREETING: &[u8] = b"hello from SOS\n";
@@ -97,8 +99,19 @@ fn start() -> Result<()> {
         clients: [const { None }; ECHO_CLIENTS],
     };
     info!("holds {mebibytes} MiB and serves");
-    let never = server.run(&mut holder)?;
-    match never {}
+    let writing = match config::parse("hot") {
+        Some(1) => Writing::Always,
+        _ => Writing::WhileServing,
+    };
+    if writing == Writing::WhileServing {
+        let never = server.run(&mut holder)?;
+        match never {}
+    }
+    let mut events = Vec::new();
+    loop {
+        holder.held.write_some();
+        server.turn(&mut holder, &mut events, Some(Duration::ZERO))?;
+    }
 }
 
 sos_sdk::main!(start);

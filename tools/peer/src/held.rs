@@ -7,6 +7,19 @@ const PAGE_BYTES: usize = 4096;
 /// that neighbours share no table.
 const STRIDE: usize = 521;
 
+/// Pages that a program writes before it looks again whether there is something else to do, if it never
+/// stops writing.
+pub const PAGES_AT_ONCE: usize = 64;
+
+/// When a program writes to the memory that it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    /// When it is asked something.
+    WhileServing,
+    /// Without a pause.
+    Always,
+}
+
 /// Memory that is touched and written; none by default.
 #[derive(Debug, Default)]
 pub struct Held {
@@ -32,6 +45,11 @@ impl Held {
             page[..8].copy_from_slice(&(number as u64).to_le_bytes());
         }
         Held { bytes, next: 0 }
+    }
+
+    /// Writes to some pages, one after the other.
+    pub fn write_some(&mut self) {
+        (0..PAGES_AT_ONCE).for_each(|_| self.write());
     }
 
     /// Writes to the next page.
@@ -62,6 +80,6 @@ mod tests {
             .zip(&before)
             .filter(|(new, old)| new != old);
         assert_eq!(changed.count(), pages.len());
-        Held::default().write();
+        Held::default().write_some();
     }
 }

@@ -21,5 +21,5 @@ fn serve(words: &str) -> io::Result<()> {
     machine::configure_interface("eth0", address, prefix, gateway)?;
     println!("{}", machine::memory_report()?);
     let held = Held::fill(options::held_mebibytes(words));
-    server::serve(listeners, held)
+    server::serve(listeners, held, options::writing(words))
 }

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::compute::Work;
+use crate::held::Writing;
 
 /// The static address of `eth0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,14 @@ impl Address {
 pub fn held_mebibytes(line: &str) -> usize {
     let value = words(line).find(|(key, _)| *key == "hold");
     value.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+}
+
+/// Reads `peer.hot`: whether the server writes to what it holds without a pause.
+pub fn writing(line: &str) -> Writing {
+    match words(line).any(|word| word == ("hot", "1")) {
+        true => Writing::Always,
+        false => Writing::WhileServing,
+    }
 }
 
 impl Task {

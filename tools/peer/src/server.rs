@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 
-use crate::held::Held;
+use crate::held::{Held, Writing};
 use crate::http::{self, Progress, Store};
 use crate::machine::check;
 use crate::stream::{CHUNK_BYTES, ECHO_PORT, SINK_PORT, SOURCE_PORT, Source};
@@ -71,18 +71,25 @@ enum Verdict {
     Drop,
 }
 
-/// Serves until the machine ends, and writes to the held memory at each turn of a connection.
-pub fn serve(listeners: Listeners, held: Held) -> io::Result<()> {
+/// Serves until the machine ends, and writes to the held memory at each turn of a connection, or always.
+pub fn serve(listeners: Listeners, held: Held, writing: Writing) -> io::Result<()> {
     let mut server = Server::new(listeners, held)?;
+    let timeout_ms = match writing {
+        Writing::WhileServing => -1,
+        Writing::Always => 0,
+    };
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS_PER_WAIT];
     loop {
+        if writing == Writing::Always {
+            server.held.write_some();
+        }
         // SAFETY: the array outlives the call and its length is passed.
         let count = check(unsafe {
             libc::epoll_wait(
                 server.epoll,
                 events.as_mut_ptr(),
                 EVENTS_PER_WAIT as libc::c_int,
-                -1,
+                timeout_ms,
             )
         });
         let count = match count {

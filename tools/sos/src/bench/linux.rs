@@ -55,8 +55,17 @@ impl Linux {
         mebibytes: u64,
         arguments: impl IntoIterator<Item = String>,
     ) -> Result<Linux> {
+        Linux::keep(kit, &held(mebibytes), arguments)
+    }
+
+    /// Boots with the services and these words for the peer.
+    pub fn keep(
+        kit: &Kit,
+        words: &str,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<Linux> {
         let (lan, services) = system::start_lan([IpAddr::V4(ADDRESS); 4])?;
-        let machine = holder(kit, &lan, mebibytes)?.arguments(arguments);
+        let machine = server(kit, &lan, words)?.arguments(arguments);
         let started = Instant::now();
         Ok(Linux {
             node: machine.spawn()?,
@@ -75,11 +84,26 @@ impl Linux {
         arguments: impl IntoIterator<Item = String>,
     ) -> Result<()> {
         self.node.kill();
-        let machine = holder(kit, &self.lan, mebibytes)?.arguments(arguments);
-        self.node = machine
-            .arguments(["-incoming".to_owned(), "defer".to_owned()])
-            .spawn()?;
+        self.node = self.successor(kit, &held(mebibytes), arguments)?;
         Ok(())
+    }
+
+    /// Starts another emulator of the machine that has these words, on the same LAN, which waits for what
+    /// it is to go on from.
+    pub fn successor(
+        &self,
+        kit: &Kit,
+        words: &str,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<Node> {
+        let machine = server(kit, &self.lan, words)?.arguments(arguments);
+        let waiting = ["-incoming", "defer"];
+        machine.arguments(waiting).spawn()
+    }
+
+    /// The machine runs in this emulator from now on; ends the one that it was in.
+    pub fn succeed(&mut self, node: Node) {
+        self.node = node;
     }
 
     /// Boots for work without a network, with these files at the root, and returns the lines that
@@ -143,10 +167,15 @@ fn said_by(node: &Node, timeout: Duration) -> Result<Vec<String>> {
     Ok(said)
 }
 
-/// A machine that serves and holds so much memory.
-fn holder(kit: &Kit, lan: &Lan, mebibytes: u64) -> Result<NodeBuilder> {
+/// The words for a peer that holds so much memory.
+fn held(mebibytes: u64) -> String {
+    format!("peer.hold={mebibytes}")
+}
+
+/// A machine that serves.
+fn server(kit: &Kit, lan: &Lan, words: &str) -> Result<NodeBuilder> {
     let initramfs = kit.initramfs(Program::Serve, &[])?;
-    let words = format!("peer.address={ADDRESS} peer.prefix=24 peer.hold={mebibytes}");
+    let words = format!("peer.address={ADDRESS} peer.prefix=24 {words}");
     let machine = builder(kit, &initramfs, &words).arguments(system::nic(lan));
     Ok(machine.arguments(system::PREALLOCATED.map(str::to_owned)))
 }

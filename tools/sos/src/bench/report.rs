@@ -63,7 +63,8 @@ fn result(row: &Row, figures: &Figures) -> RowResult {
     };
     let ratio = sos
         .zip(peer)
-        .map(|(sos, peer)| ratio(sos, peer, row.better));
+        .map(|(sos, peer)| ratio(sos, peer, row.better))
+        .filter(|ratio| ratio.is_finite());
     let runs = figures.sos.runs(row.name).max(figures.peer.runs(row.name));
     RowResult {
         sos,
@@ -151,6 +152,7 @@ fn spreads(rows: &[&Row], figures: &Figures) -> String {
 fn figure(value: Option<f64>) -> String {
     match value {
         None => "-".to_owned(),
+        Some(f64::INFINITY) => "never".to_owned(),
         Some(value) if value.abs() >= 1000.0 => format!("{value:.0}"),
         Some(value) if value.abs() >= 10.0 => format!("{value:.1}"),
         Some(value) => format!("{value:.3}"),

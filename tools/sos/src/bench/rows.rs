@@ -130,7 +130,12 @@ const CAPTURE_FREEZE_MS: f64 = 10.0;
 /// The capture of its calls, without its memory.
 const CAPTURE_FRAMES_US: f64 = 50.0;
 
-const ROWS: [Row; 35] = {
+/// A move may send so many times the bytes of touched pages,
+const MOVED_FACTOR: f64 = 1.05;
+/// and 50 of them may take so long.
+const EVACUATION_S: f64 = 5.0;
+
+const ROWS: [Row; 39] = {
     use Better::{Higher, Lower};
     use Setting::{Compute, Engines, Exec, Freeze, Program, Services, Spinner, Start, Suite};
     [
@@ -391,6 +396,37 @@ const ROWS: [Row; 35] = {
             5.0,
             Peer::Linux,
             "from an instance's freeze on one node to its first moment on the other",
+        ),
+        Row {
+            target: None,
+            ..migration_row(
+                super::migration::TOTAL,
+                "ms",
+                0.0,
+                Peer::Linux,
+                "from the order to the end of the move of an idle instance of 64 MiB",
+            )
+        },
+        migration_row(
+            super::migration::BYTES,
+            "factor",
+            MOVED_FACTOR,
+            Peer::Target(MOVED_FACTOR),
+            "bytes that the move of an idle 64 MiB instance sends, over the pages it touched",
+        ),
+        migration_row(
+            super::migration::HOT,
+            "s",
+            10.0,
+            Peer::Linux,
+            "move of an instance that writes to its 64 MiB without a pause",
+        ),
+        migration_row(
+            super::migration::EVACUATE,
+            "s",
+            EVACUATION_S,
+            Peer::Target(EVACUATION_S),
+            "50 instances of 1 MiB leave a node, each with a client that stays connected",
         ),
     ]
 };

@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const WATCHDOG: Duration = Duration::from_secs(600);
 /// Between two looks whether an instance has left.
 const POLL_INTERVAL: Duration = Duration::from_millis(30);
-const NODES: [&str; 2] = ["node1", "node2"];
+/// What the nodes are called.
+pub const NODES: [&str; 2] = ["node1", "node2"];
 
 /// Two nodes that are linked.
 pub struct Pair {

@@ -148,6 +148,15 @@ impl Trips {
         let touched = touched.filter(|trip| trip.back >= from && trip.sent <= until);
         touched.map(|trip| trip.back - trip.sent).max()
     }
+
+    /// The longest trip of each of some times, in milliseconds.
+    pub fn each_ms(&self, times: &[(Instant, Instant)]) -> Result<Vec<f64>> {
+        let longest = |&(from, until): &(Instant, Instant)| {
+            let longest = self.longest(from, until).context("no trip in a time")?;
+            Ok(longest.as_secs_f64() * 1e3)
+        };
+        times.iter().map(longest).collect()
+    }
 }
 
 /// A client of the echo that asks when it is told to, and learns then if its connection was lost.

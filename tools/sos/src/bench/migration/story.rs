@@ -49,6 +49,11 @@ pub struct Departure {
 }
 
 impl Departure {
+    /// From the order until the source knew that the instance runs at the target.
+    pub fn total_ms(&self) -> f64 {
+        self.told_ns.saturating_sub(self.asked_ns) as f64 / 1e6
+    }
+
     /// Reads what a node's events tell of the last move of an instance; none while it has not left.
     ///
     /// # Errors
@@ -83,6 +88,55 @@ impl Departure {
     }
 }
 
+/// How the instances of a node left it, by that node's clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Evacuation {
+    /// How many have left.
+    pub left: u32,
+    /// When the first was asked to,
+    pub asked_ns: u64,
+    /// and when the node heard that the last one runs at its target.
+    pub told_ns: u64,
+    /// All that was sent.
+    pub kib: u64,
+    /// The longest time that one stood.
+    pub longest_stood_ns: u64,
+}
+
+impl Evacuation {
+    /// From the first order until the node knew that the last one runs elsewhere.
+    pub fn total_ms(&self) -> f64 {
+        self.told_ns.saturating_sub(self.asked_ns) as f64 / 1e6
+    }
+
+    /// Reads what a node's events tell.
+    ///
+    /// # Errors
+    /// When one stayed or is in doubt, or an event has not the words that are expected.
+    pub fn read(events: &[Event]) -> Result<Evacuation> {
+        let mut all = Evacuation::default();
+        let mut names: Vec<&str> = events.iter().map(|event| &*event.instance).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let Some(one) = Departure::read(events, name)? else {
+                continue;
+            };
+            all = Evacuation {
+                left: all.left + 1,
+                asked_ns: match all.left {
+                    0 => one.asked_ns,
+                    _ => all.asked_ns.min(one.asked_ns),
+                },
+                told_ns: all.told_ns.max(one.told_ns),
+                kib: all.kib + one.kib,
+                longest_stood_ns: all.longest_stood_ns.max(one.stood_ns),
+            };
+        }
+        Ok(all)
+    }
+}
+
 /// When an instance ran at its target, by the target's clock.
 pub fn arrival_ns(events: &[Event], instance: &str) -> Option<u64> {
     let mut events = events.iter().rev();
@@ -107,11 +161,11 @@ pub struct Crossing {
 /// difference of clocks is in the one with its sign turned: the mean of both is that of two blackouts
 /// whatever the difference is, and half of what they differ by is the difference itself, but for what
 /// the two moves were unlike. It is followed along the moves, as clocks that each node has measured
-/// itself drift: the difference of a move is the median of those of the five pairs of moves around it.
+/// itself drift: the difference of a move is the median of those of six pairs of moves around it.
 /// So medians are those of the moves; a single figure may be off by half of what moves to and moves fro
 /// differ by in their medians.
 pub fn blackouts_ns(crossings: &[Crossing]) -> Vec<f64> {
-    const AROUND: usize = 2;
+    const AROUND: usize = 6;
     // By the first node's clock and then the second's, as if both were one.
     let seen = |it: &Crossing| it.arrived_ns as f64 - it.frozen_ns as f64;
     let ahead: Vec<f64> = crossings
@@ -123,9 +177,10 @@ pub fn blackouts_ns(crossings: &[Crossing]) -> Vec<f64> {
         })
         .collect();
     let blackout = |(number, it): (usize, &Crossing)| {
-        let first = number.saturating_sub(AROUND + 1);
-        let last = (number + AROUND).min(ahead.len());
-        let difference = median(ahead.get(first.min(last)..last)?)?;
+        let first = number.saturating_sub(AROUND / 2);
+        let first = first.min(ahead.len().saturating_sub(AROUND));
+        let last = (first + AROUND).min(ahead.len());
+        let difference = median(&ahead[first..last])?;
         Some(match it.from {
             0 => seen(it) - difference,
             _ => seen(it) + difference,
@@ -183,6 +238,29 @@ mod tests {
     }
 
     #[test]
+    fn an_evacuation_lasts_from_the_first_order_to_the_last_word() {
+        let of = |name: &str, times: [u64; 3]| {
+            let details = [
+                "to node2",
+                "after 1 rounds and 1040 KiB; 12 KiB of pages are left",
+                "to node2: 1 rounds, 1060 KiB, stood for 20 ns",
+            ];
+            let kinds = ["migrating", "frozen", "moved"];
+            let events = times.into_iter().zip(kinds).zip(details);
+            let events = events.map(|((time, kind), detail)| Event {
+                instance: name.into(),
+                ..event(time, kind, detail)
+            });
+            events.collect::<Vec<_>>()
+        };
+        let events = [of("b", [7, 9, 30]), of("a", [5, 8, 20])].concat();
+        let all = Evacuation::read(&events).unwrap();
+        assert_eq!((all.left, all.asked_ns, all.told_ns), (2, 5, 30));
+        assert_eq!((all.kib, all.longest_stood_ns), (2120, 20));
+        assert_eq!(Evacuation::read(&events[..4]).unwrap().left, 1);
+    }
+
+    #[test]
     fn events_are_read_as_nodes_write_them() {
         let text = r#"{"entries":[{"time":7,"instance":"a","kind":"moved","detail":""}],"next":3}"#;
         let events: Events = serde_json::from_str(text).unwrap();
@@ -211,7 +289,7 @@ mod tests {
             assert_eq!(found, [50.0, 50.0, 50.0, 90.0, 50.0, 50.0, 50.0]);
         }
         let found = blackouts_ns(&crossings(&[500; 9], 1000, 2));
-        assert!(found.iter().all(|it| (it - 500.0).abs() < 6.0), "{found:?}");
+        assert!(found.iter().all(|it| (it - 500.0).abs() < 9.0), "{found:?}");
         assert_eq!(blackouts_ns(&[]), Vec::<f64>::new());
         assert_eq!(blackouts_ns(&crossings(&[5], 3, 0)), Vec::<f64>::new());
     }

@@ -8,7 +8,7 @@
 
 mod clients;
 mod on_sos;
-mod qmp;
+pub mod qmp;
 mod saved_linux;
 
 pub use on_sos::on_sos;
