@@ -43,6 +43,7 @@ impl TestNodes {
             pcap: None,
             state: state.path().to_path_buf(),
             watchdog: Some(WATCHDOG),
+            arguments: Vec::new(),
         };
         let (reports, reported) = channel();
         let cluster = Cluster::start(kernel(), plans, options, reports);

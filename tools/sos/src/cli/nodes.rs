@@ -48,6 +48,7 @@ pub fn run(
         pcap: arguments.pcap.clone(),
         state: keys::state_folder(manifest)?,
         watchdog: None,
+        arguments: Vec::new(),
     };
     let (events, happened) = channel();
     let (reports, reported) = channel();

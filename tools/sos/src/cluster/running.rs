@@ -37,6 +37,8 @@ pub struct Options {
     pub state: PathBuf,
     /// How long each machine may live.
     pub watchdog: Option<Duration>,
+    /// Further arguments for each machine's QEMU.
+    pub arguments: Vec<String>,
 }
 
 /// Running nodes on their LAN. Dropping it ends them.
@@ -253,7 +255,8 @@ impl Cluster {
             .cpus(options.cpus)
             .secret(&secret)
             .trust(&self.folder.path().join(TRUST))
-            .arguments(self.lan.qemu_netdev_args_at(&outlet, "net0", &plan.mac));
+            .arguments(self.lan.qemu_netdev_args_at(&outlet, "net0", &plan.mac))
+            .arguments(options.arguments.iter().cloned());
         builder = match options.watchdog {
             Some(limit) => builder.watchdog(limit),
             None => builder.without_watchdog(),

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::story::{Crossing, Departure, Event, Events, arrival_ns};
 use crate::bench::sos_node::Kit;
-use crate::bench::system::MEMORY_MIB;
+use crate::bench::system::{MEMORY_MIB, PREALLOCATED};
 use crate::cluster::{self, Cluster, Options};
 use crate::exec::Client;
 use crate::lan::{Forward, Subnet};
@@ -60,6 +60,7 @@ impl Pair {
             pcap: None,
             state: state.path().to_path_buf(),
             watchdog: Some(WATCHDOG),
+            arguments: PREALLOCATED.map(str::to_owned).to_vec(),
         };
         // What the nodes print is kept by their consoles; nobody listens besides.
         let (reports, _) = std::sync::mpsc::channel();
