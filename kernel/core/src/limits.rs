@@ -282,7 +282,7 @@ pub const NODE_CONNECTIONS_OF_ONE: usize = 8;
 /// Sockets of the node itself: its connections, one more that is refused, a listener.
 pub const NODE_SOCKETS: u32 = 100;
 /// Receive and transmit buffer of each, bytes.
-pub const NODE_BUFFER_BYTES: usize = 128 * 1024;
+pub const NODE_BUFFER_BYTES: usize = 192 * 1024;
 /// Keys that a node is told to trust.
 pub const CLUSTER_KEYS: usize = 256;
 /// Bytes of what a node is told of its cluster.

@@ -420,7 +420,6 @@ impl Sink for Receiver<'_> {
         let Ok(page) = usize::try_from(page) else {
             return Ok(());
         };
-        let mut copy = [0; PAGE_BYTES];
         let repeated;
         let bytes = match content {
             Page::Bytes { bytes, .. } => Some(bytes),
@@ -429,6 +428,7 @@ impl Sink for Receiver<'_> {
                 memory: source,
                 page,
             } => {
+                let mut copy = [0; PAGE_BYTES];
                 let source = memories.get(source as usize);
                 repeated = source.and_then(|source| source.page(page as usize, &mut copy).copied());
                 repeated.as_ref()

@@ -12,8 +12,6 @@ use core::net::SocketAddr;
 
 /// Bytes taken from a connection in one turn.
 const READ_BYTES_PER_TURN: usize = 128 * 1024;
-/// Bytes looked at in one piece.
-const READ_BYTES: usize = 16 * 1024;
 /// Bytes of the operator's protocol that are sealed in one message.
 const CONTROL_BYTES: usize = 32 * 1024;
 
@@ -146,17 +144,18 @@ impl Connection {
         let Some(channel) = self.channel() else {
             return Ok(());
         };
-        let mut bytes = [0; READ_BYTES];
         while *budget > 0 && !channel.has_message() {
-            match network.stack.tcp_peek(socket, &mut bytes)? {
+            let mut received = Ok(0);
+            // What the channel does not take stays in the stack.
+            let read = network.stack.tcp_read_with(socket, |bytes| {
+                received = channel.receive(bytes);
+                received.unwrap_or(0)
+            })?;
+            received?;
+            match read {
                 None => return Ok(()),
                 Some(0) => return Err(End::Closed),
-                Some(count) => {
-                    let taken = channel.receive(&bytes[..count])?;
-                    // What the channel did not take stays in the stack.
-                    network.stack.tcp_read(socket, &mut bytes[..taken])?;
-                    *budget = budget.saturating_sub(taken);
-                }
+                Some(count) => *budget = budget.saturating_sub(count),
             }
         }
         Ok(())

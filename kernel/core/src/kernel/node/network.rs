@@ -52,6 +52,7 @@ impl Network {
             listen_pool: LISTEN_POOL,
         };
         let stack = Stack::new(limits, place.seed).with_allowance(place.allowance.clone());
+        let stack = stack.without_cuts();
         let config = InterfaceConfig {
             name: "node".into(),
             port,

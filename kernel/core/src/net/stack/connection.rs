@@ -62,7 +62,8 @@ pub(super) struct Connection {
     pub(super) time_wait_since: Option<Time>,
     pub(super) keepalive: Option<Duration>,
     pub(super) facts: Facts,
-    mirror: Mirror,
+    /// None where no cut is ever taken.
+    mirror: Option<Mirror>,
     /// Of a restored connection: whether its peer is where it was.
     pub(super) rollback: Option<Rollback>,
     /// The state at the last look, to tell what changed.
@@ -319,19 +320,34 @@ impl Connection {
         read
     }
 
+    /// Shows bytes of the socket in place; as many are taken as `take` says.
+    pub(super) fn read_with(&mut self, take: impl FnOnce(&[u8]) -> usize) -> usize {
+        let show = |bytes: &mut [u8]| {
+            let taken = take(bytes).min(bytes.len());
+            (taken, taken)
+        };
+        let read = self.socket_mut().recv(show).unwrap_or(0);
+        self.facts.read_bytes += read as u64;
+        read
+    }
+
     /// Gives bytes to the socket: how many it took.
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
         let socket = self.set.get_mut::<Socket>(self.handle);
         let (queued, most) = (socket.send_queue(), socket.send_capacity());
         let written = socket.send_slice(bytes).unwrap_or(0);
-        self.mirror.push(&bytes[..written], queued, most);
+        if let Some(mirror) = &mut self.mirror {
+            mirror.push(&bytes[..written], queued, most);
+        }
         self.facts.accepted_bytes += written as u64;
         written
     }
 
     /// The bytes that the peer has not acknowledged.
     pub(super) fn unacknowledged(&self) -> Vec<u8> {
-        self.mirror.bytes(self.socket().send_queue())
+        let queued = self.socket().send_queue();
+        let mirror = self.mirror.as_ref();
+        mirror.map_or_else(Vec::new, |mirror| mirror.bytes(queued))
     }
 
     pub(super) fn discard_received(&mut self) {
@@ -352,7 +368,9 @@ impl Connection {
                 self.handle = self.set.add(socket);
             }
         }
-        self.mirror.clear();
+        if let Some(mirror) = &mut self.mirror {
+            mirror.clear();
+        }
         SpareSocket {
             set: self.set,
             handle: self.handle,
@@ -373,7 +391,26 @@ pub(super) enum Reset {
 pub(super) struct SpareSocket {
     set: SocketSet<'static>,
     handle: SocketHandle,
-    mirror: Mirror,
+    mirror: Option<Mirror>,
+}
+
+/// Whether cuts are taken of a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cuts {
+    /// What its connections were given to send is remembered.
+    Possible,
+    /// It is the node's own.
+    Never,
+}
+
+impl Cuts {
+    /// Buffers of a socket's size that a spare may come to hold: both of its queues, and the mirror.
+    pub(super) fn buffers(self) -> usize {
+        match self {
+            Cuts::Possible => 3,
+            Cuts::Never => 2,
+        }
+    }
 }
 
 impl SpareSocket {
@@ -382,17 +419,14 @@ impl SpareSocket {
         self.set.get::<Socket>(self.handle).send_capacity()
     }
 
-    /// Buffers of a socket's size that a spare may come to hold: both of its queues and the mirror.
-    pub(super) const BUFFERS: usize = 3;
-
-    pub(super) fn new(buffer_bytes: usize) -> SpareSocket {
+    pub(super) fn new(buffer_bytes: usize, cuts: Cuts) -> SpareSocket {
         let buffer = || SocketBuffer::new(vec![0; buffer_bytes]);
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(Socket::new(buffer(), buffer()));
         SpareSocket {
             set,
             handle,
-            mirror: Mirror::default(),
+            mirror: (cuts == Cuts::Possible).then(Mirror::default),
         }
     }
 }

@@ -104,6 +104,12 @@ impl Stack {
         self
     }
 
+    /// The same stack, of which no cut is ever taken: its connections keep no second copy of what they send.
+    pub fn without_cuts(mut self) -> Stack {
+        self.connections.forgo_cuts();
+        self
+    }
+
     /// A stack without interfaces. `seed` makes its sequence numbers and ports.
     pub fn new(limits: StackLimits, seed: u64) -> Stack {
         let maximum = limits.sockets as usize + limits::LINGERING_CONNECTIONS;

@@ -1,7 +1,7 @@
 //! All TCP connections of an instance: found by address, visited when they have something to do.
 
 use super::allowance::Allowance;
-use super::connection::{Connection, SpareSocket};
+use super::connection::{Connection, Cuts, SpareSocket};
 use super::header::Tuple;
 use crate::limits;
 use crate::machine::Time;
@@ -29,6 +29,7 @@ pub(super) struct ConnectionTable {
     buffer_bytes: usize,
     maximum: usize,
     allowance: Allowance,
+    cuts: Cuts,
 }
 
 impl ConnectionTable {
@@ -45,7 +46,13 @@ impl ConnectionTable {
             buffer_bytes,
             maximum,
             allowance: Allowance::unlimited(),
+            cuts: Cuts::Possible,
         }
+    }
+
+    /// From now on, connections need not be ready for a cut.
+    pub(super) fn forgo_cuts(&mut self) {
+        self.cuts = Cuts::Never;
     }
 
     /// Bytes of each of a socket's buffers.
@@ -69,10 +76,8 @@ impl ConnectionTable {
     /// A socket for a new connection; none when the node has no memory for its buffers.
     pub(super) fn take_spare(&mut self) -> Option<SpareSocket> {
         self.spares.pop().or_else(|| {
-            let is_allowed = self
-                .allowance
-                .take(SpareSocket::BUFFERS * self.buffer_bytes);
-            is_allowed.then(|| SpareSocket::new(self.buffer_bytes))
+            let is_allowed = self.allowance.take(self.cuts.buffers() * self.buffer_bytes);
+            is_allowed.then(|| SpareSocket::new(self.buffer_bytes, self.cuts))
         })
     }
 

@@ -107,6 +107,25 @@ impl Stack {
         Ok(Some(read))
     }
 
+    /// Like [`Stack::tcp_read`], but shows some of the bytes where they are: as many are taken as `take` answers.
+    ///
+    /// # Errors
+    /// As [`Stack::tcp_read`].
+    pub fn tcp_read_with(
+        &mut self,
+        id: SocketId,
+        take: impl FnOnce(&[u8]) -> usize,
+    ) -> Result<Option<usize>, NetError> {
+        let slot = self.handles.connection(id)?;
+        let connection = self.connections.get_mut(slot).ok_or(NetError::BadHandle)?;
+        if let Some(answer) = unreadable(connection)? {
+            return Ok(answer);
+        }
+        let read = connection.read_with(take);
+        self.connections.touch(slot);
+        Ok(Some(read))
+    }
+
     /// Like [`Stack::tcp_read`], but the bytes stay.
     ///
     /// # Errors

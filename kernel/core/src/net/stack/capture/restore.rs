@@ -1,7 +1,7 @@
 //! A stack from a state.
 
 use super::super::allowance::Allowance;
-use super::super::connection::{Owner, SpareSocket};
+use super::super::connection::{Cuts, Owner, SpareSocket};
 use super::super::dns::Query;
 use super::super::handles::{Entry, Handles};
 use super::super::header::Tuple;
@@ -175,14 +175,12 @@ impl Stack {
                 self.limits.tcp_buffer_bytes
             }
         };
-        if !self
-            .allowance()
-            .take(SpareSocket::BUFFERS.saturating_mul(bytes))
-        {
+        let cuts = Cuts::Possible;
+        if !self.allowance().take(cuts.buffers().saturating_mul(bytes)) {
             return Err(RestoreError::NoMemory);
         }
         let seed = scramble(self.seed ^ scramble(self.connections.iter().count() as u64));
-        let spare = SpareSocket::new(bytes);
+        let spare = SpareSocket::new(bytes, cuts);
         let connection = rebuild(state, owner, spare, self.now, seed)?;
         Ok(self.connections.insert(connection))
     }

@@ -50,6 +50,25 @@ fn a_megabyte_each_way_survives_loss_duplication_and_reordering() {
 }
 
 #[test]
+fn a_reader_in_place_takes_what_it_says_and_the_rest_stays() {
+    let mut world = World::linked(StackLimits::default());
+    let (server, client, _) = world.connected();
+    assert_eq!(world.stacks[B].tcp_write(client, b"abcdef"), Ok(Some(6)));
+    world.run(|world| world.stacks[A].tcp_peek(server, &mut [0; 16]) == Ok(Some(6)));
+    let stack = &mut world.stacks[A];
+    let mut seen = Vec::new();
+    let read = stack.tcp_read_with(server, |bytes| {
+        seen = bytes.to_vec();
+        4
+    });
+    assert_eq!((read, &seen[..]), (Ok(Some(4)), &b"abcdef"[..]));
+    let mut rest = [0; 16];
+    assert_eq!(stack.tcp_read(server, &mut rest), Ok(Some(2)));
+    assert_eq!(&rest[..2], b"ef");
+    assert_eq!(stack.tcp_read_with(server, <[u8]>::len), Ok(None));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_frames() {
     let run = || {
         let faults = Faults {
