@@ -9,8 +9,10 @@ use crate::machine::{Duration, Time};
 /// What an operator wants of a migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Goals {
-    /// For how long the instance may stand, if that can be had.
+    /// For how long the instance may stand, if more rounds lead there.
     pub downtime: Duration,
+    /// For how long it may stand rather than be slowed down, when rounds alone lead no further.
+    pub settled_downtime: Duration,
     /// For how long it may stand at most, when rounds or time are used up.
     pub most_downtime: Duration,
     /// Rounds at most.
@@ -25,7 +27,8 @@ pub struct Goals {
 impl Default for Goals {
     fn default() -> Goals {
         Goals {
-            downtime: Duration::from_millis(10),
+            downtime: Duration::from_millis(1),
+            settled_downtime: Duration::from_millis(10),
             most_downtime: Duration::from_millis(500),
             most_rounds: 40,
             most_time: Duration::from_secs(60),
@@ -127,8 +130,9 @@ impl Convergence {
         self.expected_downtime = for_pages.saturating_add(for_state);
         // The state is sent after the stop however many rounds there are: it leaves less for pages, but
         // not nothing.
-        let goal = self.goals.downtime;
-        if for_pages <= goal.saturating_sub(for_state).max(goal / 4) {
+        let is_within = |goal: Duration| for_pages <= goal.saturating_sub(for_state).max(goal / 4);
+        let shrinks = dirty_bytes <= sent_bytes / 100 * SHRINKS_PERCENT;
+        if is_within(self.goals.downtime) || (!shrinks && is_within(self.goals.settled_downtime)) {
             return Decision::Stop;
         }
         if self.rounds >= self.goals.most_rounds || now.since(self.began) >= self.goals.most_time {
@@ -138,9 +142,9 @@ impl Convergence {
             };
         }
         self.rounds += 1;
-        match dirty_bytes > sent_bytes / 100 * SHRINKS_PERCENT {
-            true => self.slow_down(bandwidth),
-            false => self.slowed = 0,
+        match shrinks {
+            true => self.slowed = 0,
+            false => self.slow_down(bandwidth),
         }
         Decision::Copy {
             share_ppm: self.share_ppm,
@@ -275,10 +279,23 @@ mod tests {
     }
 
     #[test]
-    fn a_small_working_set_is_stopped_at_once_however_hot_it_is() {
+    fn a_small_working_set_is_stopped_as_soon_as_rounds_lead_no_further_however_hot_it_is() {
         let story = world(64, 1, 10_000, 200).migrate();
         assert_eq!(story.last, Decision::Stop);
-        assert_eq!((story.rounds, story.share_ppm), (1, FULL_SHARE_PPM));
+        assert_eq!((story.rounds, story.share_ppm), (2, FULL_SHARE_PPM));
+        assert_eq!(story.gap, Duration::from_millis(5));
+    }
+
+    #[test]
+    fn what_a_few_more_rounds_take_away_is_not_left_for_the_stop() {
+        // A client that has a page written each millisecond.
+        let story = world(64, 64, 4, 50).migrate();
+        assert_eq!(
+            (story.last, story.share_ppm),
+            (Decision::Stop, FULL_SHARE_PPM)
+        );
+        assert!(story.gap <= Duration::from_millis(1), "{story:?}");
+        assert!(story.rounds <= 4, "{story:?}");
     }
 
     #[test]

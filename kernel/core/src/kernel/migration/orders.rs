@@ -87,6 +87,7 @@ impl Kernel {
         let mut goals = Goals::default();
         if let Some(downtime_ms) = options.downtime_ms {
             goals.downtime = Duration::from_millis(u64::from(downtime_ms));
+            goals.settled_downtime = goals.downtime;
             goals.most_downtime = goals.most_downtime.max(goals.downtime);
         }
         Ok(Order {
