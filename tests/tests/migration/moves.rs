@@ -111,6 +111,16 @@ fn moves_with_its_connections(how: &str) {
     for kind in ["migrating", "frozen", "moved", "arrived"] {
         assert!(events.contains(kind), "{kind}: {events}");
     }
+    // What an operator hears of the stop.
+    for step in [
+        "stood for ",
+        "cut after ",
+        "sent after ",
+        "prepared after ",
+        "made in ",
+    ] {
+        assert!(events.contains(step), "{step}: {events}");
+    }
 }
 
 #[test]

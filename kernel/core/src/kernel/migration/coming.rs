@@ -14,10 +14,9 @@ use crate::host::Revival;
 use crate::image::BlobHash;
 use crate::instance::engine::Program;
 use crate::log::EventKind;
-use crate::machine::Machine;
+use crate::machine::{Duration, Machine, Time};
 use crate::migrate::{Delivery, Done, HandoverId, Incoming, NodeId, Offer, PortNetwork, Role};
 use crate::net::frame::{MacAddress, is_group};
-use crate::sched::SLICE;
 use crate::snapshot::About;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -25,6 +24,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+/// For how long states are decoded in one turn: an instance stands meanwhile, so this is longer than a slice.
+const DECODING: Duration = Duration::from_millis(1);
 
 /// What is kept of an instance that comes.
 #[derive(Default)]
@@ -41,6 +43,10 @@ pub(super) struct Coming {
     blobs: Vec<Arc<[u8]>>,
     program: Option<Arc<Program>>,
     phase: Phase,
+    /// When all of it had come,
+    complete: Option<Time>,
+    /// and when it was made.
+    made: Option<Time>,
 }
 
 /// How far an instance has come.
@@ -71,6 +77,18 @@ impl Coming {
     /// Its ports are on these networks.
     pub fn set_networks(&mut self, networks: &[PortNetwork]) {
         self.networks = networks.to_vec();
+    }
+
+    /// How long it took to be made, and how long it then waited for the word to run.
+    fn tell_spans(&self, now: Time) -> String {
+        match (self.complete, self.made) {
+            (Some(complete), Some(made)) => format!(
+                ": made in {} us, told to run after {} us",
+                made.since(complete).as_micros(),
+                now.since(made).as_micros()
+            ),
+            (None, _) | (_, None) => String::new(),
+        }
     }
 
     /// Its place, once it is admitted.
@@ -256,7 +274,10 @@ impl Kernel {
             return;
         };
         match coming.incoming.end_round() {
-            Ok(()) => coming.phase = Phase::Preparing,
+            Ok(()) => {
+                coming.phase = Phase::Preparing;
+                coming.complete = Some(self.clock.now());
+            }
             Err(problem) => self.fail(Role::Target, handover, &problem.to_string()),
         }
     }
@@ -267,7 +288,7 @@ impl Kernel {
         coming.any(|coming| coming.phase == Phase::Preparing)
     }
 
-    /// Decodes states of each instance of which all has come, for about a slice, or makes it.
+    /// Decodes states of each instance of which all has come, for a while, and makes it if that is all.
     pub(super) fn prepare_arrivals(&mut self, machine: &mut dyn Machine) {
         let preparing = self.moves.coming.iter();
         let preparing = preparing.filter(|(_, coming)| coming.phase == Phase::Preparing);
@@ -282,7 +303,7 @@ impl Kernel {
                 let decoded = coming.received.parts.decode_next(room_bytes);
                 match decoded {
                     // It stands: what is small goes in one turn.
-                    Ok(true) if self.clock.now().since(begin) < SLICE => {}
+                    Ok(true) if self.clock.now().since(begin) < DECODING => {}
                     Ok(true) | Ok(false) | Err(_) => break decoded,
                 }
             };
@@ -298,7 +319,12 @@ impl Kernel {
                 }
             };
             match made {
-                Ok(()) => self.report(Role::Target, handover, &Done::Prepared),
+                Ok(()) => {
+                    if let Some(coming) = self.moves.coming.get_mut(&handover) {
+                        coming.made = Some(self.clock.now());
+                    }
+                    self.report(Role::Target, handover, &Done::Prepared);
+                }
                 Err(reason) => self.fail(Role::Target, handover, &reason),
             }
         }
@@ -361,6 +387,7 @@ impl Kernel {
     pub(super) fn run_arrived(&mut self, handover: HandoverId, epoch: u64) {
         let now = self.clock.now();
         let coming = self.moves.coming.get(&handover);
+        let spans = coming.map_or_else(String::new, |coming| coming.tell_spans(now));
         let Some((key, peer)) = coming.and_then(|coming| Some((coming.key?, coming.peer))) else {
             return self.fail(Role::Target, handover, "its copy is gone");
         };
@@ -375,9 +402,8 @@ impl Kernel {
         record.usage.started = now;
         let name = record.spec.name.clone();
         self.settle(key);
-        let peer = self.node_name(peer);
-        self.journal
-            .event(now, &name, EventKind::Arrived, format!("from {peer}"));
+        let detail = format!("from {}{spans}", self.node_name(peer));
+        self.journal.event(now, &name, EventKind::Arrived, detail);
         self.begin_announcing(handover.instance);
         self.go_on(key);
         self.renew_awaited();

@@ -39,7 +39,7 @@ pub(super) struct Leaving {
     pub pace: Pace,
     rounds: u32,
     pub bytes: u64,
-    frozen: Option<Time>,
+    pub stop: Stop,
     /// How many of the frames in each port are in the cut.
     pub taken_frames: Vec<usize>,
     /// Those frames, from COMMIT on: they are its own again if it resumes here.
@@ -64,7 +64,7 @@ impl Leaving {
             pace,
             rounds: 0,
             bytes: 0,
-            frozen: None,
+            stop: Stop::default(),
             taken_frames: Vec::new(),
             kept_frames: Vec::new(),
             forward_to: None,
@@ -75,6 +75,50 @@ impl Leaving {
     /// Whether the target does not run it yet.
     pub fn is_here(&self) -> bool {
         self.ports.is_empty() && self.forward_to.is_none()
+    }
+}
+
+/// When the steps of an instance's stop were done, for the operator: what it stands for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stop {
+    /// It stood.
+    frozen: Option<Time>,
+    /// Its cut was taken.
+    cut: Option<Time>,
+    /// All of it was given to the connection.
+    pub sent: Option<Time>,
+    /// The target had said that it is prepared.
+    pub prepared: Option<Time>,
+}
+
+impl Stop {
+    /// Whether the instance stands.
+    fn has_begun(&self) -> bool {
+        self.frozen.is_some()
+    }
+
+    /// For how long it has stood, and when each step was done.
+    fn tell(&self, now: Time) -> String {
+        let Some(frozen) = self.frozen else {
+            return "never stood".into();
+        };
+        let stood = now.since(frozen).as_nanos();
+        let mut text = format!("stood for {stood} ns");
+        let steps = [
+            ("cut", self.cut),
+            ("sent", self.sent),
+            ("prepared", self.prepared),
+        ];
+        let done = steps.into_iter().filter_map(|(step, at)| Some((step, at?)));
+        for (number, (step, at)) in done.enumerate() {
+            let before = if number == 0 { " (" } else { ", " };
+            let micros = at.since(frozen).as_micros();
+            text.push_str(&format!("{before}{step} after {micros} us"));
+        }
+        if self.cut.is_some() {
+            text.push(')');
+        }
+        text
     }
 }
 
@@ -177,7 +221,7 @@ impl Kernel {
             return;
         };
         let copied = self.moves.leaving.iter();
-        let copied = copied.filter(|(_, it)| it.frozen.is_none() && it.sent.is_some());
+        let copied = copied.filter(|(_, it)| !it.stop.has_begun() && it.sent.is_some());
         let copied: Vec<HandoverId> = copied.map(|(&handover, _)| handover).collect();
         for handover in copied {
             self.fail(Role::Source, handover, &refusal.to_string());
@@ -285,9 +329,11 @@ impl Kernel {
         }
         let about = self.about(key);
         let cut = self.cut(key).map_err(failed)?;
+        let taken = self.clock.now();
         let leaving = self.moves.leaving.get_mut(&handover);
         let leaving = leaving.ok_or(Reason::Ended)?;
-        leaving.frozen = Some(now);
+        leaving.stop.frozen = Some(now);
+        leaving.stop.cut = Some(taken);
         leaving.taken_frames = cut.frames.iter().map(Vec::len).collect();
         leaving.measured = Vec::new();
         let before = leaving.sent.take();
@@ -364,11 +410,11 @@ impl Kernel {
         leaving.kept_frames = Vec::new();
         leaving.sending = None;
         leaving.sent = None;
-        let stood = leaving.frozen.map_or(0, |then| now.since(then).as_nanos());
+        let stood = leaving.stop.tell(now);
         let (name, peer) = (leaving.name.clone(), leaving.peer);
         let (rounds, kib) = (leaving.rounds, leaving.bytes / 1024);
         let peer = self.node_name(peer);
-        let detail = format!("to {peer}: {rounds} rounds, {kib} KiB, stood for {stood} ns");
+        let detail = format!("to {peer}: {rounds} rounds, {kib} KiB, {stood}");
         self.journal.event(now, &name, EventKind::Moved, detail);
     }
 }

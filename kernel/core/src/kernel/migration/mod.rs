@@ -37,8 +37,11 @@ use frames::Announcing;
 use leaving::Leaving;
 use rand_core::RngCore;
 
-/// Messages that are taken in one turn: they hold pages, so that this bounds the turn.
-const MESSAGES_PER_TURN: usize = 8;
+/// Messages that are taken in one turn: as many as the last pages and the state of an instance are, which
+/// stands meanwhile,
+const MESSAGES_PER_TURN: usize = 64;
+/// unless they hold more bytes than this, with one more on top.
+const MESSAGE_BYTES_PER_TURN: usize = limits::LINK_INPUT_BYTES;
 
 /// All hand-overs of a node.
 #[derive(Default)]
@@ -66,10 +69,17 @@ struct Talk {
 impl Kernel {
     /// Does what there is to do for hand-overs, a bounded amount of it.
     pub(super) fn attend_migrations(&mut self, machine: &mut dyn Machine) {
+        let mut taken_bytes = 0;
         for _ in 0..MESSAGES_PER_TURN {
+            if taken_bytes > MESSAGE_BYTES_PER_TURN {
+                break;
+            }
             let Some(event) = self.node.links.take_event() else {
                 break;
             };
+            if let LinkEvent::Message { bytes, .. } = &event {
+                taken_bytes += bytes.len();
+            }
             self.hear_link(machine, event);
             self.carry_out(machine);
         }
@@ -191,7 +201,14 @@ impl Kernel {
             Effect::Send {
                 connection,
                 message,
-            } => self.say(connection, &message),
+            } => {
+                if let Message::Commit { handover } = message
+                    && let Some(leaving) = self.moves.leaving.get_mut(&handover)
+                {
+                    leaving.stop.prepared.get_or_insert(self.clock.now());
+                }
+                self.say(connection, &message);
+            }
             Effect::Describe {
                 handover,
                 connection,

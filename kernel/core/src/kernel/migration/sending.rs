@@ -10,8 +10,6 @@ use alloc::vec::Vec;
 
 /// Steps that one instance's contents may take in one turn; each looks at a bounded number of pages.
 const STEPS_PER_TURN: usize = 64;
-/// Messages that one instance sends in one turn.
-const MESSAGES_PER_TURN: usize = 8;
 
 /// Something that is being sent.
 pub(super) struct Sending {
@@ -113,10 +111,8 @@ impl Kernel {
         let (mut messages, mut done) = (0, None);
         for _ in 0..STEPS_PER_TURN {
             let leaving = self.moves.leaving.get(&handover)?;
-            if messages == MESSAGES_PER_TURN
-                || leaving.pace.due(now).is_some()
-                || !self.has_room(sending.connection)
-            {
+            // The connection's room bounds what one turn sends.
+            if leaving.pace.due(now).is_some() || !self.has_room(sending.connection) {
                 break;
             }
             match sending.outgoing.step(&sending.pages) {
@@ -137,7 +133,13 @@ impl Kernel {
             }
         }
         match done {
-            Some(done) => done,
+            Some(done) => {
+                if sending.what == What::State {
+                    let leaving = self.moves.leaving.get_mut(&handover)?;
+                    leaving.stop.sent = Some(self.clock.now());
+                }
+                done
+            }
             None => {
                 self.moves.leaving.get_mut(&handover)?.sending = Some(sending);
                 (messages > 0).then_some(Done::Progressed)
