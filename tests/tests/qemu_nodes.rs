@@ -46,20 +46,13 @@ host = 8081
 to = "other:80"
 "#;
 
-fn names(nodes: &TestNodes, number: usize) -> Vec<String> {
-    let rows = nodes.json(number, "ls");
-    let rows = rows.as_array().cloned().unwrap_or_default();
-    let name = |row: &serde_json::Value| row["name"].as_str().unwrap_or_default().to_string();
-    rows.iter().map(name).collect()
-}
-
 #[test]
 fn three_nodes_serve_talk_to_each_other_and_outlive_one_of_them() {
     let image = Manifest::new(MANIFEST).build();
     let mut nodes = TestNodes::start(&image, 3, &["web=node2", "other=node3"]);
-    assert_eq!(names(&nodes, 1), ["store"]);
-    assert_eq!(names(&nodes, 2), ["web"]);
-    assert_eq!(names(&nodes, 3), ["other"]);
+    assert_eq!(nodes.instances(1), ["store"]);
+    assert_eq!(nodes.instances(2), ["web"]);
+    assert_eq!(nodes.instances(3), ["other"]);
 
     // From the host to node2, from there to node1; what node3 reads is what node2 wrote.
     let (web, other) = (nodes.port(0), nodes.port(1));
@@ -153,11 +146,7 @@ fn a_service_moves_to_and_fro_under_its_clients_connections() {
     const CLIENTS: u8 = 8;
     let image = Manifest::new(MOVING).build();
     let nodes = TestNodes::start(&image, 2, &[]);
-    until("a link between the nodes", || {
-        let rows = nodes.json(1, "nodes");
-        let rows = rows.as_array().cloned().unwrap_or_default();
-        rows.iter().any(|row| row["state"] == "linked")
-    });
+    nodes.until_linked(1, 1);
     let port = nodes.port(0);
     let (stopped, trips) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
@@ -176,17 +165,13 @@ fn a_service_moves_to_and_fro_under_its_clients_connections() {
         served(&trips);
         for (pace, from, to) in [("--live", 1, 2), ("--live", 2, 1), ("--cold", 1, 2)] {
             for name in ["holder", "spinner"] {
-                nodes.shell(from, &format!("migrate {name} node{to} {pace}"));
-                until(name, || names(&nodes, to).iter().any(|there| there == name));
-                until(name, || {
-                    names(&nodes, from).iter().all(|there| there != name)
-                });
+                nodes.migrate(name, from, to, pace);
             }
             served(&trips);
         }
     });
-    assert_eq!(names(&nodes, 1), Vec::<String>::new());
-    assert_eq!(names(&nodes, 2), ["holder", "spinner"]);
+    assert_eq!(nodes.instances(1), Vec::<String>::new());
+    assert_eq!(nodes.instances(2), ["holder", "spinner"]);
 }
 
 /// Ends the clients however the test ends.

@@ -2,9 +2,11 @@
 //!
 //! [`Boot`] says what to start, [`TestNode`] is the running node with its shell, [`TestNodes`] are several on
 //! one LAN, [`http`] is a
-//! client that shares no code with the service, [`Monitor`] speaks to QEMU itself.
+//! client that shares no code with the service, [`linux`] is Linux's own TCP as the peer, [`Monitor`] speaks to QEMU
+//! itself.
 
 pub mod http;
+pub mod linux;
 mod manifests;
 mod monitor;
 mod node;
@@ -12,8 +14,8 @@ mod nodes;
 
 pub use manifests::{Manifest, demo};
 pub use monitor::Monitor;
-pub use node::{Boot, Nic, TestNode, kernel};
-pub use nodes::TestNodes;
+pub use node::{Boot, Nic, TestNode, kernel, other_kernel};
+pub use nodes::{BootNodes, TestNodes};
 
 use std::time::{Duration, Instant};
 

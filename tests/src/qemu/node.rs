@@ -17,16 +17,35 @@ use super::{Monitor, PATIENCE, WATCHDOG, demo, http};
 /// The card's station address; each test has a LAN of its own.
 const NIC_MAC: &str = "02:53:4f:53:00:01";
 
+/// Names a kernel's file that is tested in place of one that is built.
+pub(super) const KERNEL: &str = "SOS_TEST_KERNEL";
+/// Names the kernel's file that stands for another build.
+const OTHER_KERNEL: &str = "SOS_TEST_OTHER_KERNEL";
+
 /// The kernel's file, built once per test program.
 ///
 /// # Panics
 /// When it cannot be built.
 pub fn kernel() -> &'static Path {
-    static KERNEL: OnceLock<PathBuf> = OnceLock::new();
-    KERNEL.get_or_init(|| {
-        setup::ensure().expect("tools");
-        build::kernel().unwrap_or_else(|error| panic!("{error:#}"))
-    })
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    FILE.get_or_init(|| given_or_built(KERNEL, build::kernel))
+}
+
+fn given_or_built(name: &str, build: fn() -> anyhow::Result<PathBuf>) -> PathBuf {
+    setup::ensure().expect("tools");
+    match std::env::var_os(name) {
+        Some(given) => given.into(),
+        None => build().unwrap_or_else(|error| panic!("{error:#}")),
+    }
+}
+
+/// The file of a kernel of another build: without one that is given, one that keeps what it has in other orders.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn other_kernel() -> &'static Path {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    FILE.get_or_init(|| given_or_built(OTHER_KERNEL, build::shuffled_kernel))
 }
 
 /// The network card of a node.

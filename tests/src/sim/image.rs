@@ -134,12 +134,24 @@ impl ImageBuilder {
             address: address.parse::<IpAddr>().expect("an address"),
             prefix_length: length.parse().expect("a prefix length"),
         };
+        self.port_with(name, attach, spec)
+    }
+
+    /// Gives the instance added last a port whose address DHCP gives.
+    ///
+    /// # Panics
+    /// When there is no instance.
+    pub fn dhcp_port(self, name: &str, attach: Attachment) -> ImageBuilder {
+        self.port_with(name, attach, AddressSpec::Dhcp)
+    }
+
+    fn port_with(self, name: &str, attach: Attachment, address: AddressSpec) -> ImageBuilder {
         self.with(|instance| {
             instance.ports.push(PortSpec {
                 name: name.into(),
                 attach,
                 mac: None,
-                addresses: vec![spec],
+                addresses: vec![address],
                 gateways: Vec::new(),
                 dns: Vec::new(),
             });

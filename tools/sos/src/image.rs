@@ -9,7 +9,7 @@ use sos_core::image::{self, BlobBytes, FileContent, HealthCheck, Image, Manifest
 use sos_core::instance::engine::{self, Engine, Source};
 
 use crate::build::{self, Workspace};
-use crate::manifest::{self, Draft, FileSource};
+use crate::manifest::{self, Draft, FileSource, Placement};
 
 /// A boot image and what it runs.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct BootImage {
     pub bytes: Vec<u8>,
     /// The manifest inside.
     pub manifest: Manifest,
+    /// On which nodes of several its instances start. Known of a manifest's file only: an image is for one node.
+    pub placements: Vec<Placement>,
 }
 
 impl BootImage {
@@ -50,7 +52,11 @@ impl BootImage {
             image.blob(&hash).with_context(context)?;
         }
         let manifest = image.manifest().clone();
-        Ok(BootImage { bytes, manifest })
+        Ok(BootImage {
+            bytes,
+            manifest,
+            placements: Vec::new(),
+        })
     }
 }
 
@@ -97,7 +103,11 @@ pub fn from_parts(
         .map(Vec::as_slice)
         .collect();
     let bytes = image::encode(&manifest, &blobs).context("pack the image")?;
-    Ok(BootImage { bytes, manifest })
+    Ok(BootImage {
+        bytes,
+        manifest,
+        placements: Vec::new(),
+    })
 }
 
 /// Translates and links the modules of every instance as a node does, so that what a node would refuse is
@@ -156,7 +166,11 @@ fn from_draft(draft: Draft) -> Result<BootImage> {
         };
         files.insert(key.clone(), bytes);
     }
-    from_parts(draft.manifest.clone(), &modules, &files)
+    let image = from_parts(draft.manifest.clone(), &modules, &files)?;
+    Ok(BootImage {
+        placements: draft.placements.clone(),
+        ..image
+    })
 }
 
 /// What a module is to its set.

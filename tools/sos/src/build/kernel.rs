@@ -15,10 +15,28 @@ pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Its profile.
 const PROFILE: &str = "kernel";
 
+/// How the compiler lays out what is in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    Usual,
+    /// The fields of every type that does not ask for an order are in another one.
+    Shuffled,
+}
+
 /// Builds the kernel and returns its ELF file.
 pub fn kernel() -> Result<PathBuf> {
-    let folder = paths::target()?.join("kernel");
-    let mut command = cargo("build", &folder)?;
+    build("kernel", Layout::Usual)
+}
+
+/// Builds a kernel for tests that has the fields of nearly every type in another order, and returns its ELF file: what
+/// nodes of different builds say to each other must not depend on how either keeps it.
+pub fn shuffled_kernel() -> Result<PathBuf> {
+    build("kernel-shuffled", Layout::Shuffled)
+}
+
+fn build(folder: &str, layout: Layout) -> Result<PathBuf> {
+    let folder = paths::target()?.join(folder);
+    let mut command = cargo("build", &folder, layout)?;
     command.args(["--profile", PROFILE]);
     run_cargo(&mut command).context("build the kernel")?;
     Ok(folder.join(TARGET).join(PROFILE).join(PACKAGE))
@@ -95,17 +113,25 @@ fn add_to_fingerprint(path: &Path, sum: &mut Sha256) -> Result<()> {
 
 /// Lints the kernel as the freestanding program that it is.
 pub fn lint_kernel() -> Result<()> {
-    let mut command = cargo("clippy", &paths::target()?.join("kernel"))?;
+    let mut command = cargo("clippy", &paths::target()?.join("kernel"), Layout::Usual)?;
     command.args(["--profile", PROFILE, "--", "--deny", "warnings"]);
     run_cargo(&mut command).context("lint the kernel")
 }
 
 /// A `cargo SUBCOMMAND` for the kernel, with its own flags alone.
-fn cargo(subcommand: &str, target_folder: &Path) -> Result<std::process::Command> {
+fn cargo(subcommand: &str, target_folder: &Path, layout: Layout) -> Result<std::process::Command> {
     let linker = setup::rust_lld().context(
         "find rust-lld, which links the kernel: install Rust by rustup, it is part of the toolchain",
     )?;
-    let mut command = process::clean_cargo("cargo", &kernel_flags(&linker));
+    let mut flags = kernel_flags(&linker);
+    if layout == Layout::Shuffled {
+        flags.extend(["-Zrandomize-layout", "-Zlayout-seed=5"].map(str::to_string));
+    }
+    let mut command = process::clean_cargo("cargo", &flags);
+    if layout == Layout::Shuffled {
+        // The compiler that is here has the option, and gives it only to who asks so.
+        command.env("RUSTC_BOOTSTRAP", "1");
+    }
     command
         .args([
             subcommand,

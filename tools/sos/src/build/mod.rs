@@ -13,7 +13,7 @@ mod workspace;
 
 pub use c_services::{C_SOURCE, c_library, c_service};
 pub use guests::{guest_in, guests, lint_guests};
-pub use kernel::{current_kernel, kernel, lint_kernel};
+pub use kernel::{current_kernel, kernel, lint_kernel, shuffled_kernel};
 pub use programs::{Haste, host_c_program, host_programs, wasi_c_program, wasi_programs};
 pub use workspace::Workspace;
 

@@ -5,9 +5,16 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use serde_json::json;
 
+use super::follow::{Following, Handing, Outcome, verdict};
 use super::snapshot::connect;
+use crate::cluster::remote;
+use crate::exec::Client;
 use crate::snapshot::transfer::{self, Line};
+
+/// Among the words of a line that hands instances over: do not follow it.
+const NO_WAIT: &str = "--no-wait";
 
 /// What the node is asked.
 #[derive(Clone, Debug, Args)]
@@ -16,7 +23,12 @@ use crate::snapshot::transfer::{self, Line};
   cargo sos ctl --node demo clone web --count 3
   cargo sos ctl snapshot --group web store to both --json
   cargo sos ctl --node 192.168.1.20 ls --json   a node of the network, by the project's cluster key
+  cargo sos ctl --node node1 migrate web node2  hand web over, and wait for its end
   cargo sos ctl help snapshot                  every verb of the shell explains itself
+
+`migrate NAME NODE` and `evacuate NODE...` show how far they are on standard error until the hand-overs are over, and
+succeed when every instance moved; with --json they print what became of each. With --no-wait they end when
+the node has begun.
 
 What goes on until it is interrupted (console, logs -f, ping) is the console's: cargo sos run")]
 pub struct Arguments {
@@ -30,6 +42,9 @@ pub struct Arguments {
     /// The node, by the socket of its channel
     #[arg(long, value_name = "SOCKET", conflicts_with = "node")]
     channel: Option<PathBuf>,
+    /// Do not wait for the end of what `migrate` and `evacuate` begin
+    #[arg(long)]
+    no_wait: bool,
     /// A verb of the node's shell and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<String>,
@@ -37,26 +52,85 @@ pub struct Arguments {
 
 /// Runs the line and prints what it prints; a failure is on standard error, unless it is JSON.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let mut client = connect(
-        arguments.node.as_deref(),
-        arguments.channel.as_deref(),
-        arguments.cluster_key.as_deref(),
-    )?;
-    let words: Vec<String> = arguments.words.iter().map(|word| quoted(word)).collect();
-    let wants_json = arguments.words.iter().any(|word| word == "--json");
-    Ok(match transfer::run_line(&mut client, &words.join(" "))? {
-        Line::Done(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
+    let mut client = open(arguments)?;
+    let mut words = arguments.words.clone();
+    let handing = Handing::of(&words);
+    let mut waits = !arguments.no_wait;
+    if handing.is_some() {
+        words.retain(|word| word != NO_WAIT);
+        waits &= words.len() == arguments.words.len();
+    }
+    let wants_json = words.iter().any(|word| word == "--json");
+    let following = match &handing {
+        Some(handing) if waits => Some(Following::before(&mut client, handing)?),
+        _ => None,
+    };
+    let line: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    let text = match transfer::run_line(&mut client, &line.join(" "))? {
+        Line::Done(text) => text,
         Line::Failed(text) => {
             match wants_json {
                 true => print!("{text}"),
                 false => eprint!("{text}"),
             }
-            ExitCode::FAILURE
+            return Ok(ExitCode::FAILURE);
         }
-    })
+    };
+    match following {
+        Some(following) => follow(arguments, following, client, wants_json),
+        None => {
+            print!("{text}");
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn open(arguments: &Arguments) -> Result<Client> {
+    connect(
+        arguments.node.as_deref(),
+        arguments.channel.as_deref(),
+        arguments.cluster_key.as_deref(),
+    )
+}
+
+/// Waits for the end of hand-overs and says what became of them.
+fn follow(
+    arguments: &Arguments,
+    following: Following,
+    client: Client,
+    wants_json: bool,
+) -> Result<ExitCode> {
+    let is_remote = match &arguments.node {
+        Some(node) => remote::address_of(node)?.is_some(),
+        None => false,
+    };
+    // A channel takes one program at a time, and somebody may want to cancel.
+    let mut kept = Some(client);
+    let ends = following.until_over(|look| {
+        let mut client = match kept.take() {
+            Some(client) => client,
+            None => open(arguments)?,
+        };
+        look(&mut client)?;
+        kept = is_remote.then_some(client);
+        Ok(())
+    })?;
+    if wants_json {
+        println!("{}", json!(ends));
+    }
+    let mut status = ExitCode::SUCCESS;
+    for end in &ends {
+        let is_moved = end.outcome == Outcome::Moved;
+        if !is_moved {
+            status = ExitCode::FAILURE;
+        }
+        match (wants_json, is_moved) {
+            (true, _) => {}
+            (false, true) => println!("{}", verdict(end)),
+            (false, false) => eprintln!("sos: {}", verdict(end)),
+        }
+    }
+    Ok(status)
 }
 
 /// A word as the shell takes it for one.

@@ -5,6 +5,7 @@
 
 mod ctl;
 mod exec;
+mod follow;
 mod key;
 mod make;
 mod nodes;
@@ -18,6 +19,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench;
+use crate::cluster;
 use crate::process::say;
 use crate::setup::{self, WasmTarget};
 
@@ -67,6 +69,12 @@ enum Verb {
     Lint,
     /// Measure SOS against Linux on the same machine
     Bench(bench::Arguments),
+    /// Join this terminal to a console of `run --tmux`
+    #[command(hide = true)]
+    Attend {
+        /// Where the console is offered
+        socket: PathBuf,
+    },
     /// Find or install what SOS needs, and say what was found
     Setup {
         /// Also what tests and WASI programs need, which is otherwise installed when it is used
@@ -93,6 +101,7 @@ pub fn main() -> ExitCode {
         Some(Verb::New(arguments)) => make::new(&arguments).map(done),
         Some(Verb::Lint) => make::lint().map(done),
         Some(Verb::Bench(arguments)) => bench::run(&arguments).map(done),
+        Some(Verb::Attend { socket }) => cluster::attend_console(&socket).map(done),
         Some(Verb::Setup { all }) => show_setup(all).map(done),
     };
     result.unwrap_or_else(|error| {

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 
 use super::run::{Arguments, explain, forwards, lan_forward};
 use crate::cluster::{
-    self, Cluster, KEYS_HELP, Keystroke, Lines, Options, Order, Report, Screen, Target, Typing,
-    View, keys,
+    self, Cluster, Ground, KEYS_HELP, Keystroke, Lines, Network, Options, Order, Report, Screen,
+    Target, Typing, View, Windows, Wiring, keys,
 };
 use crate::image::BootImage;
 use crate::lan::{Forward, Subnet};
@@ -24,6 +24,13 @@ enum Event {
     Node(Report),
     /// Bytes from standard input.
     Typed(Vec<u8>),
+    /// Bytes from a node's own window.
+    Keys {
+        /// The node's index.
+        node: usize,
+        /// What was typed.
+        bytes: Vec<u8>,
+    },
 }
 
 /// Runs nodes until all have ended or the user leaves.
@@ -34,8 +41,16 @@ pub fn run(
     image: &BootImage,
 ) -> Result<ExitCode> {
     refuse_what_is_for_one(arguments)?;
-    let plans = cluster::plan(image, arguments.nodes, &arguments.place, Subnet::default())?;
-    let specs = forwards(&image.manifest, &arguments.forward)?;
+    let wiring = wiring(arguments)?;
+    let ground = match &wiring {
+        Some(_) => Ground::Host,
+        None => Ground::Lan(Subnet::default()),
+    };
+    let plans = cluster::plan(image, arguments.nodes, &arguments.place, ground)?;
+    let specs = match &wiring {
+        Some(_) => Vec::new(),
+        None => forwards(&image.manifest, &arguments.forward)?,
+    };
     let services: Vec<Forward> = specs
         .iter()
         .map(|spec| lan_forward(&image.manifest, spec))
@@ -44,8 +59,13 @@ pub fn run(
         memory_mib: arguments.memory >> 20,
         cpus: arguments.cpus,
         append: arguments.append.clone(),
-        forwards: services,
-        pcap: arguments.pcap.clone(),
+        network: match wiring {
+            Some(wiring) => Network::Host(wiring),
+            None => Network::Lan {
+                forwards: services,
+                pcap: arguments.pcap.clone(),
+            },
+        },
         state: keys::state_folder(manifest)?,
         watchdog: None,
         arguments: Vec::new(),
@@ -54,7 +74,7 @@ pub fn run(
     let (reports, reported) = channel();
     let cluster = Cluster::start(kernel, plans, options, reports)?;
     for (index, spec) in specs.iter().enumerate() {
-        let host = cluster.lan().forward_port(index);
+        let host = cluster.lan().map_or(0, |lan| lan.forward_port(index));
         let (instance, port) = (&spec.instance, spec.instance_port);
         say(format!(
             "http://127.0.0.1:{host}/ leads to {instance}:{port}"
@@ -71,7 +91,12 @@ pub fn run(
     };
     let raw = RawMode::enter().context("switch the terminal to raw mode")?;
     pass_on(reported, events.clone());
-    std::thread::spawn(move || read_input(&events));
+    let input = events.clone();
+    std::thread::spawn(move || read_input(&input));
+    let windows = match arguments.tmux {
+        true => Some(open_windows(&cluster, &events)?),
+        false => None,
+    };
     let screen = Screen::new(view, &cluster.names(), std::io::stdout());
     let mut desk = Desk {
         lines: Lines::new(&cluster.names()),
@@ -83,6 +108,7 @@ pub fn run(
         kernel,
         view,
         screen,
+        windows,
         cluster,
     };
     desk.attend(&happened);
@@ -91,6 +117,25 @@ pub fn run(
         println!();
     }
     Ok(ExitCode::from(desk.status))
+}
+
+/// How the nodes are plugged into a network of the host, if they are.
+fn wiring(arguments: &Arguments) -> Result<Option<Wiring>> {
+    if let Some(bridge) = &arguments.bridge {
+        return Ok(Some(Wiring::Bridge(bridge.clone())));
+    }
+    let taps = &arguments.tap;
+    if taps.is_empty() {
+        return Ok(None);
+    }
+    if taps.len() as u64 != u64::from(arguments.nodes) {
+        bail!(
+            "{} taps for {} nodes: give --tap once for each",
+            taps.len(),
+            arguments.nodes
+        );
+    }
+    Ok(Some(Wiring::Taps(taps.clone())))
 }
 
 fn refuse_what_is_for_one(arguments: &Arguments) -> Result<()> {
@@ -108,18 +153,28 @@ fn refuse_what_is_for_one(arguments: &Arguments) -> Result<()> {
 /// Says which nodes there are and how each is reached.
 fn introduce(cluster: &Cluster) {
     for (index, name) in cluster.names().iter().enumerate() {
-        let address = cluster
-            .address(index)
-            .map_or(String::new(), |it| it.ip().to_string());
-        let ctl = match cluster.public_name(index) {
-            Some(name) => format!("cargo sos ctl --node {name}; "),
-            None => String::new(),
+        let mut words = match cluster.address(index) {
+            Some(address) => format!("{name} at {}: ", address.ip()),
+            None => format!("{name}, whose address DHCP gives: "),
         };
-        let port = cluster.control_port(index);
-        say(format!(
-            "{name} at {address}: {ctl}its control port at 127.0.0.1:{port}"
-        ));
+        if let Some(name) = cluster.public_name(index) {
+            words.push_str(&format!("cargo sos ctl --node {name}"));
+        }
+        if let Some(address) = cluster.control(index) {
+            words.push_str(&format!("; its control port at {address}"));
+        }
+        say(words);
     }
+}
+
+/// A window for each console, which types as the terminal does.
+fn open_windows(cluster: &Cluster, events: &Sender<Event>) -> Result<Windows> {
+    let events = events.clone();
+    Windows::open(&cluster.names(), move |node, bytes| {
+        let bytes = bytes.to_vec();
+        // Nobody listens any more when the run is over.
+        let _ = events.send(Event::Keys { node, bytes });
+    })
 }
 
 fn pass_on(reports: Receiver<Report>, events: Sender<Event>) {
@@ -149,6 +204,7 @@ fn read_input(events: &Sender<Event>) {
 struct Desk<'a> {
     cluster: Cluster,
     screen: Screen,
+    windows: Option<Windows>,
     view: View,
     typing: Typing,
     lines: Lines,
@@ -175,10 +231,17 @@ impl Desk<'_> {
             let next = match event {
                 Event::Node(Report::Printed { node, bytes }) => {
                     self.screen.printed(node, &bytes);
+                    if let Some(windows) = &self.windows {
+                        windows.printed(node, &bytes);
+                    }
                     self.hears(node);
                     Next::On
                 }
                 Event::Node(Report::Ended { node, life }) => self.ended(node, life),
+                Event::Keys { node, bytes } => {
+                    self.send(node, &bytes);
+                    Next::On
+                }
                 Event::Typed(bytes) => match self.view {
                     View::Terminal => self.typed(&bytes),
                     View::Lines => self.piped(&bytes),

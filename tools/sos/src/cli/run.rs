@@ -14,7 +14,7 @@ use sos_core::image::{
 use sos_core::shell::render;
 
 use super::{default_manifest, nodes};
-use crate::cluster::Placement;
+use crate::cluster::{self, Placement};
 use crate::exec::keep::Place;
 use crate::image::{self, BootImage};
 use crate::lan::{Forward, Lan, LanConfig, Service};
@@ -44,7 +44,15 @@ const AFTER_HELP: &str = "Several nodes:
   `@node2 ls`, `@all ls`, `!cut node2`, without an address to node1.
   cargo sos ctl --node node2 ls asks a node from elsewhere.
 
-  Ports are forwarded to services, wherever they are at that moment.";
+  Ports are forwarded to services, wherever they are at that moment.
+
+Real interfaces:
+  sudo ip link add br0 type bridge; sudo ip address add 10.9.0.1/24 dev br0; sudo ip link set br0 up
+  sudo ip tuntap add dev tap1 mode tap user $USER; sudo ip link set tap1 master br0 up     (tap2 likewise)
+  cargo sos run --nodes 2 --tap tap1 --tap tap2        or as root: cargo sos run --nodes 2 --bridge br0
+
+  Nodes and instances then have addresses of that network: by DHCP if something there gives them, or as the manifest
+  says; of `[node]`'s address the first node has that, the next ones those that follow it.";
 
 /// What `sos run` runs, and how.
 #[derive(Clone, Debug, Args)]
@@ -85,6 +93,16 @@ pub struct Arguments {
     /// Start an instance on another node than the first; can be given several times
     #[arg(long, value_name = "INSTANCE=NODE", conflicts_with = "snapshot")]
     pub(super) place: Vec<Placement>,
+    /// Plug the nodes into a bridge of this host, by a tap for each, in place of the tool's own LAN: real interfaces,
+    /// and no forwarded ports. Needs CAP_NET_ADMIN
+    #[arg(long, value_name = "BRIDGE", conflicts_with_all = ["forward", "no_lan", "pcap"])]
+    pub(super) bridge: Option<String>,
+    /// Plug a node into a tap that somebody has made for this user; once for each node. Needs no privilege
+    #[arg(long, value_name = "TAP", conflicts_with_all = ["bridge", "forward", "no_lan", "pcap"])]
+    pub(super) tap: Vec<String>,
+    /// Open a window of tmux for each node's console
+    #[arg(long)]
+    pub(super) tmux: bool,
     /// Record the LAN's frames in a pcap file
     #[arg(long, value_name = "FILE", conflicts_with = "no_lan")]
     pub(super) pcap: Option<PathBuf>,
@@ -105,6 +123,9 @@ impl Arguments {
             key_file: None,
             nodes: 1,
             place: Vec::new(),
+            bridge: None,
+            tap: Vec::new(),
+            tmux: false,
             pcap: None,
         }
     }
@@ -115,6 +136,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.memory < 1 << 20 {
         bail!("--memory is below 1 MiB: give the machine 64MiB or more");
     }
+    let is_cluster = arguments.nodes > 1 || arguments.bridge.is_some() || !arguments.tap.is_empty();
+    if arguments.tmux {
+        if !is_cluster {
+            bail!("--tmux is for several nodes: give --nodes N");
+        }
+        cluster::enter_tmux()?;
+    }
     setup::ensure()?;
     let kernel = build::kernel()?;
     let manifest = match &arguments.manifest {
@@ -122,7 +150,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => default_manifest()?,
     };
     let image = load(&manifest)?;
-    if arguments.nodes > 1 {
+    if is_cluster {
         return nodes::run(arguments, &kernel, &manifest, &image);
     }
     if let Some(placement) = arguments.place.first() {

@@ -1,8 +1,8 @@
 //! One image divided among nodes: each gets the instances that are placed on it.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::str::FromStr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use sos_core::image::{
@@ -11,34 +11,12 @@ use sos_core::image::{
 
 use crate::image::BootImage;
 use crate::lan::Subnet;
+use crate::manifest::Placement;
 
 /// Nodes of one run.
 pub const NODES_MAX: u32 = 8;
 /// Host number of the first node in the LAN's subnet: below those that DHCP gives out, above the gateway's.
 const FIRST_HOST: u32 = 3;
-
-/// Which node an instance starts on, as `web=node2`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placement {
-    /// The instance.
-    pub instance: String,
-    /// The node's name.
-    pub node: String,
-}
-
-impl FromStr for Placement {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Placement, String> {
-        match text.split_once('=') {
-            Some((instance, node)) if !instance.is_empty() && !node.is_empty() => Ok(Placement {
-                instance: instance.to_string(),
-                node: node.to_string(),
-            }),
-            _ => Err("write INSTANCE=NODE, such as web=node2".to_string()),
-        }
-    }
-}
 
 /// What one node is to be.
 #[derive(Clone, Debug)]
@@ -47,13 +25,24 @@ pub struct NodePlan {
     pub name: String,
     /// What it boots.
     pub image: BootImage,
-    /// Where it is reached itself on the LAN.
-    pub address: SocketAddr,
-    /// Station address of its card.
-    pub mac: String,
+    /// Another kernel than that of the run, as when nodes have different builds.
+    pub kernel: Option<PathBuf>,
+    /// Where it is reached itself; none where DHCP will say.
+    pub address: Option<SocketAddr>,
 }
 
-/// Divides an image among `count` nodes of a LAN. What is not placed starts on the first.
+/// The network that the nodes meet on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// The tool's own LAN: each node has an address of this subnet.
+    Lan(Subnet),
+    /// A network of the host: the first node has the address of the manifest's `[node]`, the others those that
+    /// follow it; without one, DHCP gives them.
+    Host,
+}
+
+/// Divides an image among `count` nodes of a network. What neither the manifest nor `placements`, which outrank it, place
+/// starts on the first.
 ///
 /// # Errors
 /// When a placement names what is not there, a link would join two nodes, or the nodes would not meet.
@@ -61,50 +50,53 @@ pub fn plan(
     image: &BootImage,
     count: u32,
     placements: &[Placement],
-    subnet: Subnet,
+    ground: Ground,
 ) -> Result<Vec<NodePlan>> {
     if !(1..=NODES_MAX).contains(&count) {
         bail!("{count} nodes: a run has 1 to {NODES_MAX}");
     }
     let names: Vec<String> = (1..=count).map(|number| format!("node{number}")).collect();
-    for placement in placements {
-        if !names.contains(&placement.node) {
+    let placements = [&image.placements[..], placements].concat();
+    for Placement { instance, node } in &placements {
+        if !names.contains(node) {
             bail!(
-                "--place {}={}: the nodes are {}",
-                placement.instance,
-                placement.node,
+                "{instance} is to start on {node}, and the nodes are {}: --place {instance}=NODE, or more --nodes",
                 names.join(", ")
             );
         }
-        if image.manifest.instance(&placement.instance).is_none() {
+        if image.manifest.instance(instance).is_none() {
             bail!(
-                "--place {}={}: no instance `{}` in {}",
-                placement.instance,
-                placement.node,
-                placement.instance,
+                "--place {instance}={node}: no instance `{instance}` in {}",
                 image.manifest.name
             );
         }
     }
+    let placements = &placements[..];
     require_whole_links(&image.manifest, placements)?;
     let parsed = Image::parse(&image.bytes)?;
     let node = node_table(&image.manifest)?;
-    let network = subnet.gateway.to_bits() & subnet.netmask().to_bits();
-    let address_of = |index: u32| {
-        let address = Ipv4Addr::from_bits(network + FIRST_HOST + index);
-        SocketAddr::from((address, node.port))
+    let addresses = (0..count).map(|index| addresses(&node, ground, index));
+    let addresses = addresses.collect::<Result<Vec<_>>>()?;
+    let reached = |index: usize| {
+        let fixed = addresses[index].iter().find_map(|address| match address {
+            AddressSpec::Static { address, .. } => Some(*address),
+            AddressSpec::Dhcp => None,
+        });
+        fixed.map(|address| SocketAddr::new(address, node.port))
     };
-    let make = |(index, name): (u32, &String)| {
-        let address = address_of(index);
-        let others = (0..count).filter(|other| *other != index).map(address_of);
+    let make = |(index, name): (usize, &String)| {
+        let others = (0..names.len()).filter(|other| *other != index);
         let mut manifest = share(&image.manifest, name, placements);
         manifest.node = Some(NodeSpec {
-            addresses: vec![AddressSpec::Static {
-                address: address.ip(),
-                prefix_length: subnet.prefix_len,
-            }],
-            gateways: vec![subnet.gateway.into()],
-            peers: others.chain(node.peers.iter().copied()).collect(),
+            addresses: addresses[index].clone(),
+            gateways: match ground {
+                Ground::Lan(subnet) => vec![subnet.gateway.into()],
+                Ground::Host => node.gateways.clone(),
+            },
+            peers: others
+                .filter_map(reached)
+                .chain(node.peers.iter().copied())
+                .collect(),
             ..node.clone()
         });
         let blobs = blobs_of(&manifest)
@@ -114,12 +106,73 @@ pub fn plan(
         let bytes = encode(&manifest, &blobs).with_context(|| format!("pack {name}'s image"))?;
         Ok(NodePlan {
             name: name.clone(),
-            image: BootImage { bytes, manifest },
-            address,
-            mac: format!("02:53:4f:53:00:{:02x}", index + 1),
+            image: BootImage {
+                bytes,
+                manifest,
+                placements: Vec::new(),
+            },
+            kernel: None,
+            address: reached(index),
         })
     };
-    (0..).zip(&names).map(make).collect()
+    names.iter().enumerate().map(make).collect()
+}
+
+/// The addresses of the node of this index.
+fn addresses(node: &NodeSpec, ground: Ground, index: u32) -> Result<Vec<AddressSpec>> {
+    if let Ground::Lan(subnet) = ground {
+        let network = subnet.gateway.to_bits() & subnet.netmask().to_bits();
+        return Ok(vec![AddressSpec::Static {
+            address: Ipv4Addr::from_bits(network + FIRST_HOST + index).into(),
+            prefix_length: subnet.prefix_len,
+        }]);
+    }
+    let following = |spec: &AddressSpec| match *spec {
+        AddressSpec::Dhcp => Ok(AddressSpec::Dhcp),
+        AddressSpec::Static {
+            address: first,
+            prefix_length,
+        } => {
+            let (address, past) = match first {
+                IpAddr::V4(first) => {
+                    let address = first.to_bits().wrapping_add(index);
+                    // The last of a network is its broadcast address.
+                    let past = address.wrapping_add(1);
+                    (
+                        Ipv4Addr::from_bits(address).into(),
+                        Ipv4Addr::from_bits(past).into(),
+                    )
+                }
+                IpAddr::V6(first) => {
+                    let address = Ipv6Addr::from_bits(first.to_bits().wrapping_add(index.into()));
+                    (address.into(), address.into())
+                }
+            };
+            if index > 0 && !same_network(first, past, prefix_length) {
+                bail!(
+                    "the network of [node]'s address {first}/{prefix_length} has no room for node{}",
+                    index + 1
+                );
+            }
+            Ok(AddressSpec::Static {
+                address,
+                prefix_length,
+            })
+        }
+    };
+    node.addresses.iter().map(following).collect()
+}
+
+/// Whether two addresses of one family have the same network.
+fn same_network(one: IpAddr, other: IpAddr, prefix_length: u8) -> bool {
+    let network = |address: IpAddr| {
+        let (bits, width) = match address {
+            IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
+            IpAddr::V6(address) => (address.to_bits(), 128),
+        };
+        bits.checked_shr(width - u32::from(prefix_length).min(width))
+    };
+    network(one) == network(other)
 }
 
 /// The manifest's own table for its node, or one at the first switch that leads outside.
@@ -234,6 +287,12 @@ mod tests {
         image::from_text(text, folder.path()).unwrap()
     }
 
+    const LAN: Ground = Ground::Lan(Subnet {
+        gateway: Ipv4Addr::new(10, 0, 2, 2),
+        prefix_len: 24,
+        gateway_v6: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2),
+    });
+
     fn placed(list: &[&str]) -> Vec<Placement> {
         list.iter().map(|text| text.parse().unwrap()).collect()
     }
@@ -245,7 +304,7 @@ mod tests {
 
     #[test]
     fn everything_starts_on_the_first_node_unless_it_is_placed() {
-        let nodes = plan(&demo(), 3, &placed(&["alone=node3"]), Subnet::default()).unwrap();
+        let nodes = plan(&demo(), 3, &placed(&["alone=node3"]), LAN).unwrap();
         assert_eq!(instances(&nodes[0]), ["store", "web"]);
         assert_eq!(instances(&nodes[1]), [""; 0]);
         assert_eq!(instances(&nodes[2]), ["alone"]);
@@ -254,20 +313,52 @@ mod tests {
         let counts = |it: &&Manifest| (it.links.len(), it.forwards.len());
         let counts: Vec<_> = manifests.iter().map(counts).collect();
         assert_eq!(counts, [(1, 1), (0, 0), (0, 0)]);
-        let addresses: Vec<_> = nodes.iter().map(|node| node.address.to_string()).collect();
-        assert_eq!(
-            addresses,
-            ["10.0.2.3:7600", "10.0.2.4:7600", "10.0.2.5:7600"]
-        );
+        let addresses: Vec<_> = nodes.iter().filter_map(|node| node.address).collect();
+        let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["10.0.2.3:7600", "10.0.2.4:7600", "10.0.2.5:7600"]);
         let peers = |node: &NodePlan| node.image.manifest.node.clone().unwrap().peers;
-        assert_eq!(peers(&nodes[1]), [nodes[0].address, nodes[2].address]);
-        let macs: BTreeSet<_> = nodes.iter().map(|node| &node.mac).collect();
-        assert_eq!(macs.len(), 3);
+        assert_eq!(peers(&nodes[1]), [addresses[0], addresses[2]]);
+    }
+
+    #[test]
+    fn on_a_network_of_the_host_addresses_count_up_from_the_manifests() {
+        let image = |address: &str| {
+            let text = format!(
+                "name = \"real\"\n[switch.lan]\nuplink = \"nic0\"\n[node]\nswitch = \"lan\"\n{address}"
+            );
+            image::from_text(&text, std::path::Path::new(".")).unwrap()
+        };
+        let fixed = image("address = \"10.9.0.252/24\"");
+        let nodes = plan(&fixed, 3, &[], Ground::Host).unwrap();
+        let addresses: Vec<_> = nodes.iter().filter_map(|node| node.address).collect();
+        assert_eq!(addresses[2].to_string(), "10.9.0.254:7600");
+        let peers = &nodes[0].image.manifest.node.as_ref().unwrap().peers;
+        assert_eq!(peers, &addresses[1..]);
+        let error = plan(&fixed, 4, &[], Ground::Host).unwrap_err().to_string();
+        assert!(error.contains("no room for node4"), "{error}");
+        let given = plan(&image(""), 2, &[], Ground::Host).unwrap();
+        assert!(given.iter().all(|node| node.address.is_none()));
+    }
+
+    #[test]
+    fn the_manifests_placement_counts_unless_the_command_line_says_another() {
+        let mut image = demo();
+        image.placements = placed(&["alone=node2"]);
+        let on = |nodes: &[NodePlan]| {
+            nodes
+                .iter()
+                .position(|node| instances(node).contains(&"alone"))
+        };
+        assert_eq!(on(&plan(&image, 3, &[], LAN).unwrap()), Some(1));
+        let said = placed(&["alone=node3"]);
+        assert_eq!(on(&plan(&image, 3, &said, LAN).unwrap()), Some(2));
+        let error = plan(&image, 1, &[], LAN).unwrap_err().to_string();
+        assert!(error.contains("more --nodes"), "{error}");
     }
 
     #[test]
     fn a_nodes_image_holds_what_it_runs_and_nothing_else() {
-        let nodes = plan(&demo(), 2, &placed(&["alone=node2"]), Subnet::default()).unwrap();
+        let nodes = plan(&demo(), 2, &placed(&["alone=node2"]), LAN).unwrap();
         let blobs = |node: &NodePlan| Image::parse(&node.image.bytes).unwrap().blobs().count();
         assert_eq!((blobs(&nodes[0]), blobs(&nodes[1])), (2, 1));
         image::check(&nodes[1].image).unwrap();
@@ -283,12 +374,12 @@ mod tests {
                 "link `backend` joins store on node2 and web on node1",
             ),
         ] {
-            let error = plan(&demo(), 2, &placed(&[placement]), Subnet::default()).unwrap_err();
+            let error = plan(&demo(), 2, &placed(&[placement]), LAN).unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
         }
         for text in ["web", "=node1", "web="] {
             assert!(text.parse::<Placement>().is_err(), "{text}");
         }
-        assert!(plan(&demo(), 9, &[], Subnet::default()).is_err());
+        assert!(plan(&demo(), 9, &[], LAN).is_err());
     }
 }

@@ -6,14 +6,16 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use sha2::{Digest, Sha256};
 use sos_core::cluster::Trust;
 use tempfile::TempDir;
 
+use super::bridge::{Tap, Wiring};
 use super::orders::Order;
 use super::plan::NodePlan;
 use super::{Report, keys};
 use crate::exec::keep::Place;
-use crate::lan::{Cable, Faults, Forward, Lan, LanConfig, LinkState, Service};
+use crate::lan::{Cable, Faults, Forward, Lan, LanConfig, LinkState};
 use crate::process::say;
 use crate::qemu::{Console, End, Node, NodeBuilder};
 
@@ -29,10 +31,8 @@ pub struct Options {
     pub cpus: u32,
     /// Words for each kernel's command line.
     pub append: Vec<String>,
-    /// Ports of the host that lead to services.
-    pub forwards: Vec<Forward>,
-    /// Where the LAN's frames are recorded.
-    pub pcap: Option<PathBuf>,
+    /// What joins them.
+    pub network: Network,
     /// The project's state folder, for its keys ([`keys::statefolder`]).
     pub state: PathBuf,
     /// How long each machine may live.
@@ -41,11 +41,32 @@ pub struct Options {
     pub arguments: Vec<String>,
 }
 
-/// Running nodes on their LAN. Dropping it ends them.
+/// What joins nodes.
+#[derive(Clone, Debug)]
+pub enum Network {
+    /// A LAN of the tool's own.
+    Lan {
+        /// Ports of the host that lead to services.
+        forwards: Vec<Forward>,
+        /// Where its frames are recorded.
+        pcap: Option<PathBuf>,
+    },
+    /// A network of the host.
+    Host(Wiring),
+}
+
+/// What joins nodes that run.
+enum Joint {
+    Lan(Lan),
+    Host(Wiring),
+}
+
+/// Running nodes. Dropping it ends them.
 pub struct Cluster {
-    // The machines end before their LAN does.
+    // The machines end before what joins them does.
     members: Vec<Member>,
-    lan: Lan,
+    joint: Joint,
+    /// Forwards to services come before those to control ports.
     services: usize,
     reports: Sender<Report>,
     folder: TempDir,
@@ -57,6 +78,8 @@ struct Member {
     /// Where others find its channel; it may be missing.
     place: Option<Place>,
     machine: Option<Node>,
+    /// Its place in a network of the host, for as long as it may run.
+    _tap: Option<Tap>,
     cable: Cable,
     /// How often it was started; reports of an earlier life are told apart by it.
     life: u32,
@@ -77,28 +100,40 @@ impl Cluster {
             .prefix("sos-nodes-")
             .tempdir()
             .context("make a folder for the nodes' images")?;
-        let services = options.forwards.len();
-        let mut forwards = options.forwards.clone();
-        forwards.extend(plans.iter().map(control_forward));
-        let lan = Lan::start(LanConfig {
-            forwards,
-            pcap: options.pcap.clone(),
-            ..LanConfig::default()
-        })
-        .context("start the LAN (another host port: --forward HOST:INSTANCE:PORT)")?;
+        let mut services = 0;
+        let joint = match &options.network {
+            Network::Host(wiring) => Joint::Host(wiring.clone()),
+            Network::Lan { forwards, pcap } => {
+                services = forwards.len();
+                let control = plans.iter().filter_map(|plan| plan.address);
+                let config = LanConfig {
+                    forwards: forwards
+                        .iter()
+                        .cloned()
+                        .chain(control.map(control_forward))
+                        .collect(),
+                    pcap: pcap.clone(),
+                    ..LanConfig::default()
+                };
+                let lan = Lan::start(config);
+                Joint::Lan(
+                    lan.context("start the LAN (another host port: --forward HOST:INSTANCE:PORT)")?,
+                )
+            }
+        };
         let key = keys::read_or_make(&keys::cluster_key_file(&options.state))?;
         let trust = Trust::in_cluster(key).encode();
         let trust = trust.map_err(|error| anyhow!("write down whom the nodes trust: {error}"))?;
         keys::write_secret(&folder.path().join(TRUST), &trust)?;
         let mut cluster = Cluster {
             members: Vec::new(),
-            lan,
+            joint,
             services,
             reports,
             folder,
         };
-        for plan in plans {
-            let member = cluster.prepare(kernel, plan, &options)?;
+        for (index, plan) in plans.into_iter().enumerate() {
+            let member = cluster.prepare(kernel, index, plan, &options)?;
             cluster.members.push(member);
         }
         for index in 0..cluster.members.len() {
@@ -133,14 +168,23 @@ impl Cluster {
         })
     }
 
-    /// The LAN.
-    pub fn lan(&self) -> &Lan {
-        &self.lan
+    /// The tool's own LAN, if that is what joins the nodes.
+    pub fn lan(&self) -> Option<&Lan> {
+        match &self.joint {
+            Joint::Lan(lan) => Some(lan),
+            Joint::Host(_) => None,
+        }
     }
 
-    /// The host's port that leads to a node's control port.
-    pub fn control_port(&self, node: usize) -> u16 {
-        self.lan.forward_port(self.services + node)
+    /// Where this host reaches a node's control port; none where DHCP gave the node its address.
+    pub fn control(&self, node: usize) -> Option<SocketAddr> {
+        match &self.joint {
+            Joint::Lan(lan) => {
+                let port = lan.forward_port(self.services + node);
+                Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            }
+            Joint::Host(_) => self.address(node),
+        }
     }
 
     /// The name by which `sos ctl --node` finds a node.
@@ -153,9 +197,9 @@ impl Cluster {
         Some(self.members.get(node)?.place.as_ref()?.socket())
     }
 
-    /// Where a node is reached itself on the LAN.
+    /// Where a node is reached itself on its network; none where DHCP gave it its address.
     pub fn address(&self, node: usize) -> Option<SocketAddr> {
-        Some(self.members.get(node)?.plan.address)
+        self.members.get(node)?.plan.address
     }
 
     /// A node's machine, if it runs or has run and was not taken away.
@@ -207,7 +251,12 @@ impl Cluster {
     /// When there is no such node or LAN.
     pub fn set_cable(&mut self, node: usize, cable: Cable) -> Result<()> {
         let member = self.members.get_mut(node).context("no such node")?;
-        self.lan.set_cable(&member.plan.name, cable)?;
+        match &self.joint {
+            Joint::Lan(lan) => lan.set_cable(&member.plan.name, cable)?,
+            Joint::Host(_) => {
+                bail!("the cables of a network of the host are not the tool's to spoil")
+            }
+        }
         member.cable = cable;
         Ok(())
     }
@@ -238,7 +287,13 @@ impl Cluster {
     }
 
     /// Everything that a node's machine needs, on disk and on the LAN.
-    fn prepare(&self, kernel: &Path, plan: NodePlan, options: &Options) -> Result<Member> {
+    fn prepare(
+        &self,
+        kernel: &Path,
+        index: usize,
+        plan: NodePlan,
+        options: &Options,
+    ) -> Result<Member> {
         let name = &plan.name;
         let image = self.folder.path().join(format!("{name}.sosimg"));
         plan.image.write(&image)?;
@@ -246,16 +301,25 @@ impl Cluster {
             bail!("{name}'s image does not fit well into its memory: give it more by --memory");
         }
         let secret = keys::secret_file(&options.state, name);
-        keys::read_or_make(&secret)?;
-        let outlet = self.lan.outlet(name)?;
-        let mut builder = NodeBuilder::new(kernel)
+        let mac = station_address(&keys::read_or_make(&secret)?);
+        let (card, tap) = match &self.joint {
+            Joint::Lan(lan) => {
+                let outlet = lan.outlet(name)?;
+                (lan.qemu_netdev_args_at(&outlet, "net0", &mac), None)
+            }
+            Joint::Host(wiring) => {
+                let tap = wiring.tap(index)?;
+                (tap.qemu_netdev_args("net0", &mac), Some(tap))
+            }
+        };
+        let mut builder = NodeBuilder::new(plan.kernel.as_deref().unwrap_or(kernel))
             .name(name)
             .image(&image)
             .memory_mib(options.memory_mib)
             .cpus(options.cpus)
             .secret(&secret)
             .trust(&self.folder.path().join(TRUST))
-            .arguments(self.lan.qemu_netdev_args_at(&outlet, "net0", &plan.mac))
+            .arguments(card)
             .arguments(options.arguments.iter().cloned());
         builder = match options.watchdog {
             Some(limit) => builder.watchdog(limit),
@@ -276,6 +340,7 @@ impl Cluster {
             builder,
             place,
             machine: None,
+            _tap: tap,
             cable: Cable::default(),
             life: 0,
         })
@@ -283,10 +348,9 @@ impl Cluster {
 
     /// Lets others on this host find a node's control port by the node's name.
     fn note_control(&self, node: usize) -> Result<()> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.control_port(node)));
-        match &self.members[node].place {
-            Some(place) => place.note_control(address),
-            None => Ok(()),
+        match (&self.members[node].place, self.control(node)) {
+            (Some(place), Some(address)) => place.note_control(address),
+            _ => Ok(()),
         }
     }
 
@@ -313,10 +377,16 @@ impl Cluster {
 }
 
 /// Any free port of the host that leads to a node's control port.
-fn control_forward(plan: &NodePlan) -> Forward {
-    Forward {
-        host: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        service: Service::Address(plan.address.ip()),
-        port: plan.address.port(),
-    }
+fn control_forward(address: SocketAddr) -> Forward {
+    Forward::to_address(address.ip(), address.port())
+}
+
+/// A station address that a node has in every run, and no other node: locally administered (IEEE 802, 8.2.2).
+fn station_address(secret: &[u8; keys::KEY_BYTES]) -> String {
+    let sum = Sha256::new_with_prefix("sos station address");
+    let sum = sum.chain_update(secret).finalize();
+    format!(
+        "02:53:{:02x}:{:02x}:{:02x}:{:02x}",
+        sum[0], sum[1], sum[2], sum[3]
+    )
 }

@@ -157,5 +157,9 @@ fn empty_image() -> Result<BootImage> {
     };
     let none: [&[u8]; 0] = [];
     let bytes = encode(&manifest, &none).context("pack an image without instances")?;
-    Ok(BootImage { bytes, manifest })
+    Ok(BootImage {
+        bytes,
+        manifest,
+        placements: Vec::new(),
+    })
 }

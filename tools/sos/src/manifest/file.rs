@@ -9,6 +9,7 @@ use sos_core::image::{
     LibrarySpec, LinkSpec, Manifest, NodeSpec, PortSpec, RestartPolicy, SwitchSpec,
 };
 
+use super::Placement;
 use super::guest::{FileEntry, FileSources, HealthFile, Preopens, expand_files};
 use super::values::{Address, Listen, Mac, OneOrMany, Size, Table, Target, Text};
 
@@ -57,6 +58,7 @@ struct InstanceFile {
     #[serde(default)]
     listen: OneOrMany<Listen>,
     autostart: Option<bool>,
+    node: Option<String>,
     #[serde(default)]
     restart: RestartFile,
     health: Option<HealthFile>,
@@ -144,6 +146,18 @@ pub struct FormError {
 }
 
 impl ManifestFile {
+    /// On which nodes instances start, where the file says so.
+    pub fn placements(&self) -> Vec<Placement> {
+        let instances = self.instance.0.iter();
+        let placed = instances.filter_map(|(name, file)| {
+            Some(Placement {
+                instance: name.clone(),
+                node: file.node.clone()?,
+            })
+        });
+        placed.collect()
+    }
+
     /// Translates the file, whose relative paths start at `folder`. The hashes of modules and files
     /// stay zero until they are read; `sources` says where the files' contents are.
     pub fn into_manifest(

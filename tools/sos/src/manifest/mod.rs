@@ -17,6 +17,7 @@
 //! preopen = { "." = "/data" }     # or a list of directories; without it "/"
 //! listen = [":8080"]              # sockets that a WASI program finds listening, from descriptor 3 on
 //! autostart = true
+//! node = "node2"                  # where it starts when several nodes run; without it node1
 //! restart = "on-failure"          # or "never", "always"
 //!
 //! [instance.web.limits]           # each is optional
@@ -67,11 +68,12 @@
 //! peers = ["10.0.2.4:7600"]       # other nodes, besides those that it hears of; optional
 //! ```
 //!
-//! `file` mirrors that form, `guest` what is in it about the program, `values` reads single values, `locate` finds the line of an error.
+//! `file` mirrors that form, `guest` what is in it about the program, `placement` says where things start, `values` reads single values, `locate` finds the line of an error.
 
 mod file;
 mod guest;
 mod locate;
+mod placement;
 mod values;
 
 #[cfg(test)]
@@ -84,6 +86,7 @@ use sos_core::image::Manifest;
 
 use file::ManifestFile;
 pub use guest::{FileSource, FileSources};
+pub use placement::Placement;
 pub use values::{Target, parse_size, parse_target};
 
 /// A manifest that is sound but for its modules and files, which are not read yet.
@@ -93,6 +96,8 @@ pub struct Draft {
     pub manifest: Manifest,
     /// Where the contents of its files are.
     pub files: FileSources,
+    /// On which nodes of several its instances start, where it says so.
+    pub placements: Vec<Placement>,
     /// The folder that relative paths start from.
     pub folder: PathBuf,
 }
@@ -117,6 +122,7 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Draft> {
         let line = error.span().map(|span| locate::line_at(text, span.start));
         fault(name, line, text, error.message())
     })?;
+    let placements = file.placements();
     let mut files = FileSources::new();
     let manifest = file.into_manifest(folder, &mut files).map_err(|error| {
         fault(
@@ -138,6 +144,7 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Draft> {
     Ok(Draft {
         manifest,
         files,
+        placements,
         folder: folder.to_path_buf(),
     })
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::story::{Crossing, Departure, Event, Events, arrival_ns};
 use crate::bench::sos_node::Kit;
 use crate::bench::system::{MEMORY_MIB, PREALLOCATED};
-use crate::cluster::{self, Cluster, Options};
+use crate::cluster::{self, Cluster, Ground, Network, Options};
 use crate::exec::Client;
 use crate::lan::{Forward, Subnet};
 use crate::qemu::channel;
@@ -50,14 +50,21 @@ impl Pair {
     /// Boots two nodes, the first with the instances of a manifest, and waits until they have met.
     pub fn start(kit: &Kit, manifest: &str, forwards: Vec<Forward>) -> Result<Pair> {
         let image = image::from_text(manifest, &paths::workspace()?)?;
-        let plans = cluster::plan(&image, NODES.len() as u32, &[], Subnet::default())?;
+        let plans = cluster::plan(
+            &image,
+            NODES.len() as u32,
+            &[],
+            Ground::Lan(Subnet::default()),
+        )?;
         let state = tempfile::tempdir().context("make a folder for the nodes' keys")?;
         let options = Options {
             memory_mib: MEMORY_MIB,
             cpus: 1,
             append: Vec::new(),
-            forwards,
-            pcap: None,
+            network: Network::Lan {
+                forwards,
+                pcap: None,
+            },
             state: state.path().to_path_buf(),
             watchdog: Some(WATCHDOG),
             arguments: PREALLOCATED.map(str::to_owned).to_vec(),
@@ -99,7 +106,7 @@ impl Pair {
 
     /// The port of this host that leads to the forward of this index.
     pub fn port(&self, index: usize) -> u16 {
-        self.cluster.lan().forward_port(index)
+        self.cluster.lan().map_or(0, |lan| lan.forward_port(index))
     }
 
     /// Asks a node.
