@@ -232,6 +232,9 @@ pub const SNAPSHOTS: usize = 256;
 pub const SNAPSHOTS_DIVISOR: u64 = 2;
 /// Instances of one group that is cut at one instant.
 pub const GROUP_MEMBERS: usize = 64;
+/// Orders of operators that take several turns: as many are under way, and of as many that nobody has asked about is known
+/// what became of them.
+pub const ORDERS: usize = 16;
 /// Clones made at once.
 pub const CLONES: u32 = 512;
 /// Bytes of one section of a snapshot, its table excepted.

@@ -2,7 +2,12 @@
 //! most that it takes of the heap.
 
 use super::HALF;
+use sos_core::limits;
+use sos_core::operator::{Contents, Packing, ToNode, ToOperator};
+use sos_core::snapshot::format::{Encoder, MemoryHead};
 use sos_tests::heap::peak_bytes;
+use sos_tests::programs::ticks;
+use sos_tests::sim::channel::Outsider;
 use sos_tests::sim::cluster::Cluster;
 use sos_tests::sim::image::ImageBuilder;
 
@@ -114,5 +119,119 @@ fn what_a_verb_is_admitted_with_covers_what_it_allocates() {
             RESERVE_BYTES / KIB,
             most / KIB
         );
+    }
+}
+
+/// Fills half of each page of 12 MiB with noise, and waits.
+const NOISE: &str = r#"(module
+    (import "sos" "sleep" (func $sleep (param i64) (result i32)))
+    (memory (export "memory") 193)
+    (func (export "_start") (local $at i32) (local $noise i64)
+        (local.set $noise (i64.const 88172645463325252))
+        (local.set $at (i32.const 65536))
+        (loop $more
+            (local.set $noise (i64.xor (local.get $noise)
+                (i64.shl (local.get $noise) (i64.const 13))))
+            (local.set $noise (i64.xor (local.get $noise)
+                (i64.shr_u (local.get $noise) (i64.const 7))))
+            (local.set $noise (i64.xor (local.get $noise)
+                (i64.shl (local.get $noise) (i64.const 17))))
+            (i64.store (local.get $at) (local.get $noise))
+            (local.set $at (i32.add (local.get $at) (i32.const 8)))
+            (if (i32.and (local.get $at) (i32.const 2048)) (then
+                (local.set $at (i32.add (local.get $at) (i32.const 2048)))))
+            (br_if $more (i32.lt_u (local.get $at) (i32.const 12648448))))
+        (loop (drop (call $sleep (i64.const 1000000000))) (br 0))))"#;
+
+/// A snapshot's file on its way.
+struct Sent {
+    /// The bytes that the node said it would have, before the first of them came.
+    drafted: Option<u64>,
+    bytes: u64,
+    /// The most heap that the node took for it, with what was on the way.
+    peak_bytes: u64,
+}
+
+fn send_file(program: &str, packing: Packing) -> Sent {
+    let mut cluster = Cluster::new(1);
+    let image = ImageBuilder::new("sends").instance("sends", program);
+    let image = image.with(|spec| spec.limits.memory_bytes = 16 * MIB);
+    cluster.boot("node1", image.build());
+    cluster.run_for(HALF);
+    assert_eq!(cluster.state(0, "sends").0, "waiting");
+    cluster.done(0, "snapshot sends to s");
+    let mut outsider = Outsider::greeted(&mut cluster, 0);
+    let mut sent = Sent {
+        drafted: None,
+        bytes: 0,
+        peak_bytes: 0,
+    };
+    let peak = peak_bytes(|| {
+        let export = ToNode::Export {
+            request: 1,
+            snapshot: "s",
+            contents: Contents::StateOnly,
+            packing,
+        };
+        outsider.say(&mut cluster, &export);
+        let mut is_done = false;
+        while !is_done {
+            outsider.expect(&mut cluster, |message| match message {
+                ToOperator::SnapshotDrafted { bytes, .. } => sent.drafted = Some(*bytes),
+                ToOperator::SnapshotData { data, .. } => sent.bytes += data.0.len() as u64,
+                ToOperator::Done { .. } => is_done = true,
+                other => panic!("{other:?}"),
+            });
+        }
+    });
+    sent.peak_bytes = peak as u64;
+    sent
+}
+
+#[test]
+fn a_file_is_drafted_as_far_as_its_draft_may_grow() {
+    let memory = |pages: u64| {
+        let bytes = pages * 64 * KIB;
+        Encoder::heap_bytes(
+            &[MemoryHead { number: 0, bytes }],
+            limits::SNAPSHOT_DRAFT_BYTES,
+        )
+    };
+    // Frames in the node, on the channel and in the reader.
+    let on_the_way = 4 * limits::OPERATOR_OUTPUT_BYTES as u64;
+    let many_files = LARGE.replace(
+        "(local.set $left (i32.const 30))",
+        "(local.set $left (i32.const 200))",
+    );
+    for (what, program, packing, pages, least_bytes) in [
+        ("a state", &many_files[..], Packing::Plain, 2, 12 * MIB),
+        (
+            "pages in LZ4 blocks",
+            NOISE,
+            Packing::Compressed,
+            193,
+            6 * MIB,
+        ),
+    ] {
+        let sent = send_file(program, packing);
+        assert!(sent.bytes > least_bytes, "{what}: {} bytes", sent.bytes);
+        assert_eq!(sent.drafted, None, "{what}: nothing is held whole");
+        let most = memory(pages) + on_the_way;
+        println!(
+            "{what}: {} KiB, at most {} KiB",
+            sent.peak_bytes / KIB,
+            most / KIB
+        );
+        assert!(sent.peak_bytes < most, "{what}: {} bytes", sent.peak_bytes);
+        assert!(most < least_bytes, "what is held whole would show");
+    }
+    for (what, program) in [
+        ("a small one", &ticks(HALF)[..]),
+        ("pages as they are", NOISE),
+    ] {
+        let sent = send_file(program, Packing::Plain);
+        assert_eq!(sent.drafted, Some(sent.bytes), "{what}");
+        let most = memory(193) + on_the_way;
+        assert!(sent.peak_bytes < most, "{what}: {} bytes", sent.peak_bytes);
     }
 }

@@ -101,6 +101,10 @@ pub enum ControlError {
     NoParent(String),
     /// More clones at once than are made.
     TooManyClones(u32),
+    /// More orders than are carried out at once.
+    TooManyOrders,
+    /// Nobody asked what became of an order until too many others had ended.
+    OrderForgotten,
     /// It cannot be the name of an instance.
     BadInstanceName(String),
     /// It is suspended.
@@ -262,9 +266,17 @@ impl fmt::Display for ControlError {
             }
             ControlError::TooManyClones(count) => write!(
                 f,
-                "{count} clones at once; at most {} are made",
+                "{count} clones at once; one at least and at most {} are made",
                 limits::CLONES
             ),
+            ControlError::TooManyOrders => write!(
+                f,
+                "{} orders are under way, which is all that may be; wait until one is done",
+                limits::ORDERS
+            ),
+            ControlError::OrderForgotten => {
+                f.write_str("nobody knows any more what became of it; `ls` lists the instances")
+            }
             ControlError::ConsoleFull(name) => write!(
                 f,
                 "'{name}' does not read its console; what was typed is dropped"

@@ -354,6 +354,10 @@ pub trait Control {
     /// A [`ControlError`] that says what to do next; nothing was changed.
     fn execute(&mut self, request: Request) -> Result<Report, ControlError>;
 
+    /// What became of something that takes several turns ([`Report::Ordered`]); none while it is under way. It is told
+    /// once.
+    fn outcome(&mut self, order: u32) -> Option<Result<Report, ControlError>>;
+
     /// Names of instances, for completion.
     fn instance_names(&self) -> Vec<String>;
 

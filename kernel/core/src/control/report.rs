@@ -43,6 +43,12 @@ pub enum Report {
     Snapshots(Vec<SnapshotRow>),
     /// Instances that were made of a snapshot or of another instance.
     Made(Vec<MadeRow>),
+    /// It takes several turns: [`Control::outcome`](super::Control::outcome) tells what became of it. An operator outside
+    /// the node is answered with that alone.
+    Ordered {
+        /// Names it.
+        order: u32,
+    },
     /// Snapshots that were forgotten.
     Removed(RemovedReport),
     /// Snapshots that were taken.

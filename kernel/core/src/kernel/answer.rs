@@ -144,8 +144,7 @@ impl Control for Operator<'_> {
                 addresses,
             } => {
                 let to = to.as_deref();
-                let made = kernel.clone_instance(*machine, &name, to, count, &addresses)?;
-                return Ok(Report::Made(made));
+                return kernel.clone_instance(*machine, &name, to, count, &addresses);
             }
             Request::CloneGroup {
                 names,
@@ -175,6 +174,11 @@ impl Control for Operator<'_> {
             Request::Reboot => kernel.ending = Some(Next::Reboot),
         }
         Ok(Report::Done)
+    }
+
+    fn outcome(&mut self, order: u32) -> Option<Result<Report, ControlError>> {
+        let end = self.kernel.orders.take_end(order)?;
+        Some(end.map(Report::Made))
     }
 
     fn instance_names(&self) -> Vec<String> {

@@ -5,7 +5,7 @@
 
 use super::Kernel;
 use super::cut::FromCut;
-use super::record::Ended;
+use super::record::{Ended, Live};
 use crate::control::ControlError;
 use crate::instance::engine::Program;
 use crate::log::Severity;
@@ -18,15 +18,30 @@ use alloc::vec::Vec;
 
 /// Several instances that wait for each other.
 pub(super) struct Joint {
-    members: Vec<Joining>,
+    pub members: Vec<Joining>,
     /// Switches and links that were made for them.
     segments: Vec<String>,
+    /// The order that makes them, one after the other (`copies`).
+    pub order: Option<u32>,
 }
 
-struct Joining {
-    key: u32,
+pub(super) struct Joining {
+    pub key: u32,
     /// Its translation, once it is there: it is not dropped while others are waited for.
-    program: Option<Arc<Program>>,
+    pub program: Option<Arc<Program>>,
+    /// Its running part, once that is made.
+    pub live: Option<Live>,
+}
+
+impl Joint {
+    /// Nobody yet of those that an order makes.
+    pub fn of_order(order: u32) -> Joint {
+        Joint {
+            members: Vec::new(),
+            segments: Vec::new(),
+            order: Some(order),
+        }
+    }
 }
 
 /// One that is to join.
@@ -50,12 +65,17 @@ impl Kernel {
         let mut joining = Vec::new();
         for Member { key, from } in members {
             self.begin_loading(key, Some(Box::new(from)));
-            joining.push(Joining { key, program: None });
+            joining.push(Joining {
+                key,
+                program: None,
+                live: None,
+            });
         }
         let keys: Vec<u32> = joining.iter().map(|it| it.key).collect();
         self.joints.push(Joint {
             members: joining,
             segments,
+            order: None,
         });
         for key in keys {
             self.load_slice(machine, key)
@@ -88,19 +108,15 @@ impl Kernel {
         if members.iter().any(|it| it.program.is_none()) {
             return Ok(());
         }
-        let joint = self.joints.remove(place);
-        let mut made = Vec::new();
-        for member in &joint.members {
+        let mut joint = self.joints.remove(place);
+        for number in 0..joint.members.len() {
+            let member = &mut joint.members[number];
             let Some(program) = &member.program else {
                 continue;
             };
             match self.build(machine, member.key, program) {
-                Ok(live) => made.push((member.key, live)),
+                Ok(live) => member.live = Some(live),
                 Err(reason) => {
-                    for (_, live) in &made {
-                        self.unplug(&live.ports);
-                    }
-                    drop(made);
                     let name = &self.records[member.key as usize].spec.name;
                     let reason = format!("'{name}' could not be made: {reason}");
                     self.undo(joint, &reason);
@@ -109,9 +125,11 @@ impl Kernel {
             }
         }
         // From here on nothing fails.
-        let keys: Vec<u32> = made.iter().map(|(key, _)| *key).collect();
-        for (key, live) in made {
-            self.bring_to_life(key, live);
+        let keys: Vec<u32> = joint.members.iter().map(|it| it.key).collect();
+        for member in joint.members {
+            if let Some(live) = member.live {
+                self.bring_to_life(member.key, live);
+            }
         }
         for key in keys {
             self.poll_network(key);
@@ -123,16 +141,24 @@ impl Kernel {
     pub(super) fn abandon(&mut self, key: u32, reason: &str) {
         if let Some(place) = self.joint_of(key) {
             let joint = self.joints.remove(place);
+            let order = joint.order;
             self.undo(joint, reason);
+            if let Some(order) = order {
+                self.end_order(order, reason);
+            }
         }
     }
 
-    fn undo(&mut self, joint: Joint, reason: &str) {
-        for Joining { key, .. } in joint.members {
+    /// Has everything be as it was before instances that wait together, which are in no list any more.
+    pub(super) fn undo(&mut self, joint: Joint, reason: &str) {
+        for Joining { key, live, .. } in joint.members {
+            if let Some(live) = live {
+                self.unplug_fresh(key, &live.ports);
+            }
             self.end_loading(key, Ended::NeverStarted);
         }
         self.remove_segments(&joint.segments);
-        let text = format!("a group did not start: {reason}; nothing was changed");
+        let text = format!("instances that begin together did not: {reason}; nothing was changed");
         self.log(Severity::Error, text);
     }
 

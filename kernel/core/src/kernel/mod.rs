@@ -12,7 +12,7 @@
 //! - `cut`: an instance at one instant, and one made of it;
 //! - `anew`: what makes a clone another instance;
 //! - `snapshots`: cuts that are kept, and suspended instances; - `group`: of several at one instant;
-//! - `joint`: instances that come to life together; - `arrival`: files of snapshots that come;
+//! - `joint`: instances that come to life together; - `copies`: several of one, made in turns; - `arrival`: files of snapshots that come;
 //! - `migration`: instances that go to other nodes, and come from them;
 //! - `boot`: what the boot module holds; - `answer`, `listing`: what operators ask; - `operator`: a conversation with one outside the node; - `node`: this node among others;
 //! - `table`: places of records.
@@ -23,6 +23,7 @@ mod answer;
 mod arrival;
 mod blobs;
 mod boot;
+mod copies;
 mod cut;
 mod files;
 mod group;
@@ -156,6 +157,8 @@ pub struct Kernel {
     keys: Option<NodeKeys>,
     /// Instances that wait for each other.
     joints: Vec<joint::Joint>,
+    /// What operators ask for that takes several turns.
+    orders: copies::Orders,
     moves: migration::Moves,
     ending: Option<Next>,
 }
@@ -204,6 +207,7 @@ impl Kernel {
             boot_groups: Vec::new(),
             keys: boot.keys.clone(),
             joints: Vec::new(),
+            orders: copies::Orders::default(),
             moves: migration::Moves::default(),
             ending: None,
         };
@@ -227,7 +231,8 @@ impl Kernel {
         let now = self.clock.now();
         self.fabric.set_now(now);
         self.arrival = machine.take_arrival().unwrap_or(now);
-        if self.has_work(machine) {
+        let is_asked = self.has_work(machine);
+        if is_asked {
             self.last_work = now;
         }
         self.take_machine_log(machine);
@@ -240,12 +245,16 @@ impl Kernel {
         self.attend_migrations(machine);
         self.fire_timers(machine, now);
         self.advance_boot_snapshot(machine);
+        self.advance_orders(machine);
         self.start_next_at_boot(machine, now);
         self.run_slices(machine);
         self.deliver();
         self.flush_node(machine);
         self.transmit_frames(machine);
         self.attend_operator(machine);
+        if !is_asked {
+            self.snapshots.count_one();
+        }
         self.write_console(machine);
         self.next(machine)
     }
@@ -254,7 +263,7 @@ impl Kernel {
         if let Some(ending) = self.ending.filter(|_| !self.shell.has_output()) {
             return ending;
         }
-        if self.has_work(machine) {
+        if self.has_work(machine) || self.snapshots.has_uncounted() {
             return Next::Again;
         }
         let timer = self.timers.first().map(|&(time, _)| time);
@@ -284,6 +293,7 @@ impl Kernel {
             || self.node.has_work()
             || !self.boot_snapshots.is_empty()
             || self.migrations_have_work()
+            || self.orders.has_work()
             || machine.has_events()
     }
 

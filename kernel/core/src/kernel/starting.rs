@@ -164,14 +164,19 @@ impl Kernel {
                 })
             }
             Err(reason) => {
-                // One that stays suspended keeps its place.
-                let parked = &self.records[key as usize].parked;
-                let fresh = ports.into_iter().filter(|port| !parked.contains(port));
-                let fresh: Vec<PortId> = fresh.collect();
-                self.unplug(&fresh);
+                self.unplug_fresh(key, &ports);
                 Err(reason)
             }
         }
+    }
+
+    /// Unplugs the ports of an instance that was not made, but for those that it had before: one that stays suspended
+    /// keeps its place.
+    pub(super) fn unplug_fresh(&mut self, key: u32, ports: &[PortId]) {
+        let parked = &self.records[key as usize].parked;
+        let fresh = ports.iter().filter(|port| !parked.contains(port));
+        let fresh: Vec<PortId> = fresh.copied().collect();
+        self.unplug(&fresh);
     }
 
     /// Plugs the instance's ports in that are not still; after them comes the node's own, if it checks the health.

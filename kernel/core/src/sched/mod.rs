@@ -75,6 +75,14 @@ impl RunQueue {
         self.queue.insert((account.virtual_nanos, key));
     }
 
+    /// Has an account that begins stand `slices` behind those that have the CPU: of many that begin at once each comes
+    /// when the others have had their turns, instead of all of them before everybody else.
+    pub fn enter_late(&self, account: &mut Account, slices: u32) {
+        let slice_nanos = SLICE.as_nanos() as u64;
+        let late = self.floor_nanos + u64::from(slices).saturating_mul(slice_nanos);
+        account.virtual_nanos = account.virtual_nanos.max(late);
+    }
+
     /// Takes `key` out, as when it is paused or stopped.
     pub fn remove(&mut self, key: u32, account: &mut Account) {
         if account.is_queued() {
@@ -188,6 +196,35 @@ mod tests {
             counts[1] <= 506,
             "it does not catch up on its sleep: {counts:?}"
         );
+    }
+
+    #[test]
+    fn many_that_begin_at_once_leave_the_others_their_turns() {
+        let mut queue = RunQueue::default();
+        let mut accounts = [Account::new(100); 41];
+        queue.wake(0, &mut accounts[0]);
+        for _ in 0..100 {
+            queue.charge(0, &mut accounts[0], SLICE);
+            queue.wake(0, &mut accounts[0]);
+        }
+        for key in 1..accounts.len() {
+            queue.enter_late(&mut accounts[key], key as u32 - 1);
+            queue.wake(key as u32, &mut accounts[key]);
+        }
+        // Each of them runs once and waits then; the first one goes on.
+        let mut apart = 0;
+        while queue.len() > 1 {
+            let key = queue.pick().expect("somebody runs");
+            queue.charge(key, &mut accounts[key as usize], SLICE / 2);
+            match key {
+                0 => {
+                    queue.wake(0, &mut accounts[0]);
+                    apart = 0;
+                }
+                _ => apart += 1,
+            }
+            assert!(apart <= 2, "{apart} in a row");
+        }
     }
 
     #[test]

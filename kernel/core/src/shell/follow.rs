@@ -1,7 +1,7 @@
-//! The modes of the shell that last: following logs, a console, `top` and pings.
+//! The modes of the shell that last: following logs, a console, `top`, pings, and what takes several turns.
 
 use super::command::{Command, Follow, Format};
-use super::{json, push_text, render};
+use super::{LineResult, Order, json, push_text, render};
 use crate::control::{Control, ControlError, InstanceRow, Numbered, Report, Request};
 use crate::machine::{Duration, Time};
 use alloc::format;
@@ -19,6 +19,8 @@ const TOP_PERIOD: Duration = Duration::from_secs(1);
 const PING_PERIOD: Duration = Duration::from_secs(1);
 /// How long the last echo request is waited for.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether something is done that takes several turns.
+const ORDER_PERIOD: Duration = Duration::from_millis(2);
 /// How often answers are looked for.
 const PING_POLL: Duration = Duration::from_millis(5);
 
@@ -44,6 +46,8 @@ pub(super) enum Mode {
     Top(Top),
     /// `ping`.
     Ping(Ping),
+    /// Waiting for what takes several turns.
+    Order { order: Order, due: Time },
 }
 
 /// Where numbered entries come from.
@@ -166,6 +170,7 @@ impl Mode {
             Mode::Console { due, .. } => Some(*due),
             Mode::Top(top) => Some(top.due),
             Mode::Ping(ping) => Some(ping.due),
+            Mode::Order { due, .. } => Some(*due),
         }
     }
 
@@ -190,13 +195,14 @@ impl Mode {
                     Err(error) => failed(&error, out),
                 }
             }
-            Mode::Entries(_) if byte == 0x03 => interrupted(out),
+            // It is carried out all the same.
+            Mode::Entries(_) | Mode::Order { .. } if byte == 0x03 => interrupted(out),
             Mode::Top(_) if byte == 0x03 || byte == b'q' => interrupted(out),
             Mode::Ping(ping) if byte == 0x03 => {
                 push_text(out, "^C\n");
                 ping.finish(control, out)
             }
-            Mode::Entries(_) | Mode::Top(_) | Mode::Ping(_) => Progress::Goes,
+            Mode::Entries(_) | Mode::Top(_) | Mode::Ping(_) | Mode::Order { .. } => Progress::Goes,
         }
     }
 
@@ -212,12 +218,27 @@ impl Mode {
             }
             Mode::Top(top) => top.advance(now, control, out),
             Mode::Ping(ping) => ping.advance(now, control, out),
+            Mode::Order { order, due } => {
+                *due = now + ORDER_PERIOD;
+                Ok(match control.outcome(order.number) {
+                    None => Progress::Goes,
+                    Some(outcome) => ended(order.result(outcome), out),
+                })
+            }
         };
         match result {
             Ok(progress) => progress,
             Err(error) => failed(&error, out),
         }
     }
+}
+
+/// Prints what a line came to.
+fn ended(result: LineResult, out: &mut Vec<u8>) -> Progress {
+    if let LineResult::Done(text) | LineResult::Failed(text) = result {
+        push_text(out, &text);
+    }
+    Progress::Ended
 }
 
 fn interrupted(out: &mut Vec<u8>) -> Progress {

@@ -169,7 +169,10 @@ impl Shell {
             Some(Err(request)) => control.execute(request).map(|report| {
                 self.mode = Mode::started(&command, &report, now);
             }),
-            None => run_once(&command, control, &mut text).map(|_| ()),
+            None => run_once(&command, control, &mut text).map(|acts| match acts {
+                Acts::AllDone | Acts::SomeFailed => {}
+                Acts::Ordered(order) => self.mode = Mode::Order { order, due: now },
+            }),
         };
         if let Err(error) = result {
             text.push_str(&error_text(&error, format));
@@ -254,6 +257,30 @@ pub enum LineResult {
     Done(String),
     /// It was not carried out, or not for all names: what it printed.
     Failed(String),
+    /// It takes several turns.
+    Ordered(Order),
+}
+
+/// What a line asked for that takes several turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    /// Names it ([`Control::outcome`]).
+    pub number: u32,
+    format: Format,
+}
+
+impl Order {
+    /// What the line came to, when that is known.
+    pub fn result(self, outcome: Result<Report, ControlError>) -> LineResult {
+        match outcome {
+            Ok(report) => {
+                let mut text = String::new();
+                show(&report, self.format, &mut text);
+                LineResult::Done(text)
+            }
+            Err(error) => LineResult::Failed(error_text(&error, self.format)),
+        }
+    }
 }
 
 /// Runs one line for an operator elsewhere. Verbs that go on until they are interrupted are the console's.
@@ -286,6 +313,7 @@ pub fn run_line(line: &str, now: Time, control: &mut dyn Control) -> LineResult 
         None => match run_once(&command, control, &mut text) {
             Ok(Acts::AllDone) => LineResult::Done(text),
             Ok(Acts::SomeFailed) => LineResult::Failed(text),
+            Ok(Acts::Ordered(order)) => LineResult::Ordered(order),
             Err(error) => LineResult::Failed(error_text(&error, format)),
         },
     }
@@ -296,6 +324,8 @@ pub fn run_line(line: &str, now: Time, control: &mut dyn Control) -> LineResult 
 enum Acts {
     AllDone,
     SomeFailed,
+    /// It is being done.
+    Ordered(Order),
 }
 
 /// How the answer to a line is printed, and what is wrong with it.
@@ -358,11 +388,18 @@ fn run_once(
         };
         rows.retain(|row| row.kind == wanted);
     }
-    match format {
-        Format::Json => json(&report, text),
-        Format::Table => table(&report, text),
+    if let Report::Ordered { order: number } = report {
+        return Ok(Acts::Ordered(Order { number, format }));
     }
+    show(&report, format, text);
     Ok(Acts::AllDone)
+}
+
+fn show(report: &Report, format: Format, text: &mut String) {
+    match format {
+        Format::Json => json(report, text),
+        Format::Table => table(report, text),
+    }
 }
 
 fn table(report: &Report, text: &mut String) {
@@ -379,6 +416,7 @@ fn table(report: &Report, text: &mut String) {
         Report::Removed(removed) => text.push_str(&render::removed(removed)),
         Report::Migrations(rows) => text.push_str(&render::migrations(rows)),
         Report::Done
+        | Report::Ordered { .. }
         | Report::Logs(_)
         | Report::Console(_)
         | Report::PingStarted { .. }

@@ -1,7 +1,9 @@
 //! The shell typed at, over a stand-in for the kernel.
 
 use super::*;
-use crate::control::{ConsoleOutput, GuestLogRow, InstanceRow, NodeDetail, Numbered, PingReply};
+use crate::control::{
+    ConsoleOutput, GuestLogRow, InstanceRow, MadeRow, NodeDetail, Numbered, PingReply,
+};
 use crate::machine::Duration;
 use alloc::string::ToString;
 use alloc::vec;
@@ -12,9 +14,21 @@ struct FakeControl {
     logs: Vec<GuestLogRow>,
     console: Vec<u8>,
     pings: Vec<u16>,
+    /// How often an order is not done yet.
+    under_way: u32,
 }
 
 impl Control for FakeControl {
+    fn outcome(&mut self, order: u32) -> Option<Result<Report, ControlError>> {
+        assert_eq!(order, 9);
+        if self.under_way > 0 {
+            self.under_way -= 1;
+            return None;
+        }
+        let made = ["web-2", "web-3"].map(|name| MadeRow::of(name.into()));
+        Some(Ok(Report::Made(made.into())))
+    }
+
     fn execute(&mut self, request: Request) -> Result<Report, ControlError> {
         self.requests.push(request.clone());
         Ok(match request {
@@ -36,6 +50,7 @@ impl Control for FakeControl {
                 Report::Done
             }
             Request::PingStart { .. } => Report::PingStarted { ping: 7 },
+            Request::Clone { .. } => Report::Ordered { order: 9 },
             Request::PingSend { sequence, .. } => {
                 self.pings.push(sequence);
                 Report::Done
@@ -243,11 +258,11 @@ fn a_line_from_elsewhere_prints_or_says_why_not() {
     let mut run = |line: &str| run_line(line, Time::ZERO, &mut control);
     let done = |result: LineResult| match result {
         LineResult::Done(text) => text,
-        LineResult::Failed(text) => panic!("{text}"),
+        other => panic!("{other:?}"),
     };
     let failed = |result: LineResult| match result {
         LineResult::Failed(text) => text,
-        LineResult::Done(text) => panic!("{text}"),
+        other => panic!("{other:?}"),
     };
     assert!(done(run("ls")).contains("store"));
     assert_eq!(done(run("logs web")), "");
@@ -260,6 +275,24 @@ fn a_line_from_elsewhere_prints_or_says_why_not() {
         );
     }
     assert!(failed(run(&"x".repeat(5000))).contains("more than"));
+    let LineResult::Ordered(order) = run("clone web --count 2 --json") else {
+        panic!("it takes several turns");
+    };
+    let outcome = control.outcome(order.number).expect("an outcome");
+    assert!(done(order.result(outcome)).starts_with("[{\"name\":\"web-2\""));
+}
+
+#[test]
+fn the_prompt_comes_when_what_takes_several_turns_is_done() {
+    let mut session = Session::new();
+    session.control.under_way = 3;
+    let text = session.type_text("clone web --count 2\r");
+    assert!(!text.contains("sos> "), "{text}");
+    let text = session.wait(Duration::from_millis(100));
+    assert!(text.contains("web-3") && text.contains("sos> "), "{text}");
+    session.control.under_way = 1000;
+    session.type_text("clone web --count 2\r");
+    assert!(session.type_text("\x03").contains("sos> "));
 }
 
 #[test]

@@ -275,6 +275,8 @@ const ROWS: [Row; 39] = {
             Peer::Linux,
             "longest round trip of a client during a snapshot of a running 64 MiB instance",
         ),
+        // Complete is a file whose every byte is determined and in the store; SHA-256 is what it gets as it
+        // leaves the node, and has the row below. The peer's file has neither checksums nor a hash.
         snapshot_row(
             super::snapshots::SAVE,
             "ms",

@@ -9,20 +9,21 @@
 //! - `snapshots`: files of snapshots, both ways; - `fetch`: what they changed in their files; - `outbox`: frames that wait to be sent.
 
 mod fetch;
+mod orders;
 mod outbox;
 mod runs;
 mod snapshots;
 mod upload;
 
 use super::{Kernel, VERSION, answer};
-use crate::control::{self, Control};
+use crate::control::{self, Control, Report};
 use crate::limits;
 use crate::machine::Machine;
 use crate::operator::{self, FrameReader, Refusal, ToNode, ToOperator, Violation};
-use crate::shell::{self, LineResult};
+use crate::shell;
 use alloc::collections::BTreeMap;
-use alloc::string::ToString;
 use alloc::vec::Vec;
+use orders::Ordered;
 use outbox::Outbox;
 use runs::Run;
 use snapshots::{Asked, Export, Import};
@@ -49,6 +50,8 @@ pub(super) struct Session {
     import: Option<Import>,
     /// A report of which only parts were sent.
     report: Option<PendingReport>,
+    /// Requests that are carried out in several turns.
+    ordered: Vec<(u32, Ordered)>,
     runs: BTreeMap<u32, Run>,
     /// Whether the turn ended with something left to do.
     unfinished: bool,
@@ -171,6 +174,7 @@ impl Kernel {
     /// Sends what there is for one operator.
     pub(super) fn speak(&mut self, machine: &mut dyn Machine, session: &mut Session) {
         session.send_report();
+        self.answer_orders(machine, session);
         session.send_export(&*self.clock);
         self.settle_import(machine, session);
         self.attend_runs(session);
@@ -212,6 +216,7 @@ impl Kernel {
         session.export = None;
         session.import = None;
         session.report = None;
+        session.ordered.clear();
         session.reader = FrameReader::default();
         session.phase = Phase::Broken;
         session.out.push(&ToOperator::Broken(violation));
@@ -366,13 +371,12 @@ impl Kernel {
             kernel: self,
             machine,
         };
-        let report = match operator.execute(wanted) {
-            Ok(report) => report,
-            Err(error) => return session.refuse(request, Refusal::Control(error.to_string())),
-        };
-        // A report consists of numbers, text and lists, which JSON can always hold.
-        let json = serde_json::to_vec(&report).unwrap_or_default();
-        session.begin_report(request, json);
+        match operator.execute(wanted) {
+            Ok(Report::Ordered { order }) => {
+                session.ordered.push((request, Ordered::Control(order)));
+            }
+            result => session.tell(request, result),
+        }
     }
 
     /// Runs a line of the shell.
@@ -388,10 +392,8 @@ impl Kernel {
             kernel: self,
             machine,
         };
-        match shell::run_line(line, now, &mut operator) {
-            LineResult::Done(text) => session.begin_report(request, text.into_bytes()),
-            LineResult::Failed(text) => session.refuse(request, Refusal::Control(text)),
-        }
+        let result = shell::run_line(line, now, &mut operator);
+        session.tell_line(request, result);
     }
 }
 

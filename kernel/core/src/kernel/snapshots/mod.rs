@@ -9,9 +9,10 @@ pub(super) use store::{Facts, Origin, Snapshots};
 
 use super::Kernel;
 use super::anew::{addresses_of, check_addresses};
+use super::copies::Wanted;
 use super::lifecycle::Farewell;
 use super::record::{Ended, State};
-use crate::control::{ControlError, CutMode, Extent, KeptRow, MadeRow, PortAddress};
+use crate::control::{ControlError, CutMode, Extent, KeptRow, MadeRow, PortAddress, Report};
 use crate::host::Revival;
 use crate::image;
 use crate::limits;
@@ -117,10 +118,10 @@ impl Kernel {
         Ok([MadeRow::of(name)].into())
     }
 
-    /// Makes `count` instances of a running one.
+    /// Makes another instance of a running one, or begins to make `count` of them.
     ///
     /// # Errors
-    /// One could not be made: those before it are taken back.
+    /// None is made: the name is taken, the instance cannot be captured, or the clone not be made.
     pub(super) fn clone_instance(
         &mut self,
         machine: &mut dyn Machine,
@@ -128,8 +129,8 @@ impl Kernel {
         to: Option<&str>,
         count: u32,
         addresses: &[PortAddress],
-    ) -> Result<Vec<MadeRow>, ControlError> {
-        if count > limits::CLONES {
+    ) -> Result<Report, ControlError> {
+        if !(1..=limits::CLONES).contains(&count) {
             return Err(ControlError::TooManyClones(count));
         }
         let key = self.key_of(name)?;
@@ -143,37 +144,30 @@ impl Kernel {
         self.admit_cut(machine, key)?;
         let mut cut = self.cut(key)?;
         cut.frames.clear();
-        let now = self.clock.now();
-        let (mut keys, mut made) = (Vec::new(), Vec::new());
-        let mut suffix = 1;
-        for number in 0..count {
-            let new = match (to, count) {
-                (Some(to), 1) => String::from(to),
-                (to, _) => self.numbered_name(to.unwrap_or(name), &mut suffix),
+        if count != 1 {
+            let wanted = Wanted {
+                original: name.into(),
+                base: to.unwrap_or(name).into(),
+                count,
+                addresses: addresses.into(),
             };
-            let given = addresses_of(addresses, name, number);
-            // The cut is copied for each.
-            let admitted = self.admit_cut(machine, key);
-            match admitted.and_then(|()| self.clone_cut(machine, cut.clone(), &new, &given)) {
-                Ok((key, row)) => {
-                    keys.push(key);
-                    made.push(row);
-                }
-                Err(error) => {
-                    self.take_back(&keys);
-                    return Err(error);
-                }
-            }
+            let order = self.order_copies(cut, wanted)?;
+            return Ok(Report::Ordered { order });
         }
-        for row in &made {
-            self.journal
-                .event(now, &row.name, EventKind::Cloned, name.into());
-        }
-        Ok(made)
+        let new = match to {
+            Some(to) => String::from(to),
+            None => self.numbered_name(name, &mut 1),
+        };
+        let given = addresses_of(addresses, name, 0);
+        let (_, row) = self.clone_cut(machine, cut, &new, &given)?;
+        let now = self.clock.now();
+        self.journal
+            .event(now, &new, EventKind::Cloned, name.into());
+        Ok(Report::Made([row].into()))
     }
 
     /// The name with a number above `last` behind it that nobody has; `last` is its number then.
-    fn numbered_name(&self, base: &str, last: &mut u32) -> String {
+    pub(super) fn numbered_name(&self, base: &str, last: &mut u32) -> String {
         loop {
             *last += 1;
             let suffix = format!("-{last}");

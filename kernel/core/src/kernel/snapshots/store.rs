@@ -18,6 +18,7 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// The snapshots of a node, by name.
 #[derive(Default)]
@@ -42,8 +43,9 @@ pub(in crate::kernel) struct Snapshot {
     /// The group that it was taken with.
     pub group: Option<Arc<Group>>,
     state_bytes: u64,
-    /// Bytes of pages that no earlier snapshot of the instance has.
-    own_bytes: u64,
+    /// Bytes of pages that no earlier snapshot of the instance has; they are counted when somebody asks, or
+    /// in a turn of their own, since that takes as long as all the rest of a snapshot.
+    own_bytes: Cell<Option<u64>>,
     number: u64,
 }
 
@@ -207,8 +209,34 @@ impl Snapshots {
     pub fn room_bytes(&self, machine: &dyn Machine) -> u64 {
         let most = machine.memory_stats().total_bytes / limits::SNAPSHOTS_DIVISOR;
         let kept = self.kept.values();
-        let used: u64 = kept.map(|kept| kept.own_bytes + kept.state_bytes).sum();
-        most.saturating_sub(used)
+        let used = kept.map(|kept| self.own_bytes(kept) + kept.state_bytes);
+        most.saturating_sub(used.sum())
+    }
+
+    /// Bytes of a snapshot's pages that no earlier one of the instance has.
+    fn own_bytes(&self, snapshot: &Snapshot) -> u64 {
+        if let Some(bytes) = snapshot.own_bytes.get() {
+            return bytes;
+        }
+        let earlier = self.last_of(&snapshot.cut.spec.name, snapshot.number);
+        let earlier = earlier.map(|earlier| &earlier.cut.memories[..]);
+        let bytes = own_bytes(&snapshot.cut.memories, earlier.unwrap_or_default());
+        snapshot.own_bytes.set(Some(bytes));
+        bytes
+    }
+
+    /// Whether there is a snapshot whose own pages are not counted.
+    pub fn has_uncounted(&self) -> bool {
+        let mut kept = self.kept.values();
+        kept.any(|kept| kept.own_bytes.get().is_none())
+    }
+
+    /// Counts the own pages of one of them.
+    pub fn count_one(&self) {
+        let mut kept = self.kept.values();
+        if let Some(snapshot) = kept.find(|kept| kept.own_bytes.get().is_none()) {
+            self.own_bytes(snapshot);
+        }
     }
 
     /// The instance's last snapshot before number `before`.
@@ -230,16 +258,21 @@ impl Snapshots {
         facts: Facts,
     ) -> Result<(), ControlError> {
         self.admit(name)?;
-        let earlier = self.last_of(&cut.spec.name, u64::MAX);
-        let earlier = earlier.map(|earlier| &earlier.cut.memories[..]);
-        let own_bytes = own_bytes(&cut.memories, earlier.unwrap_or_default());
-        let state_bytes = state_bytes(&cut);
-        let (needed_bytes, room_bytes) = (own_bytes + state_bytes, self.room_bytes(machine));
-        if needed_bytes > room_bytes {
-            return Err(ControlError::SnapshotsFull {
-                needed_bytes,
-                room_bytes,
-            });
+        let (state_bytes, room_bytes) = (state_bytes(&cut), self.room_bytes(machine));
+        let mut counted = None;
+        // Where there is room for all pages, it does not matter yet how many are its own.
+        if resident_bytes(&cut.memories) + state_bytes > room_bytes {
+            let earlier = self.last_of(&cut.spec.name, u64::MAX);
+            let earlier = earlier.map(|earlier| &earlier.cut.memories[..]);
+            let own_bytes = own_bytes(&cut.memories, earlier.unwrap_or_default());
+            let needed_bytes = own_bytes + state_bytes;
+            if needed_bytes > room_bytes {
+                return Err(ControlError::SnapshotsFull {
+                    needed_bytes,
+                    room_bytes,
+                });
+            }
+            counted = Some(own_bytes);
         }
         let parent = facts.parent.filter(|&id| self.can_add(id, &cut));
         self.taken += 1;
@@ -252,7 +285,7 @@ impl Snapshots {
             is_spent: false,
             group: facts.group,
             state_bytes,
-            own_bytes,
+            own_bytes: Cell::new(counted),
             number: self.taken,
         };
         self.kept.insert(name.into(), snapshot);
@@ -320,15 +353,12 @@ impl Snapshots {
             return Err(ControlError::NoSuchSnapshot(name.into()));
         };
         let instance = &removed.cut.spec.name;
-        let earlier = self.last_of(instance, removed.number);
-        let earlier: Vec<FrozenMemory> =
-            earlier.map_or(Vec::new(), |earlier| earlier.cut.memories.clone());
-        let kept = self.kept.values_mut();
+        let kept = self.kept.values();
         let next = kept
             .filter(|kept| kept.cut.spec.name == *instance && kept.number > removed.number)
             .min_by_key(|kept| kept.number);
         if let Some(next) = next {
-            next.own_bytes = own_bytes(&next.cut.memories, &earlier);
+            next.own_bytes.set(None);
         }
         let is_child = |kept: &&Snapshot| kept.parent == Some(removed.id);
         let children = self.kept.values().filter(is_child);
@@ -375,7 +405,7 @@ impl Snapshots {
             .into(),
             wall_nanos: snapshot.cut.wall_nanos,
             memory_bytes: resident_bytes(&snapshot.cut.memories),
-            own_bytes: snapshot.own_bytes,
+            own_bytes: self.own_bytes(snapshot),
             state_bytes: snapshot.state_bytes,
         };
         self.kept.iter().map(row).collect()
