@@ -1,7 +1,8 @@
 //! Instances that move between simulated nodes: `moves`, over the network (`network`), and what may go
-//! wrong (`faults`).
+//! wrong (`faults`); `lease` is about DHCP.
 
 mod faults;
+mod lease;
 mod moves;
 mod network;
 

@@ -16,11 +16,16 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress,
-    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Cidr, Ipv4Packet, Ipv4Repr, UdpPacket,
-    UdpRepr,
+    DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr,
+    EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Cidr, Ipv4Packet, Ipv4Repr,
+    UdpPacket, UdpRepr,
 };
 
+/// RFC 2132 sections 9.11 and 9.12: T1 and T2.
+const OPTION_RENEWAL_TIME: u8 = 58;
+const OPTION_REBINDING_TIME: u8 = 59;
+/// Seconds after which the lease's own server is asked: at once.
+const RENEW_SECONDS: u32 = 0;
 /// Seconds after which any server is asked.
 const REBIND_SECONDS: u32 = 300;
 /// Seconds after which a lease that nobody confirmed is given up.
@@ -92,6 +97,18 @@ impl Server<'_> {
     fn frame(&self, kind: DhcpMessageType, transaction: u32) -> Vec<u8> {
         let lease = self.lease;
         let network = Ipv4Cidr::new(lease.address, lease.prefix_length);
+        // smoltcp reads these two of a message and writes them only as options of their own.
+        let (renewal, rebinding) = (RENEW_SECONDS.to_be_bytes(), REBIND_SECONDS.to_be_bytes());
+        let times = [
+            DhcpOption {
+                kind: OPTION_RENEWAL_TIME,
+                data: &renewal,
+            },
+            DhcpOption {
+                kind: OPTION_REBINDING_TIME,
+                data: &rebinding,
+            },
+        ];
         let mut message = DhcpRepr {
             message_type: kind,
             transaction_id: transaction,
@@ -110,11 +127,10 @@ impl Server<'_> {
             parameter_request_list: None,
             max_size: None,
             lease_duration: Some(LEASE_SECONDS),
-            // At once.
-            renew_duration: Some(0),
-            rebind_duration: Some(REBIND_SECONDS),
+            renew_duration: None,
+            rebind_duration: None,
             dns_servers: Some(Default::default()),
-            additional_options: &[],
+            additional_options: &times,
         };
         if let Some(list) = &mut message.dns_servers {
             for server in &lease.servers {
