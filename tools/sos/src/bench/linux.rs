@@ -106,6 +106,11 @@ impl Linux {
         self.node = node;
     }
 
+    /// The end of what the console and the emulator said.
+    pub fn last_words(&self) -> String {
+        self.node.console().tail()
+    }
+
     /// Boots for work without a network, with these files at the root, and returns the lines that
     /// the peer has said once the machine has ended.
     pub fn work(kit: &Kit, files: &[(&str, &Path)], words: &str) -> Result<Vec<String>> {

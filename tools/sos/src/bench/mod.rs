@@ -146,16 +146,19 @@ fn measure(chosen: &[&Row], runs: u32, side: Side, attempts: &mut Attempts) -> R
             None => Expected::default(),
             Some(kit) => measure_peer(kit, chosen, &mut figures.peer, attempts),
         };
-        let moves = names_of(chosen, Setting::Migration);
+        let moves = match run {
+            1 => names_of(chosen, Setting::Migration),
+            _ => Vec::new(),
+        };
         if let Some(kit) = systems.peer.as_ref().filter(|_| !moves.is_empty()) {
             say(format!("bench: {} moves between two QEMUs", kit.name));
-            migration::on_linux(kit, &moves, runs, &mut figures.peer, attempts);
+            migration::on_linux(kit, &moves, &mut figures.peer, attempts);
         }
         if let Some(kit) = &systems.sos {
             measure_sos(kit, chosen, &mut figures.sos, &expected, attempts);
             if !moves.is_empty() {
                 say("bench: SOS's instances move between two nodes");
-                migration::on_sos(kit, &moves, runs, &mut figures.sos, attempts);
+                migration::on_sos(kit, &moves, &mut figures.sos, attempts);
             }
         }
         say(format!(

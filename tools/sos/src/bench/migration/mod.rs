@@ -2,6 +2,9 @@
 //! machine that goes from one QEMU to the next, each under the same clients; and a node that is left by all
 //! of its instances.
 //!
+//! All moves are made in the bench's first turn: there are enough of them for medians, and most of their time
+//! would go into booting machines again.
+//!
 //! Both sides serve the same bytes (`guests/holder`, `tools/peer`'s `held`), all of their memory was touched,
 //! and clients are connected through the same gateway. What each side's figures include is said beside the
 //! functions of [`on_sos`] and [`on_linux`]. Neighbours: `pair` are two nodes and their operators' channels, `story` reads
@@ -13,6 +16,7 @@ mod on_sos;
 mod pair;
 mod probe;
 mod story;
+mod timeline;
 
 pub use on_linux::on_linux;
 pub use on_sos::on_sos;
@@ -33,11 +37,6 @@ const HELD_MIB: u64 = 64;
 /// For how long a program that never stops writing may be silent because of its move.
 pub const HOT_GAP_MS: u32 = 100;
 
-/// Moves of one turn, of so many.
-fn share_of(moves: u32, runs: u32) -> usize {
-    moves.div_ceil(runs.max(1)) as usize
-}
-
 /// Whether one of `names` is wanted.
 fn wants(wanted: &[&str], names: &[&str]) -> bool {
     names.iter().any(|name| wanted.contains(name))
@@ -56,16 +55,4 @@ fn spread(values: &[f64]) -> String {
         at(95.0),
         at(100.0)
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::share_of;
-
-    #[test]
-    fn all_turns_together_have_the_moves() {
-        assert_eq!(share_of(30, 1), 30);
-        assert_eq!(share_of(30, 3), 10);
-        assert_eq!(share_of(30, 7), 5);
-    }
 }

@@ -19,10 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::probe::{Prober, Visitor};
-use super::{
-    BLACKOUT, GAP_LARGE, GAP_SMALL, HELD_MIB, HOT, HOT_GAP_MS, TOTAL, milliseconds, share_of,
-    spread, wants,
-};
+use super::{BLACKOUT, GAP_LARGE, GAP_SMALL, HELD_MIB, HOT, HOT_GAP_MS, TOTAL, spread, wants};
 use crate::bench::attempts::Attempts;
 use crate::bench::linux::Linux;
 use crate::bench::linux_kit::Kit;
@@ -33,10 +30,12 @@ use crate::bench::statistics::median;
 use crate::bench::system::Service;
 use crate::process::say;
 
-/// Moves under clients of all turns together, for each size.
-const MOVES: u32 = 12;
-/// Idle moves of one turn.
-const IDLE_MOVES: usize = 2;
+/// Moves under clients, for each size: fewer than SOS's, as each needs another QEMU.
+const MOVES: usize = 10;
+/// Machines that may be lost on the way, for each measurement: not all survive their move between emulators.
+const LOST_MAX: usize = 3;
+/// Idle moves.
+const IDLE_MOVES: usize = 3;
 /// How long a client is watched after the machine answers again.
 const AFTERMATH: Duration = Duration::from_millis(100);
 /// Between two looks whether the machine has moved.
@@ -47,19 +46,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const HOT_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Measures the wanted rows.
-pub fn on_linux(
-    kit: &Kit,
-    wanted: &[&str],
-    runs: u32,
-    samples: &mut Samples,
-    attempts: &mut Attempts,
-) {
+pub fn on_linux(kit: &Kit, wanted: &[&str], samples: &mut Samples, attempts: &mut Attempts) {
     let peer = &kit.name;
     for (row, mebibytes) in [(GAP_SMALL, 1), (GAP_LARGE, HELD_MIB)] {
         if wants(wanted, &[row, BLACKOUT]) {
             attempts.run(&format!("{peer}'s moves of {mebibytes} MiB"), || {
-                let count = share_of(MOVES, runs);
-                under_clients(kit, (row, mebibytes), count, wanted, samples)
+                under_clients(kit, (row, mebibytes), wanted, samples)
             });
         }
     }
@@ -123,7 +115,7 @@ impl<'a> Traveller<'a> {
     fn move_on<T>(
         &mut self,
         patience: Duration,
-        then: impl FnOnce(&Linux, Instant, Option<Told>) -> Result<T>,
+        then: impl FnOnce(Instant, Option<Told>) -> Result<T>,
     ) -> Result<T> {
         let path = |name: &str| self.folder.path().join(format!("{name}-{}", self.count));
         let (socket, way) = (path("qmp"), path("way"));
@@ -135,13 +127,21 @@ impl<'a> Traveller<'a> {
         let asked = Instant::now();
         self.qmp.execute("migrate", uri)?;
         let told = self.await_end(asked + patience)?;
-        let seen = then(&self.machine, asked, told)?;
+        let seen = then(asked, told);
         if told.is_some() {
             self.machine.succeed(next);
             self.qmp = qmp;
         }
         self.count += 1;
-        Ok(seen)
+        seen
+    }
+
+    /// Says why a move failed, and what the machine said last: emulated machines do not all survive it.
+    fn say_why(&self, error: &anyhow::Error) {
+        let last = self.machine.last_words();
+        say(format!(
+            "bench: the peer's machine was lost: {error:#}; its console's end:\n{last}"
+        ));
     }
 
     /// Waits until the machine has gone; calls it off at the deadline.
@@ -163,43 +163,46 @@ impl<'a> Traveller<'a> {
     }
 }
 
+/// A move under clients.
+struct Seen {
+    told: Told,
+    gap_ms: f64,
+    control_ms: f64,
+}
+
 /// Moves the machine while clients are connected.
 fn under_clients(
     kit: &Kit,
     (row, mebibytes): (&'static str, u64),
-    count: usize,
     wanted: &[&str],
     samples: &mut Samples,
 ) -> Result<()> {
-    let mut traveller = Traveller::start(kit, format!("peer.hold={mebibytes}"))?;
-    let address = traveller.machine.services().address(Service::Echo);
-    let mut visitor = Visitor::connect(address)?;
-    let prober = Prober::start(address)?;
-    let (mut told, mut windows, mut quiet) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..count {
-        traveller.move_on(PATIENCE, |_, asked, moved| {
-            told.push(moved.context("it did not move in time")?);
-            visitor.ask().context("a connection from before the move")?;
-            std::thread::sleep(AFTERMATH);
-            let end = Instant::now();
-            windows.push((asked, end));
-            std::thread::sleep(end - asked);
-            quiet.push((end, Instant::now()));
-            Ok(())
-        })?;
+    let (mut seen, mut lost) = (Vec::new(), 0);
+    while seen.len() < MOVES {
+        let mut traveller = Traveller::start(kit, format!("peer.hold={mebibytes}"))?;
+        while seen.len() < MOVES {
+            match under_client(&mut traveller) {
+                Ok(one) => seen.push(one),
+                Err(error) if lost < LOST_MAX => {
+                    lost += 1;
+                    traveller.say_why(&error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
-    let trips = prober.finish()?;
-    let (gaps, controls) = (trips.each_ms(&windows)?, trips.each_ms(&quiet)?);
-    let of = |figure: fn(&Told) -> f64| told.iter().map(figure).collect::<Vec<_>>();
-    let downtimes = of(|it| it.downtime_ms);
+    let of = |figure: fn(&Seen) -> f64| seen.iter().map(figure).collect::<Vec<_>>();
+    let (gaps, controls) = (of(|it| it.gap_ms), of(|it| it.control_ms));
+    let downtimes = of(|it| it.told.downtime_ms);
     say(format!(
-        "bench: {count} moves of a machine with {mebibytes} MiB: gap {}; without a move {}; downtime {}; \
-         {:.0} KiB, {:.0} ms in all",
+        "bench: {MOVES} moves of a machine with {mebibytes} MiB: gap {}; without a move {}; downtime {}; \
+         {:.0} KiB, {:.0} ms in all; {lost} machines were lost",
         spread(&gaps),
         spread(&controls),
         spread(&downtimes),
-        median(&of(|it| it.bytes as f64 / 1024.0)).unwrap_or_default(),
-        median(&of(|it| it.total_ms)).unwrap_or_default(),
+        median(&of(|it| it.told.bytes as f64 / 1024.0)).unwrap_or_default(),
+        median(&of(|it| it.told.total_ms)).unwrap_or_default(),
     ));
     if wanted.contains(&row) {
         gaps.iter().for_each(|gap| samples.add(row, *gap));
@@ -211,11 +214,40 @@ fn under_clients(
     Ok(())
 }
 
+/// One move, and as long a time without one.
+fn under_client(traveller: &mut Traveller<'_>) -> Result<Seen> {
+    let address = traveller.machine.services().address(Service::Echo);
+    let mut visitor = Visitor::connect(address)?;
+    let prober = Prober::start(address)?;
+    let (told, moving, quiet) = traveller.move_on(PATIENCE, |asked, told| {
+        let told = told.context("it did not move in time")?;
+        visitor.ask().context("a connection from before the move")?;
+        std::thread::sleep(AFTERMATH);
+        let end = Instant::now();
+        std::thread::sleep(end - asked);
+        Ok((told, (asked, end), (end, Instant::now())))
+    })?;
+    let longest = prober.finish()?.each_ms(&[moving, quiet])?;
+    Ok(Seen {
+        told,
+        gap_ms: longest[0],
+        control_ms: longest[1],
+    })
+}
+
 /// Moves the machine while nobody asks anything of it.
 fn idle(kit: &Kit, samples: &mut Samples) -> Result<()> {
     let mut traveller = Traveller::start(kit, format!("peer.hold={HELD_MIB}"))?;
     for _ in 0..IDLE_MOVES {
-        let told = traveller.move_on(PATIENCE, |_, _, told| told.context("it did not move"))?;
+        let told = traveller.move_on(PATIENCE, |_, told| told.context("it did not move"));
+        let told = match told {
+            Ok(told) => told,
+            Err(error) if samples.runs(TOTAL) > 0 => {
+                traveller.say_why(&error);
+                break;
+            }
+            Err(error) => return Err(error),
+        };
         say(format!(
             "bench: an idle machine with {HELD_MIB} MiB moved in {:.0} ms, {:.1} MiB",
             told.total_ms,
@@ -226,39 +258,49 @@ fn idle(kit: &Kit, samples: &mut Samples) -> Result<()> {
     Ok(())
 }
 
-/// Moves the machine while it writes without a pause.
+/// Moves the machine while it writes without a pause. A machine that QEMU loses has no figure.
 fn hot(kit: &Kit, samples: &mut Samples) -> Result<()> {
     let words = format!("peer.hold={HELD_MIB} peer.hot=1");
-    let mut traveller = Traveller::start(kit, words)?;
-    let most = json!({ "downtime-limit": HOT_GAP_MS });
-    traveller.qmp.execute("migrate-set-parameters", most)?;
-    let address = traveller.machine.services().address(Service::Echo);
-    let prober = Prober::start(address)?;
-    let (told, window) = traveller.move_on(HOT_PATIENCE, |_, asked, told| {
-        std::thread::sleep(AFTERMATH);
-        Ok((told, (asked, Instant::now())))
-    })?;
-    let gaps = prober.finish()?.each_ms(&[window])?;
-    let gap = spread(&gaps);
-    match told {
-        Some(told) => {
-            say(format!(
-                "bench: the machine that writes moved in {:.0} ms, {:.0} MiB, downtime {:.0} ms, gap {gap}",
-                told.total_ms,
-                told.bytes as f64 / f64::from(1 << 20),
-                told.downtime_ms
-            ));
-            samples.add(HOT, told.total_ms / 1e3);
-        }
-        None => {
-            say(format!(
-                "bench: the machine that writes did not move within {:.0} s",
-                milliseconds(HOT_PATIENCE) / 1e3
-            ));
-            samples.add(HOT, f64::INFINITY);
+    for _ in 0..=LOST_MAX {
+        let mut traveller = Traveller::start(kit, words.clone())?;
+        let most = json!({ "downtime-limit": HOT_GAP_MS });
+        traveller.qmp.execute("migrate-set-parameters", most)?;
+        match hot_move(&mut traveller) {
+            Ok(seconds) => {
+                samples.add(HOT, seconds);
+                return Ok(());
+            }
+            Err(error) => traveller.say_why(&error),
         }
     }
     Ok(())
+}
+
+/// How long it took, in seconds; without an end if it did not go.
+fn hot_move(traveller: &mut Traveller<'_>) -> Result<f64> {
+    let address = traveller.machine.services().address(Service::Echo);
+    let prober = Prober::start(address)?;
+    let moved = traveller.move_on(HOT_PATIENCE, |asked, told| {
+        std::thread::sleep(AFTERMATH);
+        Ok((told, (asked, Instant::now())))
+    });
+    let (told, window) = moved?;
+    let gap_ms = prober.finish()?.each_ms(&[window])?[0];
+    let Some(told) = told else {
+        let patience_s = HOT_PATIENCE.as_secs();
+        say(format!(
+            "bench: the machine that writes did not move within {patience_s} s"
+        ));
+        return Ok(f64::INFINITY);
+    };
+    say(format!(
+        "bench: the machine that writes moved in {:.0} ms, {:.0} MiB, downtime {:.0} ms; its client waited \
+         {gap_ms:.0} ms at most",
+        told.total_ms,
+        told.bytes as f64 / f64::from(1 << 20),
+        told.downtime_ms
+    ));
+    Ok(told.total_ms / 1e3)
 }
 
 #[cfg(test)]

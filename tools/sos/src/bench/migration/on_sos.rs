@@ -26,9 +26,10 @@ use super::evacuation;
 use super::pair::{Move, Pair};
 use super::probe::{Prober, Visitor};
 use super::story::blackouts_ns;
+use super::timeline::Picture;
 use super::{
-    BLACKOUT, BYTES, EVACUATE, GAP_LARGE, GAP_SMALL, HELD_MIB, HOT, HOT_GAP_MS, TOTAL, share_of,
-    spread, wants,
+    BLACKOUT, BYTES, EVACUATE, GAP_LARGE, GAP_SMALL, HELD_MIB, HOT, HOT_GAP_MS, TOTAL,
+    milliseconds, spread, wants,
 };
 use crate::bench::attempts::Attempts;
 use crate::bench::samples::Samples;
@@ -38,11 +39,11 @@ use crate::bench::system::Service;
 use crate::lan::Forward;
 use crate::process::say;
 
-/// Moves under clients of all turns together, for each size.
-const MOVES: u32 = 30;
-/// Idle moves of one turn.
-const IDLE_MOVES: usize = 4;
-/// Moves of one turn while the instance writes.
+/// Moves under clients, for each size.
+const MOVES: usize = 30;
+/// Idle moves.
+const IDLE_MOVES: usize = 5;
+/// Moves while the instance writes.
 const HOT_MOVES: usize = 2;
 const INSTANCE: &str = "holder";
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
@@ -56,17 +57,11 @@ const SILENT: usize = 8;
 const CONTROL_EVERY: usize = 3;
 
 /// Measures the wanted rows, each with nodes of its own.
-pub fn on_sos(
-    kit: &Kit,
-    wanted: &[&str],
-    runs: u32,
-    samples: &mut Samples,
-    attempts: &mut Attempts,
-) {
+pub fn on_sos(kit: &Kit, wanted: &[&str], samples: &mut Samples, attempts: &mut Attempts) {
     for (row, mebibytes) in [(GAP_SMALL, 1), (GAP_LARGE, HELD_MIB)] {
         if wants(wanted, &[row, BLACKOUT]) {
             attempts.run(&format!("SOS's moves of {mebibytes} MiB"), || {
-                let seen = move_under_clients(kit, mebibytes, share_of(MOVES, runs))?;
+                let seen = move_under_clients(kit, mebibytes)?;
                 seen.add_to(row, wanted, samples);
                 Ok(())
             });
@@ -113,13 +108,15 @@ fn start(kit: &Kit, mebibytes: u64, temper: Temper) -> Result<(Pair, SocketAddr,
 /// What some moves have shown.
 struct Seen {
     mebibytes: u64,
+    /// The move with the median gap.
+    picture: Picture,
     moves: Vec<Move>,
     gaps_ms: Vec<f64>,
     controls_ms: Vec<f64>,
 }
 
 /// Moves an instance to and fro while clients are connected.
-fn move_under_clients(kit: &Kit, mebibytes: u64, count: usize) -> Result<Seen> {
+fn move_under_clients(kit: &Kit, mebibytes: u64) -> Result<Seen> {
     let (mut pair, address, first) = start(kit, mebibytes, Temper::Idle)?;
     let mut silent = vec![first];
     while silent.len() < SILENT {
@@ -130,7 +127,7 @@ fn move_under_clients(kit: &Kit, mebibytes: u64, count: usize) -> Result<Seen> {
     pair.move_from(1, INSTANCE).context("the first move back")?;
     let prober = Prober::start(address)?;
     let (mut moves, mut windows, mut quiet) = (Vec::new(), Vec::new(), Vec::new());
-    for number in 0..count {
+    for number in 0..MOVES {
         let moved = pair.move_from(number % 2, INSTANCE);
         let moved = moved.with_context(|| format!("move {number}"))?;
         std::thread::sleep(AFTERMATH);
@@ -148,10 +145,21 @@ fn move_under_clients(kit: &Kit, mebibytes: u64, count: usize) -> Result<Seen> {
             .ask()
             .context("a connection from before the moves")?;
     }
+    let gaps_ms = trips.each_ms(&windows)?;
+    let mut by_gap: Vec<usize> = (0..MOVES).collect();
+    by_gap.sort_by(|a, b| gaps_ms[*a].total_cmp(&gaps_ms[*b]));
+    let usual = by_gap[MOVES / 2];
+    let (from, until) = windows[usual];
+    let picture = Picture {
+        watched_ms: milliseconds(until - from),
+        trips_ms: trips.between_ms(from, until),
+        departure: moves[usual].departure,
+    };
     Ok(Seen {
         mebibytes,
+        picture,
         moves,
-        gaps_ms: trips.each_ms(&windows)?,
+        gaps_ms,
         controls_ms: trips.each_ms(&quiet)?,
     })
 }
@@ -176,6 +184,7 @@ impl Seen {
             spread(&stood),
             self.sizes()
         ));
+        say(format!("bench: such a move:\n{}", self.picture.draw()));
         if wanted.contains(&row) {
             gaps.iter().for_each(|gap| samples.add(row, *gap));
             controls.iter().for_each(|it| samples.add_control(row, *it));
@@ -252,7 +261,8 @@ fn hot(kit: &Kit, samples: &mut Samples) -> Result<()> {
     for (moved, gap_ms) in moves.iter().zip(gaps_ms) {
         let departure = moved.departure;
         say(format!(
-            "bench: an instance that writes moved in {:.0} ms, {:.0} MiB in {} rounds, stood for {:.1} ms; its              client waited {gap_ms:.1} ms at most (to be {HOT_GAP_MS})",
+            "bench: an instance that writes moved in {:.0} ms, {:.0} MiB in {} rounds, stood for {:.1} ms; its \
+             client waited {gap_ms:.1} ms at most (to be {HOT_GAP_MS})",
             departure.total_ms(),
             departure.kib as f64 / 1024.0,
             departure.rounds,

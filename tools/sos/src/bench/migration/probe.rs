@@ -19,9 +19,9 @@ const INTERVAL: Duration = Duration::from_millis(1);
 /// Pieces that may be on their way at once, so few that every send buffer takes their echoes.
 const UNDER_WAY_MAX: usize = 256;
 /// How long an answer may take before the measurement is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two attempts to reach a service that starts.
-const ATTEMPT_INTERVAL: Duration = Duration::from_millis(50);
+const ATTEMPT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// One piece on its way.
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +147,19 @@ impl Trips {
         let touched = self.0.iter();
         let touched = touched.filter(|trip| trip.back >= from && trip.sent <= until);
         touched.map(|trip| trip.back - trip.sent).max()
+    }
+
+    /// The trips that were under way between two moments, in milliseconds from the first on.
+    pub fn between_ms(&self, from: Instant, until: Instant) -> Vec<(f64, f64)> {
+        let touched = self.0.iter();
+        let touched = touched.filter(|trip| trip.back >= from && trip.sent <= until);
+        let since = |at: Instant| match at.checked_duration_since(from) {
+            Some(after) => after.as_secs_f64() * 1e3,
+            None => -((from - at).as_secs_f64() * 1e3),
+        };
+        touched
+            .map(|trip| (since(trip.sent), since(trip.back)))
+            .collect()
     }
 
     /// The longest trip of each of some times, in milliseconds.
