@@ -25,6 +25,8 @@ use alloc::vec::Vec;
 const PAGES_PER_STEP: usize = 64;
 /// Pages that are compressed in one step, which takes an emulated processor tens of microseconds for each.
 const COMPRESSED_PER_STEP: usize = 4;
+/// Bytes that are sent at once: SHA-256 of them takes an emulated processor two hundred microseconds.
+const SENT_AT_ONCE_BYTES: u64 = 16 * 1024;
 /// Steps in one turn at most,
 const STEPS_PER_TURN: usize = 8;
 /// and how long a file is made in one: the others wait.
@@ -293,11 +295,15 @@ impl Session {
         while !self.out.is_full() {
             let waiting = export.encoder.ready_bytes();
             if export.stage == Stage::Sending && waiting > 0 {
-                let piece = waiting.min(limits::OPERATOR_PIECE_BYTES as u64) as usize;
+                let piece = waiting.min(SENT_AT_ONCE_BYTES) as usize;
                 let data = Bytes(&[]);
                 let message = ToOperator::SnapshotData { request, data };
                 let fill = |out: &mut Vec<u8>| export.take(piece, out);
                 self.out.push_data(&message, piece, fill);
+                if clock.now() >= end {
+                    self.unfinished = true;
+                    return;
+                }
                 continue;
             }
             steps += 1;
