@@ -1,6 +1,5 @@
 //! From a suspended call to its call stack. Reads only; takes what the frames hold, and no longer.
 
-use super::locals::LocalRun;
 use super::map::{Operand, Place};
 use super::sites::{NoSite, Places, Site, Sites};
 use super::{CallStack, CaptureError, Frames};
@@ -134,8 +133,8 @@ impl<'a> Capture<'a> {
                     })?
                 }
             };
-            frames.values().reserve_exact(below + site.value_count());
-            self.frame(frame, last, &site, &mut frames)?;
+            frames.reserve(below + site.value_count());
+            self.frames(&[(frame, last.start)], |_| last.module, &site, &mut frames)?;
             self.others(others, sites, &mut frames)?;
         }
         Ok(CallStack {
@@ -157,14 +156,15 @@ impl<'a> Capture<'a> {
     ) -> Result<(), CaptureError> {
         sites.leave();
         let places = Places::new(calls.iter().map(|call| call.address));
-        for (address, mut at_place) in places.iter() {
+        let mut at_place: Vec<(usize, usize)> = Vec::new();
+        for (address, numbers) in places.iter() {
+            at_place.clear();
+            at_place.extend(numbers.map(|number| (number, calls[number].start)));
             let Some(site) = sites.call(address) else {
-                let frame = at_place.next().unwrap_or(0);
+                let frame = at_place.first().map_or(0, |(number, _)| *number);
                 return Err(CaptureError::NoSafepoint { frame });
             };
-            for index in at_place {
-                self.frame(index, &calls[index], &site, frames)?;
-            }
+            self.frames(&at_place, |number| calls[number].module, &site, frames)?;
         }
         Ok(())
     }
@@ -204,60 +204,54 @@ impl<'a> Capture<'a> {
         Ok(calls)
     }
 
-    /// Tells the frame of `call`, the one at `index`, which is at `site`.
-    fn frame(
+    /// Tells the frames of the calls with these numbers and first cells, which are all at `site`: one local or operand of
+    /// all after the other, so that what it is is looked at once.
+    fn frames(
         &self,
-        index: usize,
-        call: &Call,
+        calls: &[(usize, usize)],
+        module: impl Fn(usize) -> u32,
         site: &Site<'_>,
         frames: &mut Frames,
     ) -> Result<(), CaptureError> {
-        let values = frames.values();
-        let begin = values.len();
+        let width = site.value_count();
+        let begin = frames.grow(calls.len() * width);
+        let mut columns = Columns {
+            capture: self,
+            calls,
+            values: frames.values_from(begin),
+            width,
+        };
+        let mut number = 0;
         for run in site.locals.runs() {
-            self.locals(index, call.start + run.cell, run, values)?;
+            let cells = super::map::cells_of(run.value_type);
+            for cell in (0..run.count).map(|index| run.cell + index * cells) {
+                columns.cells(number, cell, run.value_type)?;
+                number += 1;
+            }
         }
-        let mut cell = call.start + site.locals.cells();
+        let mut cell = site.locals.cells();
         for operand in site.operands {
             let value_type = operand.value_type;
-            let raw = match operand.place {
-                Place::Cells => self.cells(cell, value_type),
+            match operand.place {
+                Place::Cells => columns.cells(number, cell, value_type)?,
                 Place::Local(local) => {
-                    let local = site.locals.cell(local as usize);
-                    local.and_then(|local| self.cells(call.start + local, value_type))
+                    // There is one, or its cells are nowhere.
+                    let local = site.locals.cell(local as usize).unwrap_or(NOWHERE);
+                    columns.cells(number, local, value_type)?;
                 }
-                Place::Constant(bits) => Some(bits),
-                Place::Register => self.register(operand),
-            };
-            values.push(self.value(index, value_type, raw)?);
+                Place::Constant(bits) => columns.same(number, value_type, Some(bits))?,
+                Place::Register => columns.same(number, value_type, self.register(operand))?,
+            }
+            number += 1;
             cell += super::map::cells_of(value_type);
         }
-        let function = FunctionRef {
-            module: call.module,
-            function: site.function,
-        };
-        let what = (function, site.operator, site.at);
-        frames.tell(index, what, begin, site.locals.count());
-        Ok(())
-    }
-
-    /// Adds the values of `run`, whose cells begin at `start`.
-    fn locals(
-        &self,
-        frame: usize,
-        start: usize,
-        run: &LocalRun,
-        values: &mut Vec<Value>,
-    ) -> Result<(), CaptureError> {
-        let value_type = run.value_type;
-        let cells = super::map::cells_of(value_type);
-        for cell in (0..run.count).map(|index| start + index * cells) {
-            let low = self.stack.cell(cell);
-            let value = match low.and_then(|low| Value::of_number(value_type, low)) {
-                Some(value) => value,
-                None => self.value(frame, value_type, self.cells(cell, value_type))?,
+        for (index, begin) in calls.iter().zip((begin..).step_by(width.max(1))) {
+            let function = FunctionRef {
+                module: module(index.0),
+                function: site.function,
             };
-            values.push(value);
+            let what = (function, site.operator, site.at);
+            frames.tell(index.0, what, begin, site.locals.count(), width);
         }
         Ok(())
     }
@@ -285,5 +279,80 @@ impl<'a> Capture<'a> {
     fn register(&self, operand: &Operand) -> Option<u128> {
         let register = super::map::register_of(operand.value_type)?;
         Some(self.stack.register_bits()[register].into())
+    }
+}
+
+/// No cell of a call.
+const NOWHERE: usize = usize::MAX / 2;
+
+/// The values of calls at one site: `width` of each call after each other.
+struct Columns<'a> {
+    capture: &'a Capture<'a>,
+    /// Numbers and first cells.
+    calls: &'a [(usize, usize)],
+    values: &'a mut [Value],
+    width: usize,
+}
+
+impl Columns<'_> {
+    /// The value of this number of each call lies in its cells from `cell` on.
+    fn cells(
+        &mut self,
+        number: usize,
+        cell: usize,
+        value_type: ValType,
+    ) -> Result<(), CaptureError> {
+        match value_type {
+            ValType::I32 => self.numbers(number, cell, |low| Value::I32(low as u32)),
+            ValType::I64 => self.numbers(number, cell, Value::I64),
+            ValType::F32 => self.numbers(number, cell, |low| Value::F32(low as u32)),
+            ValType::F64 => self.numbers(number, cell, Value::F64),
+            ValType::V128 | ValType::FuncRef | ValType::ExternRef => {
+                let capture = self.capture;
+                self.each(number, |frame, start| {
+                    let raw = capture.cells(start + cell, value_type);
+                    capture.value(frame, value_type, raw)
+                })
+            }
+        }
+    }
+
+    fn numbers(
+        &mut self,
+        number: usize,
+        cell: usize,
+        value: impl Fn(u64) -> Value,
+    ) -> Result<(), CaptureError> {
+        let stack = self.capture.stack;
+        self.each(number, |frame, start| match stack.cell(start + cell) {
+            Some(low) => Ok(value(low)),
+            None => Err(CaptureError::NoSafepoint { frame }),
+        })
+    }
+
+    /// The value of this number has the same bits in each call.
+    fn same(
+        &mut self,
+        number: usize,
+        value_type: ValType,
+        raw: Option<u128>,
+    ) -> Result<(), CaptureError> {
+        let frame = self.calls.first().map_or(0, |(frame, _)| *frame);
+        let value = self.capture.value(frame, value_type, raw)?;
+        self.each(number, |_, _| Ok(value))
+    }
+
+    fn each(
+        &mut self,
+        number: usize,
+        value: impl Fn(usize, usize) -> Result<Value, CaptureError>,
+    ) -> Result<(), CaptureError> {
+        let frames = self.values.chunks_exact_mut(self.width);
+        for (values, (frame, start)) in frames.zip(self.calls) {
+            if let Some(place) = values.get_mut(number) {
+                *place = value(*frame, *start)?;
+            }
+        }
+        Ok(())
     }
 }

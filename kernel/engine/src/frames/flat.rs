@@ -71,18 +71,31 @@ impl Frames {
         }
     }
 
-    /// Values that the next call of [`tell`](Self::tell) makes a frame of: its locals, then its operands.
-    pub(super) fn values(&mut self) -> &mut Vec<Value> {
-        &mut self.values
+    /// Makes room for so many values beyond those that are there, and no more.
+    pub(super) fn reserve(&mut self, values: usize) {
+        self.values.reserve_exact(values);
     }
 
-    /// The frame at `index` is this, of whose values, which are those since `begin`, the first `locals` are locals.
+    /// Adds so many values that are yet to be told; tells the number of the first.
+    pub(super) fn grow(&mut self, values: usize) -> usize {
+        let begin = self.values.len();
+        self.values.resize(begin + values, Value::I32(0));
+        begin
+    }
+
+    /// Values from that number on.
+    pub(super) fn values_from(&mut self, begin: usize) -> &mut [Value] {
+        self.values.get_mut(begin..).unwrap_or_default()
+    }
+
+    /// The frame at `index` is this: of its `width` values, which begin at `begin`, the first `locals` are locals.
     pub(super) fn tell(
         &mut self,
         index: usize,
         (function, operator, at): (FunctionRef, u32, At),
         begin: usize,
         locals: usize,
+        width: usize,
     ) {
         if let Some(head) = self.heads.get_mut(index) {
             *head = Head {
@@ -91,7 +104,7 @@ impl Frames {
                 at,
                 begin,
                 operands: begin + locals,
-                end: self.values.len(),
+                end: begin + width,
             };
         }
     }

@@ -15,8 +15,8 @@ use crate::ValType;
 use alloc::vec::Vec;
 
 /// Lists that may be read for one safepoint, and one more for each few of its operands.
-const FREE_HOPS: usize = 4;
-const OPERANDS_PER_HOP: usize = 4;
+const FREE_HOPS: usize = 2;
+const OPERANDS_PER_HOP: usize = 8;
 
 /// Operands, and bytes of settled ones, that [`follow`] reads of a list that is passed by.
 const FOLLOWED_OPERANDS: usize = 16;

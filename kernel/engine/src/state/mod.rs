@@ -116,19 +116,6 @@ pub enum Value {
     External(Option<u32>),
 }
 
-impl Value {
-    /// The number of this type in a cell, if it is the type of one.
-    pub(crate) fn of_number(value_type: ValType, cell: u64) -> Option<Value> {
-        match value_type {
-            ValType::I32 => Some(Value::I32(cell as u32)),
-            ValType::I64 => Some(Value::I64(cell)),
-            ValType::F32 => Some(Value::F32(cell as u32)),
-            ValType::F64 => Some(Value::F64(cell)),
-            ValType::V128 | ValType::FuncRef | ValType::ExternRef => None,
-        }
-    }
-}
-
 /// A function of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionRef {
