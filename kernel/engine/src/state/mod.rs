@@ -16,7 +16,7 @@ pub use error::{Item, Problem, StateError};
 pub use references::References;
 
 use crate::store::StoreInner;
-use crate::{Instance, Memory, Module, Store, Table, ValType};
+use crate::{Instance, Memory, Module, Store, Table};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
