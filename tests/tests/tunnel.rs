@@ -26,16 +26,21 @@ fn member(number: usize) -> ImageBuilder {
 
 /// So many nodes that are linked, the first of this image.
 fn cluster_of(count: usize, first: ImageBuilder) -> Cluster {
+    let others = (2..=count).map(member);
+    cluster_with([first].into_iter().chain(others).collect())
+}
+
+fn cluster_with(images: Vec<ImageBuilder>) -> Cluster {
+    let count = images.len();
     let peers = (1..=count).map(|number| format!("10.0.0.{}:7600", 10 + number));
     let trust = Trust {
         peers: peers.map(|peer| peer.parse().unwrap()).collect(),
         ..Trust::in_cluster(CLUSTER)
     };
     let mut cluster = Cluster::new(5);
-    cluster.boot_member("node1", first.build(), 1, &trust);
-    for number in 2..=count {
-        let name = format!("node{number}");
-        cluster.boot_member(&name, member(number).build(), number as u8, &trust);
+    for (number, image) in images.into_iter().enumerate() {
+        let name = format!("node{}", number + 1);
+        cluster.boot_member(&name, image.build(), number as u8 + 1, &trust);
     }
     let are_linked = |cluster: &mut Cluster| {
         (0..count).all(|node| {
@@ -281,6 +286,35 @@ fn a_network_of_the_same_name_that_others_use_is_not_taken_for_it() {
         serde_json::json!([])
     );
     go_on(&mut cluster, &[("web", 0)]);
+}
+
+#[test]
+fn networks_of_one_name_from_two_nodes_do_not_become_one() {
+    let other = member(2)
+        .link("back")
+        .instance("west", COUNTING_ECHO)
+        .port("eth0", link("back"), "10.1.0.2/24")
+        .instance("east", asks([10, 1, 0, 2]))
+        .port("eth0", link("back"), "10.1.0.1/24");
+    let mut cluster = cluster_with(vec![shop(), other, member(3)]);
+    // Neither has a port there yet when the other is admitted.
+    cluster.type_text(0, "migrate web node3\r");
+    cluster.type_text(1, "migrate east node3\r");
+    cluster.run_for(2 * SECOND);
+    let is_there = |cluster: &mut Cluster, name: &str| {
+        let rows = cluster.json(2, "ls --json");
+        let mut rows = rows.as_array().expect("rows").iter();
+        rows.any(|row| row["name"] == name)
+    };
+    let there = ["web", "east"].map(|name| is_there(&mut cluster, name));
+    assert_eq!(there.iter().filter(|it| **it).count(), 1, "{there:?}");
+    let places = match there[0] {
+        true => [("web", 2), ("east", 1)],
+        false => [("web", 0), ("east", 2)],
+    };
+    go_on(&mut cluster, &places);
+    let log = cluster.shell(usize::from(there[0]), "dmesg");
+    assert!(log.contains("another private link 'back' here"), "{log}");
 }
 
 /// A member of the cluster that speaks as it likes.

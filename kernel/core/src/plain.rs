@@ -1,7 +1,8 @@
 //! Bytes in plain data: stored and read as one run, not one by one.
 //!
 //! `#[serde(with = "crate::plain")]` on a `Vec<u8>`; [`Bytes`] where a type is needed. What is read is
-//! as long as the bytes that it is read from, so a claimed length allocates nothing by itself.
+//! as long as the bytes that it is read from, so a claimed length allocates nothing by itself. `shown_in_hex` shows what is
+//! nothing but random bytes.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -90,6 +91,25 @@ pub fn at_most<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MOST: usize
     }
     deserializer.deserialize_seq(List::<T, MOST>(PhantomData))
 }
+
+/// Shows names that are nothing but bytes as hexadecimal digits.
+macro_rules! shown_in_hex {
+    ($($name:ident),*) => {$(
+        impl ::core::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl ::core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                ::core::fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+
+pub(crate) use shown_in_hex;
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,11 @@
 //! Instances that move between simulated nodes: `moves`, over the network (`network`), and what may go
-//! wrong (`faults`); `lease` is about DHCP.
+//! wrong (`faults`); `lease` is about DHCP, `together` about groups.
 
 mod faults;
 mod lease;
 mod moves;
 mod network;
+mod together;
 
 use sos_core::machine::Duration;
 use sos_tests::sim::cluster::Cluster;

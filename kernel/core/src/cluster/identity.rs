@@ -6,6 +6,7 @@
 
 use super::channel::public_half;
 use crate::keys::{KEY_BYTES, Key, NodeKeys};
+use crate::plain::shown_in_hex;
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
@@ -120,22 +121,6 @@ pub fn station_address(keys: &NodeKeys) -> [u8; 6] {
         rest[3],
         rest[4],
     ]
-}
-
-macro_rules! shown_in_hex {
-    ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-    )*};
 }
 
 shown_in_hex!(NodeId, BootId, PublicKey);

@@ -246,6 +246,15 @@ pub enum Request {
     },
     /// This node and those that it knows of: [`Report::Nodes`].
     Nodes,
+    /// Hands instances over to another node, together: all of them move, or none.
+    MigrateGroup {
+        /// Their names.
+        names: Vec<String>,
+        /// The node's name.
+        to: String,
+        /// How; a bound on bytes a second is for all of them.
+        options: MigrateOptions,
+    },
 }
 
 /// How an instance is migrated.

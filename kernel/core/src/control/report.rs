@@ -72,10 +72,13 @@ pub struct MigrationRow {
     pub direction: String,
     /// The other node.
     pub peer: String,
-    /// `offering`, `copying`, `stopped`, `prepared`, `committed`, `handed-over` or `in-doubt`.
+    /// `offering`, `copying`, `waiting` for others of its group, `stopped`, `prepared`, `committed`, `handed-over` or `in-doubt`.
     pub stage: String,
     /// Why it is in doubt; empty if it is not.
     pub doubt: String,
+    /// The names of all that move together with it, itself included; empty if it moves alone.
+    #[serde(default)]
+    pub group: String,
     /// Rounds that were begun.
     pub rounds: u32,
     /// Bytes of pages and states so far.

@@ -163,6 +163,9 @@ impl Control for Operator<'_> {
             Request::Migrate { name, to, options } => {
                 kernel.migrate(*machine, &name, &to, options)?;
             }
+            Request::MigrateGroup { names, to, options } => {
+                kernel.migrate_group(*machine, &names, &to, options)?;
+            }
             Request::CancelMigration { name } => kernel.cancel_migration(*machine, &name)?,
             Request::ResolveMigration { name, owner } => {
                 kernel.resolve_migration(*machine, &name, owner)?;

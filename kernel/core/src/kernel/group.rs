@@ -264,7 +264,7 @@ impl Kernel {
     }
 
     /// The keys of instances, each named once.
-    fn keys_of(&self, names: &[String]) -> Result<Vec<u32>, ControlError> {
+    pub(super) fn keys_of(&self, names: &[String]) -> Result<Vec<u32>, ControlError> {
         if !(1..=limits::GROUP_MEMBERS).contains(&names.len()) {
             return Err(ControlError::MemberCount(names.len()));
         }

@@ -273,11 +273,25 @@ impl Kernel {
         let record = &mut self.records[key as usize];
         let name = record.spec.name.clone();
         record.require_home()?;
-        let State::Live(live) = &mut record.state else {
+        let State::Live(live) = &record.state else {
             return Err(ControlError::NotPaused(name));
         };
         let Activity::Paused(held) = live.activity else {
             return Err(ControlError::NotPaused(name));
+        };
+        self.go_on_from(key, held);
+        self.journal
+            .event(now, &name, EventKind::Resumed, String::new());
+        self.poll_network(key);
+        Ok(())
+    }
+
+    /// Gives a live instance that was held its time and the CPU again.
+    pub(super) fn go_on_from(&mut self, key: u32, held: Held) {
+        let now = self.clock.now();
+        let record = &mut self.records[key as usize];
+        let State::Live(live) = &mut record.state else {
+            return;
         };
         let guest = live.execution.guest_mut();
         guest.resume();
@@ -291,10 +305,6 @@ impl Kernel {
         if held == Held::Runnable {
             self.want_cpu(key);
         }
-        self.journal
-            .event(now, &name, EventKind::Resumed, String::new());
-        self.poll_network(key);
-        Ok(())
     }
 
     /// Frees everything of a live instance but its log and console.

@@ -328,8 +328,9 @@ impl Migrations {
                 let (verdict, settled) = (Verdict::Void, Settled::No);
                 self.ledger
                     .write(Role::Source, handover, next, verdict, settled);
-                if let Some(link) = self.link_to(next) {
-                    self.effects.push_back(abandon(link.connection, handover));
+                match self.link_to(next) {
+                    Some(link) => self.effects.push_back(abandon(link.connection, handover)),
+                    None => self.watch_untold(now),
                 }
                 self.answer(from, unknown);
             }

@@ -6,7 +6,7 @@
 
 use super::{HandoverId, InstanceId, NodeId};
 use crate::limits;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +127,15 @@ impl Ledger {
         lines.sort_unstable_by_key(|&(number, _)| core::cmp::Reverse(number));
         let latest = lines.into_iter().take(most);
         latest.map(|(_, handover)| handover).collect()
+    }
+
+    /// The nodes that are targets of attempts that are void though they may not know it.
+    pub fn untold(&self) -> BTreeSet<NodeId> {
+        let lines = self.entries.iter().filter(|((role, _), entry)| {
+            let open = (*role, entry.verdict, entry.settled);
+            open == (Role::Source, Verdict::Void, Settled::No)
+        });
+        lines.map(|(_, entry)| entry.peer).collect()
     }
 
     /// Where a copy is that ran here by this attempt.

@@ -2,9 +2,11 @@
 //! (`dispatch` is where messages go.)
 
 use super::context::{Context, Link};
+use super::group::{GroupId, Groups};
 use super::ledger::{Ledger, Role};
 use super::source::{self, Progress, Source};
 use super::target::{self, Target};
+use super::untold::Untold;
 use super::{Answer, BootId, ConnectionId, Delivery, Done, Effect, HandoverId, InstanceId, MAGIC};
 use super::{Message, MigrateError, NodeId, Order, Row, Stage, VERSIONS, Versions, Violation};
 use crate::limits;
@@ -29,6 +31,8 @@ pub struct Migrations {
     pub(super) targets: BTreeMap<HandoverId, Target>,
     pub(super) ledger: Ledger,
     pub(super) effects: VecDeque<Effect>,
+    pub(super) groups: Groups,
+    pub(super) untold: Untold,
 }
 
 impl Migrations {
@@ -42,6 +46,8 @@ impl Migrations {
             targets: BTreeMap::new(),
             ledger: Ledger::default(),
             effects: VecDeque::new(),
+            groups: Groups::default(),
+            untold: Untold::default(),
         }
     }
 
@@ -54,7 +60,7 @@ impl Migrations {
     pub fn next_tick(&self) -> Option<Time> {
         let sources = self.sources.values().filter_map(Source::deadline);
         let targets = self.targets.values().filter_map(Target::deadline);
-        sources.chain(targets).min()
+        sources.chain(targets).chain(self.untold.due).min()
     }
 
     /// What an operator sees.
@@ -65,6 +71,7 @@ impl Migrations {
             peer: source.peer,
             stage: source.stage(),
             progress: source.progress(),
+            group: source.group(),
         });
         let targets = self.targets.values().map(|target| Row {
             handover: target.id,
@@ -72,6 +79,7 @@ impl Migrations {
             peer: target.peer,
             stage: target.stage(),
             progress: Progress::default(),
+            group: None,
         });
         sources.chain(targets)
     }
@@ -88,6 +96,14 @@ impl Migrations {
     /// # Errors
     /// [`MigrateError`]: nothing has changed.
     pub fn begin(&mut self, now: Time, order: Order) -> Result<HandoverId, MigrateError> {
+        if self.check(&order)?.is_none() && self.machines() >= limits::MIGRATIONS {
+            return Err(MigrateError::TooMany);
+        }
+        self.start(now, order, None)
+    }
+
+    /// Whether an instance can be handed over now; the attempt that it came by and that is to be forgotten first.
+    pub(super) fn check(&self, order: &Order) -> Result<Option<HandoverId>, MigrateError> {
         let instance = order.instance;
         if order.peer == self.node {
             return Err(MigrateError::ToItself);
@@ -106,20 +122,35 @@ impl Migrations {
                     Stage::Offering
                     | Stage::Copying
                     | Stage::Stopped
+                    | Stage::Waiting
                     | Stage::Prepared
                     | Stage::Committed
                     | Stage::InDoubt(_),
                 ) => return Err(MigrateError::UnderWay),
             }
         }
-        if arrived.is_none() && self.machines() >= limits::MIGRATIONS {
-            return Err(MigrateError::TooMany);
-        }
+        self.next_epoch(order)?;
+        Ok(arrived)
+    }
+
+    /// The epoch of the next attempt.
+    fn next_epoch(&self, order: &Order) -> Result<u64, MigrateError> {
         // Above all epochs that were tried from here, or that it came here with.
-        let latest = self.ledger.latest_epoch(instance).unwrap_or(0);
+        let latest = self.ledger.latest_epoch(order.instance).unwrap_or(0);
         let epoch = latest.max(order.epoch).checked_add(1);
         let epoch = epoch.filter(|&epoch| epoch < u64::MAX - 1);
-        let epoch = epoch.ok_or(MigrateError::NoEpochs)?;
+        epoch.ok_or(MigrateError::NoEpochs)
+    }
+
+    /// Begins an attempt.
+    pub(super) fn start(
+        &mut self,
+        now: Time,
+        order: Order,
+        group: Option<GroupId>,
+    ) -> Result<HandoverId, MigrateError> {
+        let (instance, arrived) = (order.instance, self.check(&order)?);
+        let epoch = self.next_epoch(&order)?;
         if let Some(id) = arrived {
             self.step_target(now, id, target::Event::Superseded { by: epoch });
         }
@@ -132,7 +163,7 @@ impl Migrations {
             effects: &mut self.effects,
             ledger: &mut self.ledger,
         };
-        let source = Source::new(id, order, &mut cx);
+        let source = Source::new(id, order, group, &mut cx);
         self.sources.insert(id, source);
         Ok(id)
     }
@@ -215,6 +246,7 @@ impl Migrations {
         for id in self.targets_with(lost.peer) {
             self.step_target(now, id, target::Event::Unlinked(connection));
         }
+        self.watch_untold(now);
     }
 
     /// A message came by a connection. What it brings is to be stored before the next effect is taken.
@@ -274,6 +306,7 @@ impl Migrations {
         for id in targets {
             self.step_target(now, id, target::Event::Tick);
         }
+        self.dial_untold(now);
     }
 
     // -- within
@@ -390,7 +423,7 @@ impl Migrations {
         self.targets.insert(id, target);
     }
 
-    fn with_source(
+    pub(super) fn with_source(
         &mut self,
         now: Time,
         id: HandoverId,
@@ -407,8 +440,15 @@ impl Migrations {
             ledger: &mut self.ledger,
         };
         act(&mut source, &mut cx);
-        if !source.is_over() {
-            self.sources.insert(id, source);
+        let (group, over) = (source.group(), source.stays_because());
+        match source.is_over() {
+            true => self.watch_untold(now),
+            false => {
+                self.sources.insert(id, source);
+            }
+        }
+        if let Some(group) = group {
+            self.attend_group(now, group, over);
         }
     }
 

@@ -9,8 +9,8 @@
 //! - `names`: what hand-overs, nodes and boots are called; - `message`: the protocol's messages;
 //! - `source` and `target`: the two state machines; - `convergence`: when to stop the instance, and how
 //!   to slow a writer that outruns the link; - `ledger`: what is remembered of hand-overs that are over;
-//! - `migrations` and `dispatch`: what puts them together; - `order`: what operators say and see; - `effect`: what the driver is asked to do, and what it
-//!   reports; - `error`: reasons, doubts and refusals; - `timing`: how long each step may take;
+//! - `untold`: connecting with those that do not know that an attempt is void; - `migrations` and `dispatch`: what puts them together; - `order`: what operators say and see; - `effect`: what the driver is asked to do, and what it
+//!   reports; - `group`: instances that go together; - `error`: reasons, doubts and refusals; - `timing`: how long each step may take;
 //! - `transfer`: an instance's pages and states as messages, and back.
 
 mod context;
@@ -18,6 +18,7 @@ mod convergence;
 mod dispatch;
 mod effect;
 mod error;
+mod group;
 mod ledger;
 mod message;
 mod migrations;
@@ -27,11 +28,13 @@ mod source;
 mod target;
 mod timing;
 mod transfer;
+mod untold;
 
 pub use crate::snapshot::format::TakeError as TransferError;
 pub use convergence::{Convergence, Decision, FULL_SHARE_PPM, Goals};
 pub use effect::{Done, Effect, Outcome};
 pub use error::{Doubt, MigrateError, Reason, Violation};
+pub use group::GroupId;
 pub use ledger::{Ledger, Role, Verdict};
 pub use message::{Delivery, MAGIC, Message, NetworkKind, Offer, PortNetwork, VERSIONS, Versions};
 pub use migrations::Migrations;

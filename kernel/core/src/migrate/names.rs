@@ -1,6 +1,7 @@
 //! What instances, nodes, boots and hand-overs are called: random bits, drawn by others.
 
 pub use crate::cluster::{BootId, NodeId};
+use crate::plain::shown_in_hex;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -18,22 +19,6 @@ pub struct HandoverId {
     pub instance: InstanceId,
     /// The epoch in which it runs on the target, if it comes to that.
     pub epoch: u64,
-}
-
-macro_rules! shown_in_hex {
-    ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-    )*};
 }
 
 shown_in_hex!(InstanceId);

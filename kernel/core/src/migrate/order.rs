@@ -1,6 +1,7 @@
 //! What operators say and see: [`Order`], [`Answer`], [`Row`].
 
 use super::convergence::Goals;
+use super::group::GroupId;
 use super::ledger::Role;
 use super::source::Progress;
 use super::{Doubt, HandoverId, InstanceId, NodeId, Offer};
@@ -56,6 +57,8 @@ pub enum Stage {
     Copying,
     /// It stands at the source; the rest is copied.
     Stopped,
+    /// Source: the others of its group are not as far.
+    Waiting,
     /// Target: it waits for COMMIT.
     Prepared,
     /// COMMIT was said.
@@ -79,4 +82,6 @@ pub struct Row {
     pub stage: Stage,
     /// How far it is; nothing at a target.
     pub progress: Progress,
+    /// Source: the group that it waits for.
+    pub group: Option<GroupId>,
 }

@@ -9,6 +9,8 @@ pub const ADMISSION: Duration = Duration::from_secs(10);
 pub const TRANSLATION: Duration = Duration::from_secs(120);
 /// Without a sign of the other node, or of the connection, while pages are copied.
 pub const SILENCE: Duration = Duration::from_secs(15);
+/// How long an instance that moves with a group and waits for it runs on before what it has changed is copied once more.
+pub const GATE: Duration = Duration::from_millis(250);
 /// From the last byte of the state of an instance that moves live until the target is prepared.
 pub const PREPARATION: Duration = Duration::from_secs(2);
 /// Until a question is asked again the first time; twice as long each time after that.

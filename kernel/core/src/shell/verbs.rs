@@ -149,11 +149,12 @@ pub const VERBS: &[Verb] = &[
     ),
     verb(
         "migrate",
-        "[NAME NODE [--live | --cold] [--bandwidth MIB] [--downtime MS] | --cancel NAME | --resolve NAME here|there|drop] [--json]",
+        "[NAME NODE [--live | --cold] [--bandwidth MIB] [--downtime MS] | --group NAME... NODE [...] | --cancel NAME | --resolve NAME here|there|drop] [--json]",
         Operand::Instance,
         "hand an instance over to another node, or list what is under way",
         "It runs while its memory is copied (--cold: it stands), stands for about MS milliseconds, and goes on at NODE with its \
-         connections. --bandwidth bounds what is sent in a second. One in doubt stands until the nodes meet, or until you say \
+         connections. --bandwidth bounds what is sent in a second. --group moves several together: all stand at one instant, with what \
+         is on its way between them, and all move or none does. One in doubt stands until the nodes meet, or until you say \
          where it runs: here (the other node does not run it), there (it does or shall), drop (this copy is given up).",
     ),
     verb(
@@ -161,7 +162,7 @@ pub const VERBS: &[Verb] = &[
         "NODE... [--live | --cold] [--bandwidth MIB] [--downtime MS] [--json]",
         Operand::None,
         "hand all running instances over to other nodes",
-        "To each node in turn, some at a time; `migrate` shows how far.",
+        "To each node in turn, some at a time, and up to four that private networks join together; `migrate` shows how far.",
     ),
     verb(
         "restart",

@@ -4,6 +4,7 @@
 //! `SOS_SEEDS=10000 cargo test --release -p sos-core --test migration` runs that many random worlds and
 //! every pair of faults; a failure names its seed or its faults, and `SOS_SEED=N` runs that seed alone.
 
+mod groups;
 mod hostile;
 mod wild;
 mod words;

@@ -35,8 +35,10 @@ pub(super) struct Coming {
     incoming: Incoming,
     received: Received,
     about: Option<About>,
-    /// The private networks that its ports are on.
+    /// The private networks that its ports are on, as its source says,
     networks: Vec<PortNetwork>,
+    /// and as it was admitted to.
+    placed: Vec<PortNetwork>,
     /// Its place, once it is admitted.
     key: Option<u32>,
     /// Its modules and files: they stay while it comes.
@@ -150,7 +152,7 @@ impl Kernel {
                 return Err(refusal.to_string());
             }
         }
-        self.place_networks(spec, &networks)?;
+        self.place_networks(handover.instance, spec, &networks)?;
         let missing = spec.blobs().filter(|hash| !self.blobs.contains(hash));
         let missing: BTreeSet<BlobHash> = missing.collect();
         let mut record = Record::new(spec.clone(), about.macs.clone(), handover.instance);
@@ -162,6 +164,7 @@ impl Kernel {
             // What is here already does not go while the rest comes.
             coming.blobs = self.blobs.hold(&about.spec);
             coming.about = Some(about);
+            coming.placed = networks;
             coming.key = Some(key);
         }
         self.renew_awaited();
@@ -350,6 +353,8 @@ impl Kernel {
         if !coming.about.as_ref().is_some_and(is_same) {
             return Err("it is not what was described first".into());
         }
+        let placed = core::mem::take(&mut coming.placed);
+        self.check_networks(&about.spec, &placed)?;
         let mut memories = Vec::new();
         for filling in received.memories {
             memories.push(filling.finish()?);

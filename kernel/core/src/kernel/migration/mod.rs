@@ -6,7 +6,7 @@
 //!
 //! - `leaving`: instances that go; - `sending`: their pages and states as messages; - `pace`: a bound on
 //!   bytes a second; - `coming`: instances that arrive; - `standing`: neither end runs it; - `frames`: what reaches an instance
-//!   between two nodes, and telling the network where it is; - `networks`: private ones that it is on; - `orders`: what operators ask.
+//!   between two nodes, and telling the network where it is; - `networks`: private ones that it is on; - `orders`: what operators ask; - `together`: instances that leave together.
 
 mod coming;
 mod frames;
@@ -16,11 +16,11 @@ mod orders;
 mod pace;
 mod sending;
 mod standing;
+mod together;
 
 use super::Kernel;
 use super::node::LinkEvent;
 use super::record::{Moving, MovingStage, Record};
-use crate::control::MigrateOptions;
 use crate::limits;
 use crate::log::{EventKind, Severity};
 use crate::machine::{Machine, Time};
@@ -36,6 +36,7 @@ use coming::Coming;
 use frames::Announcing;
 use leaving::Leaving;
 use rand_core::RngCore;
+use together::Evacuee;
 
 /// Messages that are taken in one turn: as many as the last pages and the state of an instance are, which
 /// stands meanwhile,
@@ -52,7 +53,9 @@ pub(super) struct Moves {
     coming: BTreeMap<HandoverId, Coming>,
     talks: BTreeMap<ConnectionId, Talk>,
     /// Instances that have to leave, one after the other.
-    evacuation: VecDeque<(String, NodeId, MigrateOptions)>,
+    evacuation: VecDeque<Evacuee>,
+    /// With whom those leave that leave together.
+    groups: BTreeMap<HandoverId, String>,
     announcing: Vec<Announcing>,
     /// Those that operators were told of.
     doubts: BTreeSet<HandoverId>,
@@ -380,6 +383,7 @@ impl Kernel {
     /// An attempt is over here.
     fn end_handover(&mut self, handover: HandoverId, outcome: &Outcome) {
         let now = self.clock.now();
+        self.moves.groups.remove(&handover);
         if let Some(leaving) = self.moves.leaving.remove(&handover) {
             let name = leaving.name;
             self.unplug(&leaving.ports);

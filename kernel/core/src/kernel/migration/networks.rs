@@ -4,7 +4,9 @@ use super::super::Kernel;
 use super::super::node::remote;
 use super::super::record::MovingStage;
 use crate::image::{InstanceSpec, PortSpec};
-use crate::migrate::{ConnectionId, HandoverId, Message, NetworkKind, NodeId, PortNetwork};
+use crate::migrate::{
+    ConnectionId, HandoverId, InstanceId, Message, NetworkKind, NodeId, PortNetwork,
+};
 use crate::net::fabric::{FabricError, PortId, SegmentId, SegmentInfo, SegmentKind};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -45,6 +47,7 @@ impl Kernel {
     /// In words: there is none, and none can be made.
     pub(super) fn place_networks(
         &mut self,
+        instance: InstanceId,
         spec: &InstanceSpec,
         networks: &[PortNetwork],
     ) -> Result<(), String> {
@@ -54,7 +57,7 @@ impl Kernel {
             };
             let told = networks.iter().find(|it| it.port as usize == number);
             match told.filter(|_| self.carries_networks()) {
-                Some(told) => self.place_network(segment, told)?,
+                Some(told) => self.place_network(instance, segment, told)?,
                 None if self.fabric.find(segment).is_some() => {}
                 None => return Err(no_segment(segment, port)),
             }
@@ -62,7 +65,12 @@ impl Kernel {
         Ok(())
     }
 
-    fn place_network(&mut self, name: &str, told: &PortNetwork) -> Result<(), String> {
+    fn place_network(
+        &mut self,
+        instance: InstanceId,
+        name: &str,
+        told: &PortNetwork,
+    ) -> Result<(), String> {
         let mut infos = self.fabric.segments(self.clock.now());
         let found = infos.find(|info| info.name == name);
         drop(infos);
@@ -85,12 +93,41 @@ impl Kernel {
         if found.network == Some(told.network) {
             return Ok(());
         }
-        if !found.ports.is_empty() || self.fabric.find_network(told.network).is_some() {
+        // Others may be about to use it: one that comes too, one that is stopped.
+        let is_used = self.occupied().any(|(_, record)| {
+            let mut names = record.spec.ports.iter().map(|port| port.attach.segment());
+            record.instance != instance && names.any(|it| it == Some(name))
+        });
+        let has_another_name = self.fabric.find_network(told.network).is_some();
+        if is_used || !found.ports.is_empty() || has_another_name {
             return Err(format!(
                 "there is another private {kind} '{name}' here, which instances use; stop them or rename it"
             ));
         }
         self.fabric.set_network(found.id, told.network);
+        Ok(())
+    }
+
+    /// Sees to it that an instance is plugged into the networks that it came from, whatever happened since it was admitted.
+    ///
+    /// # Errors
+    /// In words: one of them is another by now.
+    pub(super) fn check_networks(
+        &self,
+        spec: &InstanceSpec,
+        networks: &[PortNetwork],
+    ) -> Result<(), String> {
+        for told in networks.iter().filter(|_| self.carries_networks()) {
+            let port = spec.ports.get(told.port as usize);
+            let Some(name) = port.and_then(|port| port.attach.segment()) else {
+                continue;
+            };
+            let segment = self.fabric.find(name);
+            let network = segment.and_then(|segment| self.fabric.network(segment));
+            if network != Some(told.network) {
+                return Err(format!("'{name}' is another network by now; try again"));
+            }
+        }
         Ok(())
     }
 

@@ -4,13 +4,14 @@ use super::super::Kernel;
 use super::super::record::{Activity, Moving, MovingStage, State};
 use super::leaving::Leaving;
 use super::pace::Pace;
+use super::together::Evacuee;
 use crate::control::{ControlError, MigrateOptions, MigratePace, MigrationRow, Owner};
 use crate::kernel::VERSION;
 use crate::limits;
 use crate::log::{EventKind, Severity};
 use crate::machine::{Duration, Machine};
 use crate::migrate::{
-    Answer, Goals, InstanceId, Migrations, Mode, NodeId, Offer, Order, Role, Row, Stage,
+    Answer, Goals, HandoverId, InstanceId, Migrations, Mode, NodeId, Offer, Order, Role, Row, Stage,
 };
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -33,7 +34,7 @@ impl Kernel {
         self.migrate_to(machine, name, peer, options)
     }
 
-    fn migrate_to(
+    pub(super) fn migrate_to(
         &mut self,
         machine: &mut dyn Machine,
         name: &str,
@@ -43,25 +44,39 @@ impl Kernel {
         let key = self.key_of(name)?;
         let order = self.order(key, peer, options)?;
         let now = self.clock.now();
-        let instance = order.instance;
         let begun = self.hub().begin(now, order);
         let handover = begun.map_err(|error| refusal(name, &error.to_string()))?;
-        let record = &mut self.records[key as usize];
-        let stage = MovingStage::Copied;
-        record.moving = Some(Moving { handover, stage });
-        let pace = Pace::new(options.bandwidth, now);
-        let leaving = Leaving::new(name.into(), peer, record.usage.started, pace);
-        self.moves.leaving.insert(handover, leaving);
-        self.moves.announcing.retain(|it| !it.is_of(instance));
-        let peer = self.node_name(peer);
-        self.journal
-            .event(now, name, EventKind::Migrating, format!("to {peer}"));
+        let node = self.node_name(peer);
+        self.note_leaving(handover, key, peer, options, format!("to {node}"));
         self.carry_out(machine);
         Ok(())
     }
 
+    /// An attempt was begun.
+    pub(super) fn note_leaving(
+        &mut self,
+        handover: HandoverId,
+        key: u32,
+        peer: NodeId,
+        options: MigrateOptions,
+        detail: String,
+    ) {
+        let now = self.clock.now();
+        let record = &mut self.records[key as usize];
+        let stage = MovingStage::Copied;
+        record.moving = Some(Moving { handover, stage });
+        let pace = Pace::new(options.bandwidth, now);
+        let name = record.spec.name.clone();
+        let leaving = Leaving::new(name.clone(), peer, record.usage.started, pace);
+        self.moves.leaving.insert(handover, leaving);
+        self.moves
+            .announcing
+            .retain(|it| !it.is_of(handover.instance));
+        self.journal.event(now, &name, EventKind::Migrating, detail);
+    }
+
     /// What the protocol is asked to do with an instance.
-    fn order(
+    pub(super) fn order(
         &mut self,
         key: u32,
         peer: NodeId,
@@ -163,7 +178,7 @@ impl Kernel {
         }
     }
 
-    fn find_node(&self, name: &str) -> Result<NodeId, ControlError> {
+    pub(super) fn find_node(&self, name: &str) -> Result<NodeId, ControlError> {
         let talks = self.moves.talks.values();
         let peers = talks.filter(|talk| talk.name == name).map(|talk| talk.peer);
         let peers: BTreeSet<NodeId> = peers.collect();
@@ -194,16 +209,21 @@ impl Kernel {
             runs && record.moving.is_none() && record.require_own().is_ok()
         };
         let names = self.occupied().filter(|(_, record)| leave(record));
-        let names: Vec<String> = names.map(|(_, record)| record.spec.name.clone()).collect();
-        let places = names.into_iter().zip(nodes.into_iter().cycle());
-        self.moves.evacuation = places.map(|(name, node)| (name, node, options)).collect();
+        let keys: Vec<u32> = names.map(|(key, _)| key).collect();
+        let together = self.linked_together(&keys);
+        let places = together.into_iter().zip(nodes.into_iter().cycle());
+        let evacuees = places.map(|(names, to)| Evacuee { names, to, options });
+        self.moves.evacuation = evacuees.collect();
         Ok(())
     }
 
     fn evacuation_forget(&mut self, name: &str) {
+        for evacuee in &mut self.moves.evacuation {
+            evacuee.names.retain(|waiting| waiting != name);
+        }
         self.moves
             .evacuation
-            .retain(|(waiting, ..)| waiting != name);
+            .retain(|evacuee| !evacuee.names.is_empty());
     }
 
     /// Begins with the next instance that has to leave, if not too many are under way.
@@ -212,9 +232,14 @@ impl Kernel {
         if self.moves.evacuation.is_empty() || under_way.count() >= limits::EVACUATIONS {
             return;
         }
-        if let Some((name, peer, options)) = self.moves.evacuation.pop_front()
-            && let Err(error) = self.migrate_to(machine, &name, peer, options)
-        {
+        let Some(Evacuee { names, to, options }) = self.moves.evacuation.pop_front() else {
+            return;
+        };
+        let begun = match &names[..] {
+            [name] => self.migrate_to(machine, name, to, options),
+            _ => self.migrate_together(machine, &names, to, options),
+        };
+        if let Err(error) = begun {
             self.log(Severity::Warning, format!("evacuation: {error}"));
         }
     }
@@ -235,6 +260,7 @@ impl Kernel {
             Stage::Offering => ("offering", String::new()),
             Stage::Copying => ("copying", String::new()),
             Stage::Stopped => ("stopped", String::new()),
+            Stage::Waiting => ("waiting", String::new()),
             Stage::Prepared => ("prepared", String::new()),
             Stage::Committed => ("committed", String::new()),
             Stage::HandedOver => ("handed-over", String::new()),
@@ -251,6 +277,12 @@ impl Kernel {
             peer: self.node_name(row.peer),
             stage: stage.into(),
             doubt,
+            group: self
+                .moves
+                .groups
+                .get(&handover)
+                .cloned()
+                .unwrap_or_default(),
             rounds: progress.rounds,
             sent_bytes: leaving.map_or(progress.sent_bytes, |leaving| leaving.bytes),
             dirty_bytes: progress.dirty_bytes,
@@ -262,7 +294,7 @@ impl Kernel {
     }
 }
 
-fn refusal(name: &str, reason: &str) -> ControlError {
+pub(super) fn refusal(name: &str, reason: &str) -> ControlError {
     ControlError::Migration {
         name: name.into(),
         reason: reason.into(),

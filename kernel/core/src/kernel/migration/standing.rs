@@ -35,31 +35,19 @@ impl Kernel {
 
     /// Lets an instance that stands go on; one that does not is left alone.
     pub(super) fn go_on(&mut self, key: u32) {
-        let now = self.clock.now();
-        let record = &mut self.records[key as usize];
+        let record = &self.records[key as usize];
         let count = record.spec.ports.len();
-        let State::Live(live) = &mut record.state else {
+        let State::Live(live) = &record.state else {
             return;
         };
         let Activity::Standing(held) = live.activity else {
             return;
         };
-        let guest = live.execution.guest_mut();
-        guest.resume();
-        if let (Some(health), Some(spec)) = (&mut live.health, &record.spec.health) {
-            health.restart_after_pause(spec, &mut guest.stack, now);
-        }
-        live.activity = match held {
-            Held::Runnable => Activity::Runnable,
-            Held::Waiting => Activity::Waiting,
-        };
         let ports: Vec<PortId> = live.ports.iter().take(count).copied().collect();
         for port in ports {
             self.fabric.release(port);
         }
-        if held == Held::Runnable {
-            self.want_cpu(key);
-        }
+        self.go_on_from(key, held);
         self.poll_network(key);
     }
 

@@ -6,12 +6,14 @@
 
 mod seen;
 mod state;
+mod together;
 
 pub use state::Progress;
 pub(super) use state::{Event, Heard};
 
 use super::context::Context;
 use super::convergence::{Convergence, Decision, FULL_SHARE_PPM};
+use super::group::GroupId;
 use super::ledger::{Settled, Verdict};
 use super::{BootId, ConnectionId, Done, Doubt, Effect, HandoverId, Message, Mode, NodeId, Order};
 use super::{Outcome, Reason, timing};
@@ -28,6 +30,8 @@ pub(super) struct Source {
     state: State,
     /// The target's boot when the offer was made.
     peer_boot: Option<BootId>,
+    /// Those that it waits for, as long as it does.
+    group: Option<GroupId>,
     /// Blobs that the target has named as missing.
     missing: usize,
     convergence: Convergence,
@@ -37,8 +41,13 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Offers an instance, as soon as there is a connection.
-    pub fn new(id: HandoverId, order: Order, cx: &mut Context<'_>) -> Source {
+    /// Offers an instance, as soon as there is a connection; alone, or with a group.
+    pub fn new(
+        id: HandoverId,
+        order: Order,
+        group: Option<GroupId>,
+        cx: &mut Context<'_>,
+    ) -> Source {
         let mut source = Source {
             id,
             peer: order.peer,
@@ -46,6 +55,7 @@ impl Source {
             order,
             state: State::Dialing,
             peer_boot: None,
+            group,
             missing: 0,
             progress: Progress {
                 share_ppm: FULL_SHARE_PPM,
@@ -84,6 +94,7 @@ impl Source {
                 | State::Copying(..)
                 | State::Freezing(_)
                 | State::Frozen(_)
+                | State::Ready(_)
                 | State::Over(_) => {}
             },
         }
@@ -120,6 +131,7 @@ impl Source {
             | State::Copying(..)
             | State::Freezing(_)
             | State::Frozen(_)
+            | State::Ready(_)
             | State::Forwarding
             | State::Over(_) => {}
         }
@@ -130,7 +142,8 @@ impl Source {
             State::Offered(connection)
             | State::Copying(connection, _)
             | State::Freezing(connection)
-            | State::Frozen(connection) => {
+            | State::Frozen(connection)
+            | State::Ready(connection) => {
                 if connection == lost {
                     self.stay(Reason::LinkLost, cx);
                 }
@@ -154,7 +167,8 @@ impl Source {
             State::Offered(connection)
             | State::Copying(connection, _)
             | State::Freezing(connection)
-            | State::Frozen(connection) => Some(connection),
+            | State::Frozen(connection)
+            | State::Ready(connection) => Some(connection),
             State::Dialing | State::Committed { .. } | State::Forwarding | State::Over(_) => None,
         };
         match heard {
@@ -166,7 +180,7 @@ impl Source {
                     }
                 }
                 // All of them are named before the offer is accepted.
-                State::Copying(..) | State::Freezing(_) | State::Frozen(_) => {
+                State::Copying(..) | State::Freezing(_) | State::Frozen(_) | State::Ready(_) => {
                     self.stay(Reason::Protocol, cx);
                 }
                 State::Dialing | State::Committed { .. } | State::Forwarding | State::Over(_) => {}
@@ -175,7 +189,9 @@ impl Source {
             Heard::Ready => self.ready(cx),
             Heard::RoundDone(round) => self.round_done(round, cx),
             Heard::Prepared => match self.state {
-                State::Frozen(_) => self.commit(cx),
+                State::Frozen(connection) => self.prepared(connection, cx),
+                // Said again.
+                State::Ready(_) => {}
                 State::Committed { .. } => self.ask(cx),
                 // A target that was prepared before its state came is no target.
                 State::Offered(_) | State::Copying(..) | State::Freezing(_) => {
@@ -190,6 +206,7 @@ impl Source {
                 | State::Copying(..)
                 | State::Freezing(_)
                 | State::Frozen(_)
+                | State::Ready(_)
                 | State::Committed { .. } => {
                     let (handover, reason) = (self.id, reason.clone());
                     self.resume(reason.clone(), Settled::Yes, cx);
@@ -205,7 +222,7 @@ impl Source {
                 }
                 // It was prepared, lost the connection, and runs by an operator's word: the copy here
                 // stands, and need not run.
-                State::Frozen(_) => self.release(cx),
+                State::Frozen(_) | State::Ready(_) => self.release(cx),
                 // It was told nothing of the kind.
                 State::Offered(_) | State::Copying(..) | State::Freezing(_) => {
                     self.stay(Reason::Protocol, cx);
@@ -223,6 +240,7 @@ impl Source {
                 | State::Copying(..)
                 | State::Freezing(_)
                 | State::Frozen(_)
+                | State::Ready(_)
                 | State::Over(_) => {}
             },
             Heard::Unknown => match (&self.state, copying) {
@@ -254,6 +272,7 @@ impl Source {
             | State::Copying(..)
             | State::Freezing(_)
             | State::Frozen(_)
+            | State::Ready(_)
             | State::Committed { .. }
             | State::Forwarding
             | State::Over(_) => {}
@@ -267,7 +286,7 @@ impl Source {
                 self.convergence = Convergence::new(self.order.goals, cx.now);
                 self.measure(connection, cx);
             }
-            (&State::Copying(connection, Step::Ready), Mode::Cold) => self.freeze(connection, cx),
+            (&State::Copying(connection, Step::Ready), Mode::Cold) => self.near(connection, cx),
             // Not asked for, or said again.
             (_, Mode::Live | Mode::Cold) => {}
         }
@@ -288,6 +307,7 @@ impl Source {
             | State::Copying(..)
             | State::Freezing(_)
             | State::Frozen(_)
+            | State::Ready(_)
             | State::Committed { .. }
             | State::Forwarding
             | State::Over(_) => {}
@@ -339,7 +359,8 @@ impl Source {
                 | State::Offered(_)
                 | State::Copying(..)
                 | State::Freezing(_)
-                | State::Frozen(_),
+                | State::Frozen(_)
+                | State::Ready(_),
             ) => self.stay(reason.clone(), cx),
             (Done::Ended, State::Dialing | State::Offered(_) | State::Copying(..)) => {
                 self.stay(Reason::Ended, cx);
@@ -389,8 +410,30 @@ impl Source {
                     connection,
                 });
             }
-            Decision::Stop => self.freeze(connection, cx),
+            Decision::Stop => self.near(connection, cx),
             Decision::GiveUp => self.stay(Reason::NotConverging, cx),
+        }
+    }
+
+    /// Nothing is left to do but to stop the instance: at once, or when all of its group are as far.
+    fn near(&mut self, connection: ConnectionId, cx: &mut Context<'_>) {
+        match self.group {
+            None => self.freeze(connection, cx),
+            Some(_) => {
+                self.state = State::Copying(connection, Step::Gate);
+                self.deadline = cx.now + timing::GATE;
+            }
+        }
+    }
+
+    /// The target is prepared: the instance is handed over at once, or when all of its group are prepared.
+    fn prepared(&mut self, connection: ConnectionId, cx: &mut Context<'_>) {
+        match self.group {
+            None => self.commit(cx),
+            Some(_) => {
+                self.state = State::Ready(connection);
+                self.deadline = cx.now + timing::SILENCE;
+            }
         }
     }
 
@@ -437,11 +480,17 @@ impl Source {
 
     fn late(&mut self, cx: &mut Context<'_>) {
         match self.state {
+            // The others are late in their own time. It changes its memories meanwhile.
+            State::Copying(connection, Step::Gate) => match self.order.mode {
+                Mode::Live => self.measure(connection, cx),
+                Mode::Cold => self.deadline = cx.now + timing::GATE,
+            },
             State::Dialing
             | State::Offered(_)
             | State::Copying(..)
             | State::Freezing(_)
-            | State::Frozen(_) => self.stay(Reason::TimedOut, cx),
+            | State::Frozen(_)
+            | State::Ready(_) => self.stay(Reason::TimedOut, cx),
             State::Committed { .. } => {
                 self.ask(cx);
                 if cx.link.is_none() {

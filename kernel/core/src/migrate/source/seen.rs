@@ -1,6 +1,6 @@
 //! A [`Source`] from outside: what operators see and say of it, and what others ask.
 
-use super::state::State;
+use super::state::{State, Step};
 use super::{Progress, Source};
 use crate::machine::Time;
 use crate::migrate::context::Context;
@@ -15,7 +15,8 @@ impl Source {
             | State::Offered(_)
             | State::Copying(..)
             | State::Freezing(_)
-            | State::Frozen(_) => {
+            | State::Frozen(_)
+            | State::Ready(_) => {
                 self.stay(Reason::Cancelled, cx);
                 Ok(())
             }
@@ -65,7 +66,8 @@ impl Source {
             | State::Offered(_)
             | State::Copying(..)
             | State::Freezing(_)
-            | State::Frozen(_) => true,
+            | State::Frozen(_)
+            | State::Ready(_) => true,
             State::Committed { .. } | State::Forwarding | State::Over(_) => false,
         }
     }
@@ -94,6 +96,7 @@ impl Source {
             | State::Copying(..)
             | State::Freezing(_)
             | State::Frozen(_)
+            | State::Ready(_)
             | State::Committed {
                 doubt: None | Some(Doubt::LinkLost | Doubt::NoAnswer),
                 ..
@@ -106,6 +109,7 @@ impl Source {
     pub fn stage(&self) -> Stage {
         match self.state {
             State::Dialing | State::Offered(_) => Stage::Offering,
+            State::Copying(_, Step::Gate) | State::Ready(_) => Stage::Waiting,
             State::Copying(..) => Stage::Copying,
             State::Freezing(_) | State::Frozen(_) => Stage::Stopped,
             State::Committed { doubt: None, .. } => Stage::Committed,

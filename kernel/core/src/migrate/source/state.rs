@@ -67,6 +67,8 @@ pub(super) enum State {
     Freezing(ConnectionId),
     /// All is sent; the target prepares.
     Frozen(ConnectionId),
+    /// The target is prepared; others of the group are not.
+    Ready(ConnectionId),
     /// COMMIT was said.
     Committed {
         doubt: Option<Doubt>,
@@ -83,6 +85,13 @@ pub(super) enum Step {
     Blobs,
     Ready,
     Measure,
-    Queue { began: Time },
-    Stored { began: Time, bytes: u64 },
+    Queue {
+        began: Time,
+    },
+    Stored {
+        began: Time,
+        bytes: u64,
+    },
+    /// It may be frozen; others of the group may not.
+    Gate,
 }

@@ -14,27 +14,17 @@ use super::{Destination, Fabric, PortCounters, PortId, Segment, SegmentId, Segme
 use crate::limits;
 use crate::machine::Time;
 use crate::net::frame::{self, Frame, MacAddress, is_group};
+use crate::plain::shown_in_hex;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// A private network on whatever nodes it has ends: random bits, drawn once and kept through moves.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct NetworkId(pub [u8; 16]);
 
-impl fmt::Display for NetworkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for NetworkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+shown_in_hex!(NetworkId);
 
 /// Another node, as whoever carries the frames names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -119,6 +109,11 @@ impl Fabric {
         if let Some(segment) = self.segments.get_mut(&segment) {
             segment.network = Some(network);
         }
+    }
+
+    /// Whether a segment has no uplink.
+    pub fn is_private(&self, segment: SegmentId) -> bool {
+        self.segments.get(&segment).is_some_and(Segment::is_private)
     }
 
     /// What a segment is called on all nodes: none if it is not private.

@@ -6,7 +6,7 @@ use crate::control::{MigrateOptions, MigratePace, Owner, Request};
 /// Bytes in the unit of `--bandwidth`.
 const MIB: u64 = 1024 * 1024;
 
-/// `migrate NAME NODE`, `migrate --cancel NAME`, `migrate --resolve NAME here|there|drop`, or `migrate`.
+/// `migrate NAME NODE`, `migrate --group NAME... NODE`, `migrate --cancel NAME`, `migrate --resolve NAME here|there|drop`, or `migrate`.
 pub(super) fn migrate(arguments: &mut Arguments) -> Result<Command, CommandError> {
     let format = arguments.take_format();
     if arguments.take_flag("--cancel") {
@@ -29,7 +29,15 @@ pub(super) fn migrate(arguments: &mut Arguments) -> Result<Command, CommandError
             format,
         ));
     }
+    let is_group = arguments.take_flag("--group");
     let options = take_options(arguments)?;
+    if is_group {
+        let mut names = take_names(arguments, "")?;
+        let to = names.pop().filter(|_| !names.is_empty());
+        let to = to.ok_or_else(|| arguments.wrong("instances and a node are missing".into()))?;
+        let request = Request::MigrateGroup { names, to, options };
+        return Ok(Command::Do(request, format));
+    }
     if arguments.words.is_empty() {
         return Ok(Command::Do(Request::Migrations, format));
     }

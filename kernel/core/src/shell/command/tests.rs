@@ -205,6 +205,18 @@ fn instances_are_migrated() {
             options: MigrateOptions::default(),
         }
     );
+    assert_eq!(
+        migrate("migrate --group web store node2 --cold"),
+        Request::MigrateGroup {
+            names: ["web".into(), "store".into()].into(),
+            to: "node2".into(),
+            options: MigrateOptions {
+                pace: MigratePace::Cold,
+                ..MigrateOptions::default()
+            },
+        }
+    );
+    wrong("migrate --group node2", "are missing");
     wrong("migrate web", "a node is missing");
     wrong("migrate web node2 --live --cold", "exclude each other");
     wrong(

@@ -4,6 +4,7 @@ use super::{Table, bytes, span};
 use crate::control::MigrationRow;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// `migrate`.
 pub fn migrations(rows: &[MigrationRow]) -> String {
@@ -29,6 +30,12 @@ pub fn migrations(rows: &[MigrationRow]) -> String {
         ]);
     }
     let mut text = table.render();
+    let mut groups: Vec<&str> = rows.iter().map(|row| row.group.as_str()).collect();
+    groups.retain(|group| !group.is_empty());
+    groups.dedup();
+    for group in groups {
+        text.push_str(&format!("together: {group}\n"));
+    }
     for row in rows.iter().filter(|row| !row.doubt.is_empty()) {
         text.push_str(&format!("{}: {}\n", row.name, row.doubt));
     }
