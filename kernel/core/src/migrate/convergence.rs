@@ -151,6 +151,23 @@ impl Convergence {
         }
     }
 
+    /// The same for an instance that could have been stopped, and waits for others: what it has changed meanwhile was
+    /// not sent before, so that it tells nothing of how fast it does, and neither rounds nor time are used up.
+    pub fn waited(&mut self, now: Time, dirty_bytes: u64, state_bytes: u64) -> Decision {
+        let bandwidth = self.bandwidth.unwrap_or(u64::MAX);
+        self.expected_downtime = time_for(dirty_bytes.saturating_add(state_bytes), bandwidth);
+        if self.expected_downtime <= self.goals.settled_downtime {
+            return Decision::Stop;
+        }
+        self.measured = Some((now, dirty_bytes));
+        self.began = now;
+        self.rounds += 1;
+        self.goals.most_rounds = self.goals.most_rounds.saturating_add(1);
+        Decision::Copy {
+            share_ppm: self.share_ppm,
+        }
+    }
+
     /// Halves the share, quarters it if that did not help, and so on; or takes more where the rates tell
     /// that more is needed. The rate is a lower bound: an instance that writes the same pages again and
     /// again writes more than can be seen.

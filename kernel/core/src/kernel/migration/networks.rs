@@ -20,7 +20,8 @@ impl Kernel {
         connection: ConnectionId,
         key: u32,
     ) {
-        if !self.carries_networks() {
+        let peer = self.moves.leaving.get(&handover).map(|it| it.peer);
+        if !peer.is_some_and(|peer| self.knows_networks(peer)) {
             return;
         }
         let infos: Vec<SegmentInfo> = self.fabric.segments(self.clock.now()).collect();

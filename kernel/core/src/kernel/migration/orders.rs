@@ -235,12 +235,20 @@ impl Kernel {
         let Some(Evacuee { names, to, options }) = self.moves.evacuation.pop_front() else {
             return;
         };
+        let is_group = names.len() > 1;
         let begun = match &names[..] {
             [name] => self.migrate_to(machine, name, to, options),
             _ => self.migrate_together(machine, &names, to, options),
         };
         if let Err(error) = begun {
             self.log(Severity::Warning, format!("evacuation: {error}"));
+            // One that cannot leave keeps nobody else here.
+            let alone = names.into_iter().filter(|_| is_group).map(|name| Evacuee {
+                names: [name].to_vec(),
+                to,
+                options,
+            });
+            self.moves.evacuation.extend(alone);
         }
     }
 

@@ -4,6 +4,7 @@ use super::connection::{Connection, End, Origin, Stage};
 use super::network::Network;
 use super::peers::Source;
 use super::status::{self, Status};
+use super::tunnels::TUNNEL_VERSION;
 use super::{CLOSE_TIMEOUT, KEEPALIVE, LinkedNode, Node};
 use crate::cluster::channel::{Channel, ChannelError, Protocol, Setup};
 use crate::cluster::tunnel::Networks;
@@ -106,6 +107,10 @@ impl Node {
         network
             .stack
             .tcp_set_keepalive(connection.socket, Some(KEEPALIVE))?;
+        if connection.tunnel_to.is_some_and(|wanted| wanted != peer.id) {
+            // It lives where another one did.
+            return Err(ChannelError::AnotherNode(peer.key).into());
+        }
         let (name, remote) = (peer.opening.name.clone(), connection.remote);
         self.drive_out(network, peer.id, now);
         connection.peer = Some(peer.id);
@@ -127,7 +132,9 @@ impl Node {
                     name,
                 };
                 self.links.opened(ConnectionId(number), linked);
-                self.tunnels.carrier.linked(peer.id);
+                if peer.version >= TUNNEL_VERSION {
+                    self.tunnels.carrier.linked(peer.id);
+                }
                 connection.stage = Stage::Migration(channel);
                 // The first status goes at once.
                 self.status_due = self.status_due.min(now);

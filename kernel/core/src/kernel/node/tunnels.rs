@@ -19,6 +19,10 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use rand_core::RngCore;
 
+/// The version of channels from which on the other end knows of private networks: an earlier one would take a word of them
+/// for a breach.
+pub(super) const TUNNEL_VERSION: u16 = 2;
+
 /// What the node keeps of private networks on several nodes.
 #[derive(Default)]
 pub(super) struct Tunnels {
@@ -38,6 +42,11 @@ impl Kernel {
     /// Whether private networks go on on other nodes.
     pub(in crate::kernel) fn carries_networks(&self) -> bool {
         self.node.network.is_some()
+    }
+
+    /// Whether a node is linked that knows of private networks.
+    pub(in crate::kernel) fn knows_networks(&self, peer: NodeId) -> bool {
+        self.node.tunnels.carrier.is_linked(peer)
     }
 
     /// Names private networks, tells the others what is here of them, and finds out where else they are.
@@ -159,7 +168,13 @@ impl Node {
     /// Tells a linked node what is here, if it was not told.
     pub(super) fn tell_networks(&self, channel: &mut Channel, told: &mut u64) {
         let carrier = &self.tunnels.carrier;
-        if *told != carrier.version() && channel.send(&carrier.announcement().encode()).is_ok() {
+        let knows = channel
+            .peer()
+            .is_some_and(|peer| peer.version >= TUNNEL_VERSION);
+        if knows
+            && *told != carrier.version()
+            && channel.send(&carrier.announcement().encode()).is_ok()
+        {
             *told = carrier.version();
         }
     }
@@ -199,12 +214,6 @@ impl Node {
         peer: NodeId,
         name: &str,
     ) {
-        if let Some(wanted) = connection.tunnel_to
-            && wanted != peer
-        {
-            // It lives where another one did.
-            self.tunnels.carrier.failed(wanted, Time::ZERO);
-        }
         self.tunnels.carrier.opened(peer, number);
         let text = format!(
             "private networks are carried to node '{name}' at {}",

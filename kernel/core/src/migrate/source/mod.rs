@@ -32,6 +32,8 @@ pub(super) struct Source {
     peer_boot: Option<BootId>,
     /// Those that it waits for, as long as it does.
     group: Option<GroupId>,
+    /// Whether it could have been stopped when it was looked at last, and was not.
+    is_near: bool,
     /// Blobs that the target has named as missing.
     missing: usize,
     convergence: Convergence,
@@ -56,6 +58,7 @@ impl Source {
             state: State::Dialing,
             peer_boot: None,
             group,
+            is_near: false,
             missing: 0,
             progress: Progress {
                 share_ppm: FULL_SHARE_PPM,
@@ -384,7 +387,11 @@ impl Source {
         cx: &mut Context<'_>,
     ) {
         let before = self.convergence.share_ppm();
-        let decision = self.convergence.measured(cx.now, dirty_bytes, state_bytes);
+        let decision = match self.is_near {
+            true => self.convergence.waited(cx.now, dirty_bytes, state_bytes),
+            false => self.convergence.measured(cx.now, dirty_bytes, state_bytes),
+        };
+        self.is_near = false;
         self.progress = Progress {
             rounds: self.convergence.rounds(),
             sent_bytes: self.progress.sent_bytes,
@@ -420,6 +427,7 @@ impl Source {
         match self.group {
             None => self.freeze(connection, cx),
             Some(_) => {
+                self.is_near = true;
                 self.state = State::Copying(connection, Step::Gate);
                 self.deadline = cx.now + timing::GATE;
             }
@@ -489,8 +497,9 @@ impl Source {
             | State::Offered(_)
             | State::Copying(..)
             | State::Freezing(_)
-            | State::Frozen(_)
-            | State::Ready(_) => self.stay(Reason::TimedOut, cx),
+            | State::Frozen(_) => self.stay(Reason::TimedOut, cx),
+            // Those that it waits for have their own time.
+            State::Ready(_) => self.deadline = cx.now + timing::SILENCE,
             State::Committed { .. } => {
                 self.ask(cx);
                 if cx.link.is_none() {

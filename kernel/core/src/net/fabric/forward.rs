@@ -63,6 +63,10 @@ impl Fabric {
                     self.send_to_remotes(segment_id, None, frame.bytes());
                     self.pool.recycle(frame);
                 }
+                OtherEnd::Either(port) => {
+                    self.send_to_remotes(segment_id, None, frame.bytes());
+                    self.deliver(Location::Port(port), frame, segment_id);
+                }
                 OtherEnd::Nowhere => self.drop_sent(from, frame),
             };
         }
@@ -308,10 +312,22 @@ pub(super) fn route(
     if !is_group(source) {
         segment.addresses.learn(source, origin, now);
     }
+    look_up(segment, origin, destination, now)
+}
+
+/// Looks the destination up.
+pub(super) fn look_up(
+    segment: &Segment,
+    origin: Location,
+    destination: frame::MacAddress,
+    now: Time,
+) -> Destination {
     if is_group(destination) {
         return Destination::All;
     }
     match segment.addresses.find(destination, now) {
+        // Nobody knows any more where it is.
+        Some(Location::Remote(remote)) if !segment.reaches(remote) => Destination::All,
         Some(location) if location == origin => Destination::Nobody,
         Some(location) => Destination::One(location),
         None => Destination::All,

@@ -29,7 +29,7 @@ use crate::machine::Time;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use forward::{Destination, route};
+use forward::{Destination, look_up, route};
 use pool::Pool;
 use port::Port;
 use remote::RemoteQueue;
@@ -404,7 +404,8 @@ impl Fabric {
 /// left, take none.
 fn ends(ports: &BTreeMap<PortId, Port>, link: &Segment, mac: MacAddress) -> usize {
     let ports = link.ports.iter().filter_map(|id| ports.get(id));
-    ports
-        .filter(|port| port.mac != mac && !port.has_departed())
-        .count()
+    let here = ports.filter(|port| port.mac != mac && !port.has_departed());
+    // The end on another node may be the one that arrives.
+    let has_remote_end = !link.remotes.is_empty() && !link.is_awaited;
+    here.count() + usize::from(has_remote_end)
 }

@@ -80,6 +80,11 @@ impl Port {
         }
     }
 
+    /// Whether its instance is here and takes what comes.
+    pub(super) fn is_attended_here(&self) -> bool {
+        self.role == PortRole::Here && self.attendance == Attendance::Attended
+    }
+
     /// Whether its instance runs on another node.
     pub(super) fn has_departed(&self) -> bool {
         matches!(self.role, PortRole::Departed(_))

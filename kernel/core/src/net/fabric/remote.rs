@@ -323,7 +323,15 @@ impl Fabric {
         let left = followed.next().map(|port| port.id);
         let here: Vec<PortId> = here.map(|port| port.id).collect();
         let origin = Location::Remote(remote);
-        match super::route(segment, origin, destination, source, now) {
+        // A node that has no end is no place of a station, nor is another one for a station that is here.
+        let is_here = self.ports.values().any(|port| {
+            port.segment == Some(segment_id) && port.mac == source && port.is_attended_here()
+        });
+        let routed = match segment.reaches(remote) && !is_here {
+            true => super::route(segment, origin, destination, source, now),
+            false => super::look_up(segment, origin, destination, now),
+        };
+        match routed {
             Destination::One(Location::Port(port)) => alloc::vec![port],
             // What the nodes have to say to each other they do not say by way of this one.
             Destination::One(Location::Remote(_) | Location::Uplink) | Destination::Nobody => {
@@ -342,9 +350,15 @@ impl Fabric {
         let mut departed = others.filter(|port| port.has_departed());
         match (here.next(), departed.next()) {
             (Some(port), _) => OtherEnd::Port(port.id),
-            // Whoever left is where the other end is said to be, though it may have moved on since.
-            (None, _) if !segment.remotes.is_empty() => OtherEnd::Remotes,
-            (None, Some(port)) => OtherEnd::Port(port.id),
+            (None, Some(port)) if segment.remotes.is_empty() => OtherEnd::Port(port.id),
+            (None, Some(port)) => match port.role {
+                PortRole::Departed(to) if segment.reaches(to) => OtherEnd::Remotes,
+                // It may have moved on, or its node has not said yet that it is there.
+                PortRole::Departed(_) | PortRole::Here | PortRole::Arriving => {
+                    OtherEnd::Either(port.id)
+                }
+            },
+            (None, None) if !segment.remotes.is_empty() => OtherEnd::Remotes,
             (None, None) => OtherEnd::Nowhere,
         }
     }
@@ -385,5 +399,7 @@ pub(super) enum OtherEnd {
     Port(PortId),
     /// On other nodes.
     Remotes,
+    /// On other nodes, or where the instance of this port went.
+    Either(PortId),
     Nowhere,
 }

@@ -71,6 +71,10 @@ fn a_link_carries_frames_to_its_end_on_another_node_and_back() {
     assert_eq!(waiting(&mut fabric, [port]), ([1], [1, 0]));
     let counters = info(&fabric).remotes[0].counters;
     assert_eq!((counters.sent_frames, counters.received_frames), (1, 1));
+    // It has both its ends, unless the one there comes here.
+    let third = fabric.attach(link, "third", mac(3));
+    assert_eq!(third, Err(FabricError::LinkFull(String::from("back"))));
+    fabric.await_ports(&[link]);
     // An end that is here is nearer.
     let other = fabric.attach(link, "two.eth0", mac(2)).unwrap();
     send(&mut fabric, port, mac(2), mac(1));
@@ -128,6 +132,26 @@ fn a_switch_learns_on_which_node_stations_are_and_passes_nothing_from_node_to_no
 }
 
 #[test]
+fn a_node_without_ends_and_one_that_claims_a_station_which_is_here_change_no_way() {
+    let mut fabric = Fabric::new();
+    let switch = fabric.add_switch("back", None).unwrap();
+    fabric.set_network(switch, NETWORK);
+    let ports = [1, 2].map(|number| fabric.attach(switch, "port", mac(number)).unwrap());
+    fabric.set_remotes(switch, &[THERE]);
+    // It is heard, and not sent to.
+    came(&mut fabric, ELSEWHERE, BROADCAST, mac(7));
+    assert_eq!(waiting(&mut fabric, ports), ([1, 1], [0, 0]));
+    send(&mut fabric, ports[0], mac(7), mac(1));
+    assert_eq!(waiting(&mut fabric, ports), ([0, 1], [1, 0]));
+    send(&mut fabric, ports[1], BROADCAST, mac(2));
+    waiting(&mut fabric, ports);
+    came(&mut fabric, THERE, BROADCAST, mac(2));
+    waiting(&mut fabric, ports);
+    send(&mut fabric, ports[0], mac(2), mac(1));
+    assert_eq!(waiting(&mut fabric, ports), ([0, 1], [0, 0]));
+}
+
+#[test]
 fn frames_of_unknown_networks_and_of_those_with_an_uplink_are_nobodys() {
     let (mut fabric, _, port) = link();
     let other = NetworkId([9; 16]);
@@ -173,18 +197,20 @@ fn a_port_that_was_left_sends_after_its_instance_until_the_node_there_is_reached
     assert_eq!(waiting(&mut fabric, [one, left]), ([0, 0], [1, 0]));
     fabric.set_remotes(link, &[ELSEWHERE]);
     send(&mut fabric, one, mac(2), mac(1));
-    assert_eq!(waiting(&mut fabric, [one, left]), ([0, 0], [0, 1]));
+    assert_eq!(waiting(&mut fabric, [one, left]), ([0, 1], [0, 1]));
     fabric.set_remotes(link, &[THERE]);
     // What the instance says there does not come back to it by the port that it left.
     came(&mut fabric, THERE, mac(1), mac(2));
     assert_eq!(waiting(&mut fabric, [one, left]), ([1, 0], [0, 0]));
     // It takes no end of the link, so that the instance may come back at once.
+    fabric.await_ports(&[link]);
     let again = fabric.attach(link, "end", mac(2)).unwrap();
     fabric.hold_arriving(again);
     assert_eq!(fabric.presences(), [(NETWORK, Presence::Ends)]);
     let third = fabric.attach(link, "third", mac(3));
     assert_eq!(third, Err(FabricError::LinkFull(String::from("back"))));
     fabric.detach(one);
+    fabric.await_ports(&[]);
     assert_eq!(fabric.presences(), [(NETWORK, Presence::Awaited)]);
     // Whoever does not know yet that it moved on sends here.
     fabric.detach(again);
