@@ -30,6 +30,9 @@ const ROOM_BYTES: u64 = 32 * 1024 * 1024;
 /// What a second crowd may take beyond what the first left.
 const REST_BYTES: u64 = 1024 * 1024;
 
+/// What a stranger tries against the first of the nodes.
+type Trial = fn(&TestNodes);
+
 const NETWORK: &[&str] = &[
     "ip link add br0 type bridge",
     "ip address add 10.9.0.1/24 dev br0",
@@ -66,7 +69,7 @@ fn strangers_at_a_nodes_ports_get_nothing_and_cost_a_bounded_amount() {
         let mut client = connect(SERVICE);
         exchange(&mut client, b"before");
         let before = heap_used(&nodes);
-        let trials: [(&str, fn(&TestNodes)); 6] = [
+        let trials: [(&str, Trial); 6] = [
             ("a scanner of ports", scan_ports),
             ("a crowd that says nothing", crowd),
             ("a wrong key", use_a_wrong_key),

@@ -4,7 +4,7 @@
 use sos_core::image::{Bundle, Part, PartKind};
 use sos_core::machine::Duration;
 use sos_core::net::stack::StackState;
-use sos_core::operator::{self, Bytes, Contents, ToNode, ToOperator};
+use sos_core::operator::{self, Bytes, ToNode, ToOperator};
 use sos_core::snapshot::About;
 use sos_tests::fuzz::file::{File, Section, kind};
 use sos_tests::programs::ticks;

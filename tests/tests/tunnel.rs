@@ -131,10 +131,9 @@ fn go_on(cluster: &mut Cluster, places: &[(&str, usize)]) {
 /// A link as a node lists it.
 fn link_row(cluster: &mut Cluster, node: usize, name: &str) -> serde_json::Value {
     let rows = cluster.json(node, "link --json");
-    let rows = rows.as_array().expect("rows").iter();
-    rows.filter(|row| row["name"] == name)
+    let mut rows = rows.as_array().expect("rows").iter();
+    rows.find(|row| row["name"] == name)
         .cloned()
-        .next()
         .unwrap_or_default()
 }
 

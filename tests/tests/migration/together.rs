@@ -79,10 +79,10 @@ fn frozen_at(cluster: &mut Cluster, node: usize) -> Vec<u64> {
     let events = cluster.json(node, "events --json");
     let events = events["entries"].as_array().expect("events");
     let frozen = |name: &&str| {
-        let its = events
+        let mut its = events
             .iter()
             .filter(|it| it["kind"] == "frozen" && it["instance"] == *name);
-        let time = its.last().map(|it| it["time"].as_u64());
+        let time = its.next_back().map(|it| it["time"].as_u64());
         time.flatten().unwrap_or_else(|| panic!("{events:?}"))
     };
     ALL.iter().map(frozen).collect()

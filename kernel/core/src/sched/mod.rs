@@ -207,9 +207,9 @@ mod tests {
             queue.charge(0, &mut accounts[0], SLICE);
             queue.wake(0, &mut accounts[0]);
         }
-        for key in 1..accounts.len() {
-            queue.enter_late(&mut accounts[key], key as u32 - 1);
-            queue.wake(key as u32, &mut accounts[key]);
+        for (key, account) in (0..).zip(&mut accounts).skip(1) {
+            queue.enter_late(account, key - 1);
+            queue.wake(key, account);
         }
         // Each of them runs once and waits then; the first one goes on.
         let mut apart = 0;

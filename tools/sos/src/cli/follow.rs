@@ -416,6 +416,7 @@ mod tests {
             epoch: 1,
             direction: "to".into(),
             peer: "node2".into(),
+            group: String::new(),
             stage: "copying".into(),
             doubt: String::new(),
             rounds: 2,
