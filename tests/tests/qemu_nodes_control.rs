@@ -1,7 +1,7 @@
 //! Real nodes commanded over the network by `cargo sos ctl --node ADDRESS:PORT`: listings, moves that are followed to their
 //! end, and what becomes of one that is cancelled.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
@@ -119,21 +119,18 @@ fn a_script_commands_nodes_over_the_network_and_follows_their_moves() {
     assert!(said(&refused).1.contains("node9"), "{:?}", said(&refused));
     let mut slow = Command::new(tool::program());
     slow.args(one.arguments(&["migrate", "holder", "node2", "--bandwidth", "1"]));
-    let slow = slow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let slow = slow.expect("the tool");
-    eventually("it is under way", || {
-        let rows = one.json(&["migrate", "--json"]);
-        match rows[0]["stage"] == "copying" {
-            true => Ok(()),
-            false => Err(rows.to_string()),
-        }
-    });
+    let slow = slow.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut slow = slow.expect("the tool");
+    let mut errors = BufReader::new(slow.stderr.take().expect("it is piped"));
+    let mut told = String::new();
+    while !told.contains("holder to node2: copying") {
+        let length = errors.read_line(&mut told).expect("text");
+        assert_ne!(length, 0, "it ended while the move was under way: {told}");
+    }
     tool::succeeds(&one.arguments(&["migrate", "--cancel", "holder"]));
-    let slow = slow.wait_with_output().expect("its end");
-    let (out, errors) = said(&slow);
-    assert!(!slow.status.success(), "{out}{errors}");
-    assert!(errors.contains("holder to node2: copying"), "{errors}");
-    assert!(errors.contains("sos: holder was not moved: "), "{errors}");
+    errors.read_to_string(&mut told).expect("text");
+    assert!(!slow.wait().expect("its end").success(), "{told}");
+    assert!(told.contains("sos: holder was not moved: "), "{told}");
     exchange(&mut client, b"still on node1");
 
     // Who does not want to wait does not, and all of a node can be told to leave.
