@@ -2,11 +2,11 @@
 //! the instances go; cables are cut and healed; peers that misbehave get nowhere.
 
 use sos_core::cluster::channel::{Channel, Opening, Protocol, Setup};
-use sos_core::cluster::tunnel::Carried;
+use sos_core::cluster::tunnel::{Carried, Networks};
 use sos_core::cluster::{BootId, NodeKey, Trust};
 use sos_core::keys::NodeKeys;
 use sos_core::machine::{Duration, Time};
-use sos_core::net::fabric::NetworkId;
+use sos_core::net::fabric::{NetworkId, Presence};
 use sos_tests::programs::{COUNTING_ECHO, asks, sends_stream, takes_stream, ticks};
 use sos_tests::sim::cluster::Cluster;
 use sos_tests::sim::image::{ImageBuilder, link, switch};
@@ -323,11 +323,11 @@ struct Hostile {
 }
 
 impl Hostile {
-    fn new(cluster: &mut Cluster, peer: usize) -> Hostile {
+    fn new(cluster: &mut Cluster, peer: usize, protocol: Protocol) -> Hostile {
         let setup = Setup {
             own: &NodeKey::new(&NodeKeys::new(&[200; 32])),
             trust: &Arc::new(Trust::in_cluster(CLUSTER)),
-            opening: Opening::new(Protocol::Tunnel, "hostile", BootId([1; 16])),
+            opening: Opening::new(protocol, "hostile", BootId([1; 16])),
             entropy: [3; 32],
             now: Time::ZERO,
         };
@@ -366,7 +366,7 @@ fn frames_of_no_network_floods_and_what_is_no_frame_harm_nobody() {
     let mut cluster = cluster_of(2, shop());
     moves(&mut cluster, "web", 0, 1);
     let peer = cluster.add_peer("10.0.0.99/24");
-    let mut hostile = Hostile::new(&mut cluster, peer);
+    let mut hostile = Hostile::new(&mut cluster, peer, Protocol::Tunnel);
     let frame = [0xff; 1000];
     let carried = |network| {
         Carried {
@@ -384,34 +384,37 @@ fn frames_of_no_network_floods_and_what_is_no_frame_harm_nobody() {
         "{log}"
     );
     assert_eq!(log.matches("that are not here").count(), 1);
-    // A flood for a network that is here fills its ports, and nothing more.
+    // Nor does one reach a network that is here, unless its node says that it has an end of it.
     let network = link_row(&mut cluster, 0, "back")["network"].clone();
     let network = network.as_str().expect("a network").as_bytes().chunks(2);
     let digits = network.map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap());
     let network: Vec<u8> = digits.collect();
     let network = NetworkId(network.try_into().unwrap());
     done(&mut cluster, 0, "suspend store");
-    let used = |cluster: &Cluster| {
-        let memory = &cluster.nodes[0].machine.memory;
-        memory.total_bytes() - memory.free_bytes()
-    };
-    let before = used(&cluster);
     let mut unicast = [0; 16_000];
     unicast[0] = 2;
-    for _ in 0..600 {
-        let message = Carried {
-            network,
-            frame: &unicast,
+    let flood = |cluster: &mut Cluster, hostile: &mut Hostile, count: usize| {
+        let frame = &unicast[..];
+        for _ in 0..count {
+            let message = Carried { network, frame }.encode();
+            assert!(hostile.say(cluster, &message));
         }
-        .encode();
-        assert!(hostile.say(&mut cluster, &message));
-    }
-    let row = link_row(&mut cluster, 0, "back");
-    assert!(
-        row["ports"][0]["received_drops"].as_u64().expect("drops") > 100,
-        "{row}"
-    );
-    assert_eq!(used(&cluster), before);
+        let row = link_row(cluster, 0, "back");
+        let port = &row["ports"][0];
+        let counted = ["received_bytes", "received_drops"].map(|it| port[it].as_u64().unwrap());
+        (counted, row)
+    };
+    let ([bytes, _], row) = flood(&mut cluster, &mut hostile, 30);
+    assert!(bytes < 100_000, "{row}");
+    // A second node that claims the end gets its frames too, and fills ports, but takes nothing from the first.
+    let mut claim = Hostile::new(&mut cluster, peer, Protocol::Migration);
+    let ends = Networks([(network, Presence::Ends)].into());
+    assert!(claim.say(&mut cluster, &ends.encode()));
+    let ([bytes, drops], row) = flood(&mut cluster, &mut hostile, 600);
+    assert!(bytes > 1_000_000 && drops > 100, "{row}");
+    let names = row["carried"].as_array().expect("nodes").iter();
+    let names: Vec<_> = names.map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["node2", "hostile"]);
     // What is no frame ends the channel.
     let mut long = carried(network);
     long.resize(60_000, 0);

@@ -294,10 +294,22 @@ pub const CLUSTER_BYTES: usize = 64 * 1024;
 pub const CHANNEL_OUTPUT_BYTES: usize = 192 * 1024;
 /// Bytes of messages that wait to be sent to one node.
 pub const LINK_OUTPUT_BYTES: usize = 256 * 1024;
+/// Instances of another node's of which it is told that they are here.
+pub const VISITORS: usize = 512;
+/// For how long a node that boots waits for word from others whether its instances live there, at most;
+pub const HOME_WAIT_MILLIS: u64 = 3000;
+/// and for how long it listens on the LAN who is there.
+pub const HOME_LISTEN_MILLIS: u64 = 500;
 /// Frames of private networks that wait to be carried to one node,
 pub const TUNNEL_QUEUE_FRAMES: usize = 1024;
-/// and their bytes.
+/// and their bytes,
 pub const TUNNEL_QUEUE_BYTES: usize = 2 * 1024 * 1024;
+/// and those of all nodes together,
+pub const TUNNEL_QUEUES_BYTES: usize = 16 * 1024 * 1024;
+/// for so long at most: whoever sent them has sent them again since.
+pub const TUNNEL_QUEUE_MILLIS: u64 = 1000;
+/// Bytes of frames that are sealed for other nodes in one turn; one more frame may come on top.
+pub const TUNNEL_BYTES_PER_TURN: usize = 512 * 1024;
 /// Largest frame that is carried to another node: 14 bytes of Ethernet and a packet of a private network.
 pub const TUNNEL_FRAME_BYTES: usize = 14 + PRIVATE_MTU;
 /// Bytes of messages of one node that wait to be taken; one more message may come on top.

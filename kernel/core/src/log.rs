@@ -108,6 +108,8 @@ pub enum EventKind {
     NotMoved,
     /// It stands, and nobody knows whether another node runs it.
     InDoubt,
+    /// It was not started at boot, because it lives on another node.
+    Elsewhere,
 }
 
 impl fmt::Display for EventKind {
@@ -137,6 +139,7 @@ impl fmt::Display for EventKind {
             EventKind::Arrived => "arrived",
             EventKind::NotMoved => "not-moved",
             EventKind::InDoubt => "in-doubt",
+            EventKind::Elsewhere => "elsewhere",
         })
     }
 }

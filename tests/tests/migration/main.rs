@@ -1,7 +1,8 @@
 //! Instances that move between simulated nodes: `moves`, over the network (`network`), and what may go
-//! wrong (`faults`); `lease` is about DHCP, `together` about groups.
+//! wrong (`faults`); `lease` is about DHCP, `together` about groups, `home` about nodes that forget.
 
 mod faults;
+mod home;
 mod lease;
 mod moves;
 mod network;

@@ -278,6 +278,7 @@ impl Kernel {
                 console,
                 self.autostart_due(),
                 self.migrations_due(),
+                self.word_from_home_due(),
                 self.node.due(),
             ]
             .into_iter()
@@ -300,7 +301,7 @@ impl Kernel {
     /// When the next instance starts at boot, if nothing happens until then.
     fn autostart_due(&self) -> Option<Time> {
         self.autostart.front()?;
-        if self.holds_autostart() {
+        if self.holds_autostart() || self.awaits_word_from_home() {
             return None;
         }
         let due = self.last_autostart.map_or(Time::ZERO, |last| {

@@ -9,7 +9,7 @@ use crate::image::{BlobHash, InstanceSpec};
 use crate::instance::LimitSet;
 use crate::instance::engine::{Execution, Trap};
 use crate::machine::Time;
-use crate::migrate::{Doubt, HandoverId, InstanceId};
+use crate::migrate::{Doubt, HandoverId, InstanceId, NodeId};
 use crate::net::fabric::PortId;
 use crate::sched::{Account, FuelRate, Throttle};
 use crate::snapshot::Cut;
@@ -28,6 +28,10 @@ pub(super) struct Record {
     pub epoch: u64,
     /// Its part in a hand-over, while there is one.
     pub moving: Option<Moving>,
+    /// The node whose instance it was first: none if that is this one.
+    pub origin: Option<NodeId>,
+    /// The node that says to have an instance of this name that was first this node's, and another one.
+    pub lives_on: Option<NodeId>,
     /// Whether it runs, and if not, how it ended.
     pub state: State,
     /// Station addresses of its ports: drawn once and kept (D6).
@@ -283,6 +287,8 @@ impl Record {
             instance,
             epoch: 0,
             moving: None,
+            origin: None,
+            lives_on: None,
             macs,
             state: State::Ended(Ended::NeverStarted, None),
             rate: FuelRate::default(),

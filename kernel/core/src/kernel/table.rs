@@ -40,5 +40,7 @@ impl Kernel {
         self.set_timer(key);
         self.pings.retain(|ping| !ping.is_from(key));
         self.records[key as usize] = Record::vacant();
+        // A switch or link that was made for it may have been left by the last.
+        self.fabric.renew_wiring();
     }
 }

@@ -10,6 +10,8 @@ use alloc::collections::VecDeque;
 pub(super) struct Link {
     pub connection: ConnectionId,
     pub boot: BootId,
+    /// What both ends of it speak.
+    pub version: u16,
 }
 
 /// What a machine has around it in one step.

@@ -88,6 +88,13 @@ impl Migrations {
                 let delivery = Delivery::Networks { networks };
                 return self.deliver(from, handover, Data::Description { last: false }, delivery);
             }
+            Message::Origin { handover, origin } => {
+                let delivery = Delivery::Origin { origin };
+                return self.deliver(from, handover, Data::Description { last: false }, delivery);
+            }
+            Message::Undecided { handover } => {
+                self.hear_target(from, handover, ToTarget::Undecided);
+            }
             Message::Missing { handover, hashes } => {
                 self.hear_source(from, handover, ToSource::Missing(hashes.len()));
                 let source = self.sources.get(&handover);
@@ -293,6 +300,7 @@ impl Migrations {
                 | Heard::RoundEnd(_)
                 | Heard::StateEnd
                 | Heard::Released
+                | Heard::Undecided
                 | Heard::Unknown,
                 _,
             ) => return,

@@ -91,7 +91,15 @@ impl Migrations {
             self.each(now, &members, Source::commit_with_group);
         } else {
             if all(Readiness::Near) {
-                self.each(now, &members, Source::freeze_with_group);
+                let of_group = |id: &HandoverId| self.sources.get(id);
+                let is_stale = members
+                    .iter()
+                    .filter_map(of_group)
+                    .any(|it| it.is_stale(now));
+                match is_stale {
+                    true => self.each(now, &members, Source::look_with_group),
+                    false => self.each(now, &members, Source::freeze_with_group),
+                }
             }
             self.groups.members.insert(group, members);
         }

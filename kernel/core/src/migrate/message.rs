@@ -3,7 +3,7 @@
 //! One message is one message of the channel that carries it. What it says is a claim: lengths and names
 //! are checked here, what it means by the machines, what it carries by those who store it.
 
-use super::{BootId, HandoverId, Reason, Role, Violation};
+use super::{BootId, HandoverId, NodeId, Reason, Role, Violation};
 use crate::image::{self, BlobHash};
 use crate::limits;
 use crate::net::fabric::NetworkId;
@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 /// First bytes of the greeting.
 pub const MAGIC: [u8; 4] = *b"SOSm";
 /// The versions that this kernel speaks.
-pub const VERSIONS: Versions = Versions { least: 1, most: 1 };
+pub const VERSIONS: Versions = Versions { least: 1, most: 2 };
+/// The version that brought [`Message::Origin`], [`Message::Undecided`] and [`NetworkKind::Uplinked`]: an end that speaks
+/// an earlier one is told none of them.
+pub const ORIGINS_VERSION: u16 = 2;
 
 /// A range of versions of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,22 +209,38 @@ pub enum Message<'a> {
     },
 
     // -- from the source to the target, between the offer and the description
-    /// The private networks that the instance's ports are on.
+    /// The networks that the instance's ports are on.
     Networks {
         /// The attempt.
         handover: HandoverId,
         /// Those of them that are.
         networks: Vec<PortNetwork>,
     },
+    /// The node whose instance it was first, if that is not the source.
+    Origin {
+        /// The attempt.
+        handover: HandoverId,
+        /// That node.
+        origin: NodeId,
+    },
+
+    // -- from the source to the target
+    /// In answer to [`Message::Status`]: it is not decided yet, and will be.
+    Undecided {
+        /// The attempt.
+        handover: HandoverId,
+    },
 }
 
-/// What kind of segment a private network is.
+/// What kind of segment a port is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkKind {
     /// A switch without an uplink.
     Switch,
     /// A point-to-point link.
     Link,
+    /// A switch with an uplink, which is called nothing on other nodes.
+    Uplinked,
 }
 
 impl fmt::Display for NetworkKind {
@@ -229,11 +248,12 @@ impl fmt::Display for NetworkKind {
         f.pad(match self {
             NetworkKind::Switch => "switch",
             NetworkKind::Link => "link",
+            NetworkKind::Uplinked => "switch with an uplink",
         })
     }
 }
 
-/// The private network that a port is on.
+/// The network that a port is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortNetwork {
     /// The port's number.
@@ -314,6 +334,11 @@ pub enum Delivery<'a> {
     Networks {
         /// Those that its ports are on.
         networks: Vec<PortNetwork>,
+    },
+    /// As [`Message::Origin`].
+    Origin {
+        /// The node whose instance it was first.
+        origin: NodeId,
     },
 }
 
@@ -410,6 +435,8 @@ fn is_in_bounds(message: &Message<'_>) -> bool {
         | Message::Prepared { .. }
         | Message::Running { .. }
         | Message::Status { .. }
+        | Message::Origin { .. }
+        | Message::Undecided { .. }
         | Message::Unknown { .. } => true,
     }
 }

@@ -17,8 +17,8 @@ use alloc::vec::Vec;
 #[derive(Debug)]
 struct Connection {
     peer: NodeId,
-    /// None until its greeting came.
-    boot: Option<BootId>,
+    /// Its boot and what both ends speak; none until its greeting came.
+    greeting: Option<(BootId, u16)>,
 }
 
 /// All hand-overs of one node.
@@ -226,9 +226,9 @@ impl Migrations {
             });
             return;
         }
-        let boot = None;
+        let greeting = None;
         self.connections
-            .insert(connection, Connection { peer, boot });
+            .insert(connection, Connection { peer, greeting });
         self.effects.push_back(Effect::Send {
             connection,
             message: Message::hello(self.boot),
@@ -257,7 +257,7 @@ impl Migrations {
         bytes: &'a [u8],
     ) -> Option<(HandoverId, Delivery<'a>)> {
         let known = self.connections.get(&connection)?;
-        let (peer, boot) = (known.peer, known.boot);
+        let (peer, boot) = (known.peer, known.greeting.map(|(boot, _)| boot));
         let received = Message::decode(bytes).and_then(|message| match (message, boot) {
             (
                 Message::Hello {
@@ -328,10 +328,21 @@ impl Migrations {
     /// The latest connection with a node whose greeting came.
     pub(super) fn link_to(&self, peer: NodeId) -> Option<Link> {
         let mut open = self.connections.iter().rev();
-        open.find_map(|(&connection, known)| match known.boot {
-            Some(boot) if known.peer == peer => Some(Link { connection, boot }),
+        open.find_map(|(&connection, known)| match known.greeting {
+            Some((boot, version)) if known.peer == peer => Some(Link {
+                connection,
+                boot,
+                version,
+            }),
             _ => None,
         })
+    }
+
+    /// Whether the other end of a connection speaks a version.
+    pub fn speaks(&self, connection: ConnectionId, version: u16) -> bool {
+        let known = self.connections.get(&connection);
+        let greeting = known.and_then(|known| known.greeting);
+        greeting.is_some_and(|(_, common)| common >= version)
     }
 
     fn close(&mut self, now: Time, connection: ConnectionId, violation: Violation) {
@@ -350,17 +361,17 @@ impl Migrations {
         versions: Versions,
         boot: BootId,
     ) -> Result<(), Violation> {
-        if VERSIONS.common(versions).is_none() {
+        let Some(version) = VERSIONS.common(versions) else {
             let theirs = versions.most;
             return Err(Violation::Version { theirs });
-        }
+        };
         let Some(known) = self.connections.get_mut(&connection) else {
             return Ok(());
         };
-        known.boot = Some(boot);
+        known.greeting = Some((boot, version));
         let peer = known.peer;
         let old = |known: &Connection| {
-            known.peer == peer && known.boot.is_some_and(|earlier| earlier != boot)
+            known.peer == peer && known.greeting.is_some_and(|(earlier, _)| earlier != boot)
         };
         let earlier = self.connections.range(..connection);
         let old: Vec<ConnectionId> = earlier

@@ -36,7 +36,9 @@ pub use effect::{Done, Effect, Outcome};
 pub use error::{Doubt, MigrateError, Reason, Violation};
 pub use group::GroupId;
 pub use ledger::{Ledger, Role, Verdict};
-pub use message::{Delivery, MAGIC, Message, NetworkKind, Offer, PortNetwork, VERSIONS, Versions};
+pub use message::{
+    Delivery, MAGIC, Message, NetworkKind, ORIGINS_VERSION, Offer, PortNetwork, VERSIONS, Versions,
+};
 pub use migrations::Migrations;
 pub use names::{BootId, HandoverId, InstanceId, NodeId};
 pub use order::{Answer, ConnectionId, Mode, Order, Row, Stage};

@@ -11,6 +11,8 @@ pub const TRANSLATION: Duration = Duration::from_secs(120);
 pub const SILENCE: Duration = Duration::from_secs(15);
 /// How long an instance that moves with a group and waits for it runs on before what it has changed is copied once more.
 pub const GATE: Duration = Duration::from_millis(250);
+/// After a look so old it is looked at once more before it is stopped, since all others can be.
+pub const FRESH: Duration = Duration::from_millis(10);
 /// From the last byte of the state of an instance that moves live until the target is prepared.
 pub const PREPARATION: Duration = Duration::from_secs(2);
 /// Until a question is asked again the first time; twice as long each time after that.

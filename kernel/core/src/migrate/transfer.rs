@@ -200,7 +200,10 @@ impl Incoming {
                 };
                 self.take_part(&part, sink).map(|_| ())
             }
-            Delivery::Frame { .. } | Delivery::Missing { .. } | Delivery::Networks { .. } => Ok(()),
+            Delivery::Frame { .. }
+            | Delivery::Missing { .. }
+            | Delivery::Networks { .. }
+            | Delivery::Origin { .. } => Ok(()),
         }
     }
 

@@ -68,12 +68,14 @@ struct World {
     members: Vec<InstanceId>,
     /// Attempts for which COMMIT was said.
     committed: BTreeSet<HandoverId>,
-    /// Those that were prepared at the target, at one time or another.
+    /// Those of which the source has heard that they are prepared, and nothing else since.
     prepared: BTreeSet<HandoverId>,
     /// Nothing is waited for any longer.
     until: Time,
     is_cut: bool,
     was_reset: bool,
+    /// The target does not get ready with this one.
+    stalls: Option<InstanceId>,
     story: Vec<String>,
 }
 
@@ -92,6 +94,7 @@ impl World {
             until: Time::from_nanos(600_000_000_000),
             is_cut: false,
             was_reset: false,
+            stalls: None,
             story: Vec::new(),
         };
         world.nodes[0].here = world.members.iter().map(|&id| (id, true)).collect();
@@ -205,6 +208,15 @@ impl World {
         } else if let (Some(id), Some(bytes)) = (self.connection, node.arriving.pop_front()) {
             self.story
                 .push(format!("node {number} hears {:?}", Message::decode(&bytes)));
+            match Message::decode(&bytes) {
+                Ok(Message::Prepared { handover }) => {
+                    self.prepared.insert(handover);
+                }
+                Ok(Message::Refused { handover, .. }) => {
+                    self.prepared.remove(&handover);
+                }
+                Ok(_) | Err(_) => {}
+            }
             let received = node.machines.receive(self.now, id, &bytes);
             if let Some((handover, Delivery::Object { .. })) = received {
                 node.copies.entry(handover).or_insert(false);
@@ -277,7 +289,6 @@ impl World {
             false => done,
         };
         if done == Done::Prepared {
-            self.prepared.insert(handover);
             node.copies.insert(handover, true);
         }
         node.reports.push_back((role, handover, done));
@@ -346,6 +357,7 @@ impl World {
             Effect::FinishRound { handover, round } => {
                 self.report(number, Role::Target, handover, Done::RoundStored { round });
             }
+            Effect::Prepare { handover } if self.stalls == Some(handover.instance) => {}
             Effect::Prepare { handover } => {
                 self.report(number, Role::Target, handover, Done::Prepared);
             }
@@ -493,6 +505,38 @@ fn members_are_frozen_at_one_instant_when_all_are_near_enough() {
         between.iter().all(|line| line.starts_with("   node 0")),
         "{between:#?}"
     );
+    // What they changed while they waited is not left for the time that they stand.
+    let last = |what: &str| world.story.iter().rposition(|line| line.contains(what));
+    for member in &world.members {
+        let measured =
+            |line: &&String| line.contains("Measure {") && line.contains(&format!("{member}"));
+        let measured = world.story.iter().rposition(|line| measured(&line));
+        assert!(measured > last("SendRound {"), "{member}");
+    }
+}
+
+#[test]
+fn a_prepared_member_whose_group_is_not_is_answered_and_no_word_is_taken_on_it() {
+    told("stalls", World::new(2), |world| {
+        let [first, second] = [0, 1].map(|number| world.members[number]);
+        world.stalls = Some(second);
+        world.begin(Mode::Cold);
+        let end = world.now + Duration::from_secs(14);
+        let mut seen = 0;
+        while world.now < end && world.step(0) {
+            let rows = world.nodes[1].machines.rows();
+            let mut rows = rows.filter(|row| row.handover.instance == first);
+            let Some(row) = rows.next() else { continue };
+            assert!(!matches!(row.stage, Stage::InDoubt(_)), "{row:?}");
+            seen += usize::from(row.stage == Stage::Prepared);
+        }
+        assert!(seen > 10, "{seen}");
+        let word = sos_core::migrate::Answer::Here;
+        let resolved = world.nodes[1].machines.resolve(world.now, first, word);
+        assert!(resolved.is_err());
+        world.settle();
+        assert_eq!((world.running(0), world.running(1)), (2, 0));
+    });
 }
 
 #[test]

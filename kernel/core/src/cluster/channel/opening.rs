@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 /// First bytes of an opening.
 const MAGIC: [u8; 4] = *b"SOSo";
-/// The versions of what goes over a channel that this kernel speaks: 2 brought private networks between nodes.
-pub const VERSIONS: Versions = Versions { least: 1, most: 2 };
+/// The versions of what goes over a channel that this kernel speaks: 2 brought private networks between nodes,
+/// 3 what nodes tell of each other's instances.
+pub const VERSIONS: Versions = Versions { least: 1, most: 3 };
 
 /// What a channel is for. Numbers are append-only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

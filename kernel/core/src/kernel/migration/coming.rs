@@ -25,13 +25,15 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// For how long states are decoded in one turn: an instance stands meanwhile, so this is longer than a slice.
+/// For how long states of all that come are decoded in one turn: an instance stands meanwhile, so this is longer than a slice.
 const DECODING: Duration = Duration::from_millis(1);
 
 /// What is kept of an instance that comes.
 #[derive(Default)]
 pub(super) struct Coming {
     pub peer: NodeId,
+    /// Whose instance it was first, if that is not its source.
+    pub origin: Option<NodeId>,
     incoming: Incoming,
     received: Received,
     about: Option<About>,
@@ -39,8 +41,10 @@ pub(super) struct Coming {
     networks: Vec<PortNetwork>,
     /// and as it was admitted to.
     placed: Vec<PortNetwork>,
-    /// Its place, once it is admitted.
+    /// Its place, once it is admitted,
     key: Option<u32>,
+    /// and what was there of an instance of its name, which is to be there again if it does not come.
+    empty_place: Option<Record>,
     /// Its modules and files: they stay while it comes.
     blobs: Vec<Arc<[u8]>>,
     program: Option<Arc<Program>>,
@@ -136,6 +140,7 @@ impl Kernel {
         let coming = coming.ok_or("it was not described")?;
         coming.peer = peer;
         let networks = core::mem::take(&mut coming.networks);
+        let coming_origin = coming.origin;
         let about = coming.received.parts.about(admission::spare_bytes(machine));
         let about = about.map_err(|error| error.to_string())?;
         let spec = &about.spec;
@@ -145,6 +150,7 @@ impl Kernel {
         }
         self.require_place_beside(&about, handover)
             .map_err(|error| error.to_string())?;
+        let origin = coming_origin.unwrap_or(peer);
         while let Err(refusal) = admission::arrival(machine, offer.resident_bytes)
             .and_then(|()| admission::instance(machine, spec))
         {
@@ -158,13 +164,18 @@ impl Kernel {
         let mut record = Record::new(spec.clone(), about.macs.clone(), handover.instance);
         let stage = MovingStage::Arriving;
         record.moving = Some(Moving { handover, stage });
+        record.origin = Some(origin).filter(|&origin| Some(origin) != self.node.id());
+        let empty_place = self.take_empty_place(&about.spec.name);
         let key = self.insert_record(record);
-        let key = key.ok_or("the node has all the instances it can hold")?;
+        let Some(key) = key else {
+            return Err("the node has all the instances it can hold".into());
+        };
         if let Some(coming) = self.moves.coming.get_mut(&handover) {
             // What is here already does not go while the rest comes.
             coming.blobs = self.blobs.hold(&about.spec);
             coming.about = Some(about);
             coming.placed = networks;
+            coming.empty_place = empty_place;
             coming.key = Some(key);
         }
         self.renew_awaited();
@@ -190,7 +201,7 @@ impl Kernel {
         }
         for (_, record) in self.occupied() {
             let is_earlier = record.instance == handover.instance && record.moving.is_some();
-            if is_earlier {
+            if is_earlier || record.waits_for(name) {
                 continue;
             }
             if record.spec.name == *name {
@@ -291,16 +302,23 @@ impl Kernel {
         coming.any(|coming| coming.phase == Phase::Preparing)
     }
 
-    /// Decodes states of each instance of which all has come, for a while, and makes it if that is all.
+    /// Decodes states of instances of which all has come, for a while, and makes those of which that is all. Who
+    /// has waited longest comes first.
     pub(super) fn prepare_arrivals(&mut self, machine: &mut dyn Machine) {
         let preparing = self.moves.coming.iter();
         let preparing = preparing.filter(|(_, coming)| coming.phase == Phase::Preparing);
-        let preparing: Vec<HandoverId> = preparing.map(|(&handover, _)| handover).collect();
-        for handover in preparing {
+        let mut preparing: Vec<(Option<Time>, HandoverId)> = preparing
+            .map(|(&handover, coming)| (coming.complete, handover))
+            .collect();
+        preparing.sort_unstable();
+        let begin = self.clock.now();
+        for (number, (_, handover)) in preparing.into_iter().enumerate() {
+            if number > 0 && self.clock.now().since(begin) >= DECODING {
+                break;
+            }
             let Some(coming) = self.moves.coming.get_mut(&handover) else {
                 continue;
             };
-            let begin = self.clock.now();
             let decoded = loop {
                 let room_bytes = admission::spare_bytes(machine);
                 let decoded = coming.received.parts.decode_next(room_bytes);
@@ -428,6 +446,11 @@ impl Kernel {
         if let Some(key) = key {
             self.drop_instance(key);
             self.renew_awaited();
+        }
+        let coming = self.moves.coming.get_mut(&handover);
+        if let Some(place) = coming.and_then(|coming| coming.empty_place.take()) {
+            // One place has just become free.
+            self.insert_record(place);
         }
     }
 }

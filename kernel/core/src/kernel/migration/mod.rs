@@ -6,10 +6,12 @@
 //!
 //! - `leaving`: instances that go; - `sending`: their pages and states as messages; - `pace`: a bound on
 //!   bytes a second; - `coming`: instances that arrive; - `standing`: neither end runs it; - `frames`: what reaches an instance
-//!   between two nodes, and telling the network where it is; - `networks`: private ones that it is on; - `orders`: what operators ask; - `together`: instances that leave together.
+//!   between two nodes, and telling the network where it is; - `networks`: private ones that it is on; - `orders`: what operators ask; - `together`: instances that leave together;
+//! - `home`: instances of this node that live elsewhere.
 
 mod coming;
 mod frames;
+mod home;
 mod leaving;
 mod networks;
 mod orders;
@@ -21,6 +23,7 @@ mod together;
 use super::Kernel;
 use super::node::LinkEvent;
 use super::record::{Moving, MovingStage, Record};
+use crate::control::MigrateOptions;
 use crate::limits;
 use crate::log::{EventKind, Severity};
 use crate::machine::{Machine, Time};
@@ -34,6 +37,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use coming::Coming;
 use frames::Announcing;
+use home::Home;
 use leaving::Leaving;
 use rand_core::RngCore;
 use together::Evacuee;
@@ -41,7 +45,8 @@ use together::Evacuee;
 /// Messages that are taken in one turn: as many as the last pages and the state of an instance are, which
 /// stands meanwhile,
 const MESSAGES_PER_TURN: usize = 64;
-/// unless they hold more bytes than this, with one more on top.
+/// unless they hold more bytes than this, with one more on top. It bounds what is read, not what is made of it: a message of
+/// 60 KiB may name 40 MiB of pages that are equal to others, which are made at once.
 const MESSAGE_BYTES_PER_TURN: usize = limits::LINK_INPUT_BYTES;
 
 /// All hand-overs of a node.
@@ -56,7 +61,12 @@ pub(super) struct Moves {
     evacuation: VecDeque<Evacuee>,
     /// With whom those leave that leave together.
     groups: BTreeMap<HandoverId, String>,
+    /// What an evacuation does with members of a group that stays: each by itself.
+    evacuated: BTreeMap<HandoverId, (NodeId, MigrateOptions)>,
     announcing: Vec<Announcing>,
+    home: Home,
+    /// The one that sent last.
+    served: Option<HandoverId>,
     /// Those that operators were told of.
     doubts: BTreeSet<HandoverId>,
 }
@@ -172,6 +182,10 @@ impl Kernel {
                 coming
                     .or_insert_with(Coming::of_nothing)
                     .set_networks(networks);
+            }
+            Delivery::Origin { origin } => {
+                let coming = self.moves.coming.entry(handover);
+                coming.or_insert_with(Coming::of_nothing).origin = Some(*origin);
             }
             Delivery::Frame { port, bytes } => self.take_forwarded(handover, *port, bytes),
             Delivery::Blob { .. }
@@ -384,10 +398,18 @@ impl Kernel {
     fn end_handover(&mut self, handover: HandoverId, outcome: &Outcome) {
         let now = self.clock.now();
         self.moves.groups.remove(&handover);
+        let evacuated = self.moves.evacuated.remove(&handover);
         if let Some(leaving) = self.moves.leaving.remove(&handover) {
             let name = leaving.name;
             self.unplug(&leaving.ports);
             if let Outcome::Stayed(reason) = outcome {
+                if let Some((to, options)) = evacuated.filter(|_| *reason != Reason::Cancelled) {
+                    // One that cannot leave keeps nobody else here.
+                    let names = [name.clone()].to_vec();
+                    self.moves
+                        .evacuation
+                        .push_back(Evacuee { names, to, options });
+                }
                 let detail = reason.to_string();
                 self.journal
                     .event(now, &name, EventKind::NotMoved, detail.clone());

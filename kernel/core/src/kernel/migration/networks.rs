@@ -5,35 +5,44 @@ use super::super::node::remote;
 use super::super::record::MovingStage;
 use crate::image::{InstanceSpec, PortSpec};
 use crate::migrate::{
-    ConnectionId, HandoverId, InstanceId, Message, NetworkKind, NodeId, PortNetwork,
+    ConnectionId, HandoverId, InstanceId, Message, NetworkKind, NodeId, ORIGINS_VERSION,
+    PortNetwork,
 };
-use crate::net::fabric::{FabricError, PortId, SegmentId, SegmentInfo, SegmentKind};
+use crate::net::fabric::{FabricError, NetworkId, PortId, SegmentId, SegmentKind};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 impl Kernel {
-    /// Tells the target on which private networks an instance is.
+    /// Tells the target where an instance is from, and on which networks it is.
     pub(super) fn tell_port_networks(
         &mut self,
         handover: HandoverId,
         connection: ConnectionId,
         key: u32,
     ) {
+        let origin = self.records[key as usize].origin;
+        if let Some(origin) = origin.filter(|_| self.hub().speaks(connection, ORIGINS_VERSION)) {
+            self.say(connection, &Message::Origin { handover, origin });
+        }
         let peer = self.moves.leaving.get(&handover).map(|it| it.peer);
         if !peer.is_some_and(|peer| self.knows_networks(peer)) {
             return;
         }
-        let infos: Vec<SegmentInfo> = self.fabric.segments(self.clock.now()).collect();
+        let knows_uplinks = self.hub().speaks(connection, ORIGINS_VERSION);
         let ports = self.records[key as usize].spec.ports.iter().enumerate();
         let networks = ports.filter_map(|(number, port)| {
-            let name = port.attach.segment()?;
-            let info = infos.iter().find(|info| info.name == name)?;
+            let segment = self.fabric.find(port.attach.segment()?)?;
+            let kind = kind_of(self.fabric.kind(segment)?);
+            let network = match kind {
+                NetworkKind::Uplinked => knows_uplinks.then(NetworkId::default)?,
+                NetworkKind::Link | NetworkKind::Switch => self.fabric.network(segment)?,
+            };
             Some(PortNetwork {
                 port: number as u32,
-                network: self.fabric.network(info.id)?,
-                kind: kind_of(info)?,
-                mtu_bytes: info.properties.mtu as u32,
+                network,
+                kind,
+                mtu_bytes: self.fabric.mtu(segment)? as u32,
             })
         });
         let networks: Vec<PortNetwork> = networks.collect();
@@ -72,9 +81,18 @@ impl Kernel {
         name: &str,
         told: &PortNetwork,
     ) -> Result<(), String> {
-        let mut infos = self.fabric.segments(self.clock.now());
-        let found = infos.find(|info| info.name == name);
-        drop(infos);
+        let found = self.fabric.find(name);
+        if told.kind == NetworkKind::Uplinked {
+            return match found.map(|found| self.fabric.is_private(found)) {
+                Some(false) => Ok(()),
+                Some(true) => Err(format!(
+                    "'{name}' is a private network here, and has an uplink where it comes from; rename one of them"
+                )),
+                None => Err(format!(
+                    "there is no switch '{name}' with an uplink here; add one"
+                )),
+            };
+        }
         let Some(found) = found else {
             if self.fabric.find_network(told.network).is_some() {
                 return Err(format!(
@@ -86,12 +104,13 @@ impl Kernel {
                 .map_err(|error| error.to_string());
         };
         let (kind, mtu) = (told.kind, told.mtu_bytes as usize);
-        if kind_of(&found) != Some(kind) || found.properties.mtu != mtu {
+        if self.fabric.kind(found).map(kind_of) != Some(kind) || self.fabric.mtu(found) != Some(mtu)
+        {
             return Err(format!(
                 "'{name}' is not a private {kind} with an MTU of {mtu} here; make the two nodes' alike"
             ));
         }
-        if found.network == Some(told.network) {
+        if self.fabric.network(found) == Some(told.network) {
             return Ok(());
         }
         // Others may be about to use it: one that comes too, one that is stopped.
@@ -100,12 +119,12 @@ impl Kernel {
             record.instance != instance && names.any(|it| it == Some(name))
         });
         let has_another_name = self.fabric.find_network(told.network).is_some();
-        if is_used || !found.ports.is_empty() || has_another_name {
+        if is_used || self.fabric.has_ports(found) || has_another_name {
             return Err(format!(
                 "there is another private {kind} '{name}' here, which instances use; stop them or rename it"
             ));
         }
-        self.fabric.set_network(found.id, told.network);
+        self.fabric.set_network(found, told.network);
         Ok(())
     }
 
@@ -119,6 +138,9 @@ impl Kernel {
         networks: &[PortNetwork],
     ) -> Result<(), String> {
         for told in networks.iter().filter(|_| self.carries_networks()) {
+            if told.kind == NetworkKind::Uplinked {
+                continue;
+            }
             let port = spec.ports.get(told.port as usize);
             let Some(name) = port.and_then(|port| port.attach.segment()) else {
                 continue;
@@ -135,7 +157,7 @@ impl Kernel {
     fn make_network(&mut self, name: &str, told: &PortNetwork) -> Result<(), FabricError> {
         let made = match told.kind {
             NetworkKind::Link => self.fabric.add_link(name)?,
-            NetworkKind::Switch => self.fabric.add_switch(name, None)?,
+            NetworkKind::Switch | NetworkKind::Uplinked => self.fabric.add_switch(name, None)?,
         };
         self.fabric.set_visiting(made);
         self.fabric.set_network(made, told.network);
@@ -163,12 +185,12 @@ impl Kernel {
     }
 }
 
-/// What other nodes call a segment, if it is private.
-fn kind_of(info: &SegmentInfo) -> Option<NetworkKind> {
-    match info.kind {
-        SegmentKind::Link => Some(NetworkKind::Link),
-        SegmentKind::Switch { uplink: None } => Some(NetworkKind::Switch),
-        SegmentKind::Switch { uplink: Some(_) } => None,
+/// What other nodes call a segment.
+fn kind_of(kind: SegmentKind) -> NetworkKind {
+    match kind {
+        SegmentKind::Link => NetworkKind::Link,
+        SegmentKind::Switch { uplink: None } => NetworkKind::Switch,
+        SegmentKind::Switch { uplink: Some(_) } => NetworkKind::Uplinked,
     }
 }
 

@@ -224,6 +224,12 @@ impl Kernel {
         self.moves
             .evacuation
             .retain(|evacuee| !evacuee.names.is_empty());
+        let leaving = &self.moves.leaving;
+        let is_it = |handover: &HandoverId| {
+            let leaving = leaving.get(handover);
+            leaving.is_some_and(|leaving| leaving.name == name)
+        };
+        self.moves.evacuated.retain(|handover, _| !is_it(handover));
     }
 
     /// Begins with the next instance that has to leave, if not too many are under way.
@@ -238,7 +244,12 @@ impl Kernel {
         let is_group = names.len() > 1;
         let begun = match &names[..] {
             [name] => self.migrate_to(machine, name, to, options),
-            _ => self.migrate_together(machine, &names, to, options),
+            _ => self
+                .migrate_together(machine, &names, to, options)
+                .map(|begun| {
+                    let evacuated = begun.into_iter().map(|handover| (handover, (to, options)));
+                    self.moves.evacuated.extend(evacuated);
+                }),
         };
         if let Err(error) = begun {
             self.log(Severity::Warning, format!("evacuation: {error}"));

@@ -96,7 +96,13 @@ impl Kernel {
     pub(super) fn send_contents(&mut self) {
         let sending = self.moves.leaving.iter();
         let sending = sending.filter(|(_, leaving)| leaving.sending.is_some());
-        let sending: Vec<HandoverId> = sending.map(|(&handover, _)| handover).collect();
+        let mut sending: Vec<HandoverId> = sending.map(|(&handover, _)| handover).collect();
+        // Who comes first takes what room the connection has, so it is the next one in each turn.
+        let served = self.moves.served;
+        let next = sending.partition_point(|handover| Some(*handover) <= served);
+        let count = sending.len().max(1);
+        sending.rotate_left(next % count);
+        self.moves.served = sending.first().copied();
         for handover in sending {
             if let Some(done) = self.send_some(handover) {
                 self.report(Role::Source, handover, &done);

@@ -5,7 +5,7 @@ use super::orders::refusal;
 use crate::control::{ControlError, MigrateOptions};
 use crate::limits;
 use crate::machine::Machine;
-use crate::migrate::NodeId;
+use crate::migrate::{HandoverId, NodeId};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -31,7 +31,8 @@ impl Kernel {
         options: MigrateOptions,
     ) -> Result<(), ControlError> {
         let peer = self.find_node(to)?;
-        self.migrate_together(machine, names, peer, options)
+        self.migrate_together(machine, names, peer, options)?;
+        Ok(())
     }
 
     pub(super) fn migrate_together(
@@ -40,7 +41,7 @@ impl Kernel {
         names: &[String],
         peer: NodeId,
         mut options: MigrateOptions,
-    ) -> Result<(), ControlError> {
+    ) -> Result<Vec<HandoverId>, ControlError> {
         let keys = self.keys_of(names)?;
         // The bound is for all of them.
         options.bandwidth = options.bandwidth.map(|bytes| bytes / names.len() as u64);
@@ -53,13 +54,13 @@ impl Kernel {
         let handovers =
             begun.map_err(|(number, error)| refusal(&names[number], &error.to_string()))?;
         let (group, node) = (names.join(" "), self.node_name(peer));
-        for (handover, key) in handovers.into_iter().zip(keys) {
+        for (&handover, key) in handovers.iter().zip(keys) {
             let detail = format!("to {node}, as one of {group}");
             self.note_leaving(handover, key, peer, options, detail);
             self.moves.groups.insert(handover, group.clone());
         }
         self.carry_out(machine);
-        Ok(())
+        Ok(handovers)
     }
 
     /// The names of instances, with each other where private networks join them. More than an evacuation has under way

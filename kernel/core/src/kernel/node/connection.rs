@@ -30,7 +30,9 @@ pub(super) struct Connection {
     /// The node that private networks are to be carried to, if it was opened for that.
     pub tunnel_to: Option<NodeId>,
     /// What the other end was told of the networks here.
-    pub told: u64,
+    pub told: Option<u64>,
+    /// The version of what it was told of its instances that are here.
+    pub told_visitors: u64,
     /// When it is over if TCP has not connected, or what was to be sent is not.
     pub deadline: Option<Time>,
 }

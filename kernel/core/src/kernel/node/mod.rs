@@ -8,7 +8,7 @@
 //! - `links`: messages between nodes, for the migrations; - `network`: the stack; - `connection`: TCP and
 //!   the channel over it; - `peers`: the nodes that are known; - `status`: what they tell of themselves;
 //! - `opening`, `serving`: connections from their beginning to their end; - `turns`: what the kernel calls in each;
-//! - `tunnels`: private networks that go on on other nodes; - `discovery`: hearing of each other on the LAN; - `control`: operators' sessions; - `listing`: what operators see.
+//! - `visitors`: what a node tells another of its instances; - `tunnels`: private networks that go on on other nodes; - `discovery`: hearing of each other on the LAN; - `control`: operators' sessions; - `listing`: what operators see.
 
 mod connection;
 mod control;
@@ -22,8 +22,10 @@ mod serving;
 mod status;
 mod tunnels;
 mod turns;
+mod visitors;
 
 pub(in crate::kernel) use tunnels::remote;
+pub(in crate::kernel) use visitors::{Visitor, Visitors};
 
 pub use links::{Full, LinkEvent, LinkedNode, Links};
 
@@ -48,6 +50,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore, SeedableRng};
 use status::Status;
 use tunnels::Tunnels;
+use visitors::Lodgings;
 
 /// How long TCP may take to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,6 +81,7 @@ pub(super) struct Node {
     /// Connections with other nodes.
     pub links: Links,
     tunnels: Tunnels,
+    lodgings: Lodgings,
     /// Conversations with operators, by connection.
     sessions: BTreeMap<u64, Session>,
     /// Those whose connection is over.
@@ -123,6 +127,7 @@ impl Node {
             peers: Peers::default(),
             links: Links::default(),
             tunnels: Tunnels::default(),
+            lodgings: Lodgings::default(),
             sessions: BTreeMap::new(),
             ended_sessions: Vec::new(),
             status: Status::default(),

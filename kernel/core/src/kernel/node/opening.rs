@@ -138,7 +138,8 @@ impl Node {
             peer: None,
             entry: None,
             tunnel_to: None,
-            told: 0,
+            told: None,
+            told_visitors: 0,
             deadline,
         };
         self.connections.insert(self.next_connection, connection);

@@ -257,6 +257,14 @@ impl Peers {
 }
 
 impl Known {
+    /// Whether it should be there: this node was told so, or has heard so.
+    pub fn is_expected(&self) -> bool {
+        match self.source {
+            Source::Configured | Source::Announced => true,
+            Source::Heard => self.links > 0,
+        }
+    }
+
     fn new(number: u64, address: SocketAddr, source: Source, next_try: Option<Time>) -> Known {
         Known {
             number,

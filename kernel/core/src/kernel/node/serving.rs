@@ -5,7 +5,9 @@ use super::network::Network;
 use super::peers::Source;
 use super::status::{self, Status};
 use super::tunnels::TUNNEL_VERSION;
+use super::visitors::Visitors;
 use super::{CLOSE_TIMEOUT, KEEPALIVE, LinkedNode, Node};
+use crate::cluster::NodeKey;
 use crate::cluster::channel::{Channel, ChannelError, Protocol, Setup};
 use crate::cluster::tunnel::Networks;
 use crate::kernel::operator::Session;
@@ -133,7 +135,7 @@ impl Node {
                 };
                 self.links.opened(ConnectionId(number), linked);
                 if peer.version >= TUNNEL_VERSION {
-                    self.tunnels.carrier.linked(peer.id);
+                    self.tunnels.carrier.linked(peer.id, number);
                 }
                 connection.stage = Stage::Migration(channel);
                 // The first status goes at once.
@@ -158,7 +160,7 @@ impl Node {
                 if links.count() >= limits::NODE_LINKS {
                     return Err(End::Full);
                 }
-                self.tunnel_opened(number, connection, peer.id, &name);
+                self.tunnel_opened(number, connection, peer.id, &name, now);
                 connection.stage = Stage::Tunnel(channel);
                 Ok(())
             }
@@ -197,7 +199,13 @@ impl Node {
                     known.seen = Some(now);
                 }
                 if Networks::is_one(&message) {
-                    self.hear_networks(connection.peer.unwrap_or_default(), &message);
+                    self.hear_networks(connection.peer.unwrap_or_default(), number, &message, now);
+                    return Ok(());
+                }
+                if Visitors::is_one(&message) {
+                    let peer = connection.peer.unwrap_or_default();
+                    let heard = Visitors::decode(&message).map(|visitors| (peer, visitors));
+                    self.lodgings.heard.extend(heard);
                     return Ok(());
                 }
                 if !Status::is_one(&message) {
@@ -253,7 +261,7 @@ impl Node {
                     self.peers.unlinked(entry, now);
                 }
                 let peer = connection.peer.unwrap_or_default();
-                self.tunnels.carrier.unlinked(peer);
+                self.tunnels.carrier.unlinked(peer, number);
                 let text = format!("link with node {peer} at {remote} is lost: {end}");
                 self.note(Severity::Warning, text);
             }
@@ -312,6 +320,7 @@ impl Node {
     ) -> Result<(), End> {
         let id = ConnectionId(number);
         loop {
+            self.tell_visitors(connection);
             if let Stage::Migration(channel) = &mut connection.stage {
                 self.tell_networks(channel, &mut connection.told);
                 if let Some(status) = status
@@ -333,7 +342,7 @@ impl Node {
                     self.links.lost(id);
                     self.tunnels
                         .carrier
-                        .unlinked(connection.peer.unwrap_or_default());
+                        .unlinked(connection.peer.unwrap_or_default(), number);
                     if let Some(entry) = connection.entry {
                         self.peers.unlinked(entry, now);
                     }
@@ -367,6 +376,7 @@ impl Node {
             network.stack.poll(now, fabric);
             self.is_fresh = true;
         }
+        let own = self.key.as_ref().map(NodeKey::id).unwrap_or_default();
         let connections = self.connections.values().filter_map(Connection::due);
         let linked = self.connections.values();
         let linked = linked.filter(|it| matches!(it.stage, Stage::Migration(_)));
@@ -376,7 +386,7 @@ impl Node {
             .chain(self.peers.next_try())
             .chain(self.ipv4.and(self.discovery.as_ref()).map(|it| it.due))
             .chain(status)
-            .chain(self.tunnels.carrier.due())
+            .chain(self.tunnels.carrier.due(own))
             .min();
     }
 }

@@ -8,7 +8,7 @@ use super::connection::{Connection, End, Origin, Stage};
 use super::network::Network;
 use super::{CONNECT_TIMEOUT, Node};
 use crate::cluster::channel::{Channel, Protocol};
-use crate::cluster::tunnel::{Carried, Carrier, Networks};
+use crate::cluster::tunnel::{Carried, Carrier, Networks, Opener};
 use crate::limits;
 use crate::log::Severity;
 use crate::machine::Time;
@@ -31,6 +31,8 @@ pub(super) struct Tunnels {
     wiring: Option<u64>,
     /// Frames that came in this turn.
     came: Vec<(NodeId, Vec<u8>)>,
+    /// The node that frames were sealed for last.
+    served: NodeId,
 }
 
 /// Another node as the fabric names it.
@@ -100,24 +102,38 @@ impl Kernel {
             let Some(Carried { network, frame }) = Carried::decode(&message) else {
                 continue;
             };
-            let taken = self
-                .fabric
-                .receive_from_remote(remote(peer), network, frame, now);
-            if taken.is_err()
-                && let Some(count) = self.node.tunnels.carrier.stray(peer, now)
-            {
+            // Only who has said that it has something of a network, or will, is heard on it.
+            let is_expected = self.node.tunnels.carrier.may_send(peer, network, now);
+            let taken = is_expected
+                && self
+                    .fabric
+                    .receive_from_remote(remote(peer), network, frame, now)
+                    .is_ok();
+            if !taken && let Some(count) = self.node.tunnels.carrier.stray(peer, now) {
                 let text = format!(
-                    "node {peer} carried {count} frames of networks that are not here: dropped"
+                    "node {peer} carried {count} frames of networks that are not here, or of which it has no end: \
+                     dropped"
                 );
                 self.log(Severity::Warning, text);
             }
         }
     }
 
-    /// Seals frames that wait for other nodes, as many as there is room for.
+    /// Seals frames that wait for other nodes, as many as there is room for and a turn may.
     pub(super) fn carry_frames(&mut self) {
-        let channels: Vec<_> = self.node.tunnels.carrier.channels().collect();
+        let own = self.node.id().unwrap_or_default();
+        let mut channels: Vec<_> = self.node.tunnels.carrier.channels(own).collect();
+        // Whoever came last in the turn before comes last again.
+        let served = self.node.tunnels.served;
+        let next = channels.partition_point(|(peer, _)| *peer <= served);
+        channels.rotate_left(next);
+        let mut bytes = 0;
         for (peer, number) in channels {
+            if bytes > limits::TUNNEL_BYTES_PER_TURN {
+                self.node.is_fresh = true;
+                break;
+            }
+            self.node.tunnels.served = peer;
             let remote = remote(peer);
             let channel = number.and_then(|number| self.node.tunnel(number));
             let Some(channel) = channel else {
@@ -128,6 +144,7 @@ impl Kernel {
                 if channel.room() < Carried::HEAD_BYTES + frame.len() {
                     break;
                 }
+                bytes += frame.len();
                 // There is room.
                 let _ = channel.send(&Carried { network, frame }.encode());
                 self.fabric.pop_remote_frame(remote);
@@ -150,9 +167,9 @@ impl Node {
     }
 
     /// A linked node told what it has of which networks.
-    pub(super) fn hear_networks(&mut self, peer: NodeId, message: &[u8]) {
+    pub(super) fn hear_networks(&mut self, peer: NodeId, link: u64, message: &[u8], now: Time) {
         if let Some(networks) = Networks::decode(message) {
-            self.tunnels.carrier.heard(peer, networks);
+            self.tunnels.carrier.heard(peer, link, networks, now);
         }
     }
 
@@ -166,22 +183,23 @@ impl Node {
     }
 
     /// Tells a linked node what is here, if it was not told.
-    pub(super) fn tell_networks(&self, channel: &mut Channel, told: &mut u64) {
+    pub(super) fn tell_networks(&self, channel: &mut Channel, told: &mut Option<u64>) {
         let carrier = &self.tunnels.carrier;
         let knows = channel
             .peer()
             .is_some_and(|peer| peer.version >= TUNNEL_VERSION);
         if knows
-            && *told != carrier.version()
+            && *told != Some(carrier.version())
             && channel.send(&carrier.announcement().encode()).is_ok()
         {
-            *told = carrier.version();
+            *told = Some(carrier.version());
         }
     }
 
     /// Connects with nodes that frames are to be carried to, and ends what carries none.
     pub(super) fn dial_tunnels(&mut self, network: &mut Network, now: Time) {
-        for number in self.tunnels.carrier.idle(now) {
+        let own = self.id().unwrap_or_default();
+        for number in self.tunnels.carrier.idle(own, now) {
             if let Some(connection) = self.connections.remove(&number) {
                 self.end(network, number, connection, End::Done, now);
             }
@@ -213,8 +231,13 @@ impl Node {
         connection: &mut Connection,
         peer: NodeId,
         name: &str,
+        now: Time,
     ) {
-        self.tunnels.carrier.opened(peer, number);
+        let opener = match connection.origin {
+            Origin::Dialed => Opener::Here,
+            Origin::Accepted => Opener::There,
+        };
+        self.tunnels.carrier.opened(peer, number, opener, now);
         let text = format!(
             "private networks are carried to node '{name}' at {}",
             connection.remote

@@ -94,6 +94,7 @@ impl Kernel {
         if self.node.is_fresh || self.node.has_work() {
             self.node.receive(now, &mut self.fabric);
         }
+        self.hear_of_instances(now);
         self.take_carried(now);
         self.renew_networks(now);
         self.serve_connections(machine);
@@ -109,6 +110,7 @@ impl Kernel {
         self.attend_connections(machine);
         if self.node.status_due <= now {
             self.renew_status(machine, now);
+            self.renew_visitors();
         }
         self.renew_networks(now);
         self.carry_frames();

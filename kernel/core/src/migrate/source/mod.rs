@@ -16,7 +16,7 @@ use super::convergence::{Convergence, Decision, FULL_SHARE_PPM};
 use super::group::GroupId;
 use super::ledger::{Settled, Verdict};
 use super::{BootId, ConnectionId, Done, Doubt, Effect, HandoverId, Message, Mode, NodeId, Order};
-use super::{Outcome, Reason, timing};
+use super::{ORIGINS_VERSION, Outcome, Reason, timing};
 use crate::limits;
 use crate::machine::Time;
 use state::{State, Step};
@@ -32,14 +32,23 @@ pub(super) struct Source {
     peer_boot: Option<BootId>,
     /// Those that it waits for, as long as it does.
     group: Option<GroupId>,
-    /// Whether it could have been stopped when it was looked at last, and was not.
+    /// Whether it could have been stopped when it was looked at last, and was not,
     is_near: bool,
+    /// and whether that was because all others could be.
+    last_look: LastLook,
     /// Blobs that the target has named as missing.
     missing: usize,
     convergence: Convergence,
     progress: Progress,
     /// When the present state has lasted too long.
     deadline: Time,
+}
+
+/// Whether a member of a group is looked at because all others could be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastLook {
+    Yes,
+    No,
 }
 
 impl Source {
@@ -59,6 +68,7 @@ impl Source {
             peer_boot: None,
             group,
             is_near: false,
+            last_look: LastLook::No,
             missing: 0,
             progress: Progress {
                 share_ppm: FULL_SHARE_PPM,
@@ -238,6 +248,10 @@ impl Source {
                     cx.send_by_link(Message::Commit { handover });
                 }
                 // Not decided: it asks again.
+                State::Ready(_) if cx.link.is_some_and(|link| link.version >= ORIGINS_VERSION) => {
+                    let handover = self.id;
+                    cx.send_by_link(Message::Undecided { handover });
+                }
                 State::Dialing
                 | State::Offered(_)
                 | State::Copying(..)
@@ -379,6 +393,12 @@ impl Source {
         cx.push(Effect::Measure { handover: self.id });
     }
 
+    /// Looks once more at what an instance that waits has changed.
+    fn look_again(&mut self, last: LastLook, connection: ConnectionId, cx: &mut Context<'_>) {
+        self.last_look = last;
+        self.measure(connection, cx);
+    }
+
     fn measured(
         &mut self,
         connection: ConnectionId,
@@ -403,6 +423,7 @@ impl Source {
         };
         match decision {
             Decision::Copy { share_ppm } => {
+                self.last_look = LastLook::No;
                 let handover = self.id;
                 if share_ppm != before {
                     cx.push(Effect::Throttle {
@@ -428,7 +449,7 @@ impl Source {
             None => self.freeze(connection, cx),
             Some(_) => {
                 self.is_near = true;
-                self.state = State::Copying(connection, Step::Gate);
+                self.state = State::Copying(connection, Step::Gate { since: cx.now });
                 self.deadline = cx.now + timing::GATE;
             }
         }
@@ -489,8 +510,8 @@ impl Source {
     fn late(&mut self, cx: &mut Context<'_>) {
         match self.state {
             // The others are late in their own time. It changes its memories meanwhile.
-            State::Copying(connection, Step::Gate) => match self.order.mode {
-                Mode::Live => self.measure(connection, cx),
+            State::Copying(connection, Step::Gate { .. }) => match self.order.mode {
+                Mode::Live => self.look_again(LastLook::No, connection, cx),
                 Mode::Cold => self.deadline = cx.now + timing::GATE,
             },
             State::Dialing

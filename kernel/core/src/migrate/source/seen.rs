@@ -109,7 +109,7 @@ impl Source {
     pub fn stage(&self) -> Stage {
         match self.state {
             State::Dialing | State::Offered(_) => Stage::Offering,
-            State::Copying(_, Step::Gate) | State::Ready(_) => Stage::Waiting,
+            State::Copying(_, Step::Gate { .. }) | State::Ready(_) => Stage::Waiting,
             State::Copying(..) => Stage::Copying,
             State::Freezing(_) | State::Frozen(_) => Stage::Stopped,
             State::Committed { doubt: None, .. } => Stage::Committed,

@@ -92,6 +92,8 @@ pub(super) enum Step {
         began: Time,
         bytes: u64,
     },
-    /// It may be frozen; others of the group may not.
-    Gate,
+    /// It may be frozen; others of the group may not. It was looked at then.
+    Gate {
+        since: Time,
+    },
 }

@@ -286,6 +286,26 @@ impl Target {
                 | State::Fenced
                 | State::Over(_) => {}
             },
+            Heard::Undecided => match &mut self.state {
+                // It answers, so that no word of an operator is taken; it is asked again.
+                State::Prepared {
+                    doubt: doubt @ (None | Some(Doubt::LinkLost | Doubt::NoAnswer)),
+                    asked,
+                } => {
+                    *doubt = None;
+                    *asked = (*asked).min(timing::QUESTIONS - 1);
+                }
+                State::Prepared { .. }
+                | State::Describing(..)
+                | State::Admitting(_)
+                | State::Receiving(_)
+                | State::Preparing(_)
+                | State::Starting(_)
+                | State::Running { .. }
+                | State::Tailing
+                | State::Fenced
+                | State::Over(_) => {}
+            },
             Heard::Unknown => match self.state {
                 State::Prepared { .. } => {
                     let doubt = match cx.link.is_some_and(|link| link.boot == self.peer_boot) {
@@ -327,6 +347,7 @@ impl Target {
                     | Heard::Commit
                     | Heard::Abandon(_)
                     | Heard::Released
+                    | Heard::Undecided
                     | Heard::Unknown => Effect::MakeReady { handover },
                 });
             }

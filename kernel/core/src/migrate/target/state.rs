@@ -30,6 +30,8 @@ pub(in crate::migrate) enum Heard<'m> {
     Commit,
     Abandon(&'m Reason),
     Released,
+    /// It has not decided yet.
+    Undecided,
     Unknown,
 }
 

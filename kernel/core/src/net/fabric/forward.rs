@@ -260,6 +260,13 @@ impl Fabric {
         let Some(segment) = self.segments.get_mut(&segment_id) else {
             return self.pool.recycle(frame);
         };
+        let ports = segment.ports.iter().filter_map(|id| self.ports.get(id));
+        let is_back = |left: &&Port| {
+            let mut here = ports.clone().filter(|port| !port.has_departed());
+            left.has_departed() && here.any(|port| port.mac == left.mac)
+        };
+        // Their instances have come again, and get it here.
+        let back: Vec<PortId> = ports.clone().filter(is_back).map(|port| port.id).collect();
         for id in &segment.ports {
             let Some(port) = self.ports.get_mut(id) else {
                 continue;
@@ -268,7 +275,7 @@ impl Fabric {
                 PortRole::Departed(to) => segment.remotes.iter().any(|it| it.id == to),
                 PortRole::Here | PortRole::Arriving => false,
             };
-            if origin == Location::Port(*id) || is_reached {
+            if origin == Location::Port(*id) || is_reached || back.contains(id) {
                 continue;
             }
             let copy = self.pool.copy(frame.bytes());

@@ -77,6 +77,8 @@ pub struct Fabric {
     ports: BTreeMap<PortId, Port>,
     uplinks: Vec<Uplink>,
     remotes: BTreeMap<RemoteId, RemoteQueue>,
+    /// Bytes of the frames in all of them.
+    waiting_remote_bytes: usize,
     /// Changes with the networks and their ends.
     wiring: u64,
     pool: Pool,

@@ -8,11 +8,11 @@
 #[cfg(test)]
 mod tests;
 
-use super::port::{PortRole, PortState};
+use super::port::{Port, PortRole, PortState};
 use super::switch::Location;
 use super::{Destination, Fabric, PortCounters, PortId, Segment, SegmentId, SegmentKind};
 use crate::limits;
-use crate::machine::Time;
+use crate::machine::{Duration, Time};
 use crate::net::frame::{self, Frame, MacAddress, is_group};
 use crate::plain::shown_in_hex;
 use alloc::collections::VecDeque;
@@ -52,31 +52,49 @@ pub struct RemoteInfo {
     pub counters: PortCounters,
 }
 
+const QUEUE_AGE: Duration = Duration::from_millis(limits::TUNNEL_QUEUE_MILLIS);
+
 /// Frames that wait for one node.
 #[derive(Debug, Default)]
 pub(super) struct RemoteQueue {
-    frames: VecDeque<(NetworkId, Frame)>,
+    frames: VecDeque<Waiting>,
     bytes: usize,
 }
 
+/// One of them.
+#[derive(Debug)]
+struct Waiting {
+    network: NetworkId,
+    frame: Frame,
+    since: Time,
+}
+
 impl RemoteQueue {
-    fn push(&mut self, network: NetworkId, frame: Frame) -> Result<(), Frame> {
-        let bytes = frame.bytes().len();
+    /// `room` is what all queues together still take, bytes.
+    fn push(&mut self, waiting: Waiting, room: usize) -> Result<(), Frame> {
+        let bytes = waiting.frame.bytes().len();
         if self.frames.len() >= limits::TUNNEL_QUEUE_FRAMES
             || self.bytes + bytes > limits::TUNNEL_QUEUE_BYTES
-            || bytes > limits::TUNNEL_FRAME_BYTES
+            || bytes > limits::TUNNEL_FRAME_BYTES.min(room)
         {
-            return Err(frame);
+            return Err(waiting.frame);
         }
         self.bytes += bytes;
-        self.frames.push_back((network, frame));
+        self.frames.push_back(waiting);
         Ok(())
     }
 
-    fn pop(&mut self) -> Option<Frame> {
-        let (_, frame) = self.frames.pop_front()?;
-        self.bytes -= frame.bytes().len();
-        Some(frame)
+    fn pop(&mut self) -> Option<Waiting> {
+        let waiting = self.frames.pop_front()?;
+        self.bytes -= waiting.frame.bytes().len();
+        Some(waiting)
+    }
+
+    /// The oldest, if it has waited for too long.
+    fn pop_aged(&mut self, now: Time) -> Option<Waiting> {
+        let oldest = self.frames.front()?;
+        let is_aged = now.since(oldest.since) >= QUEUE_AGE;
+        is_aged.then(|| self.pop())?
     }
 }
 
@@ -109,6 +127,27 @@ impl Fabric {
         if let Some(segment) = self.segments.get_mut(&segment) {
             segment.network = Some(network);
         }
+    }
+
+    /// What a segment is.
+    pub fn kind(&self, segment: SegmentId) -> Option<SegmentKind> {
+        self.segments.get(&segment).map(|it| it.kind)
+    }
+
+    /// Largest IP packet of a segment, bytes.
+    pub fn mtu(&self, segment: SegmentId) -> Option<usize> {
+        self.segments.get(&segment).map(|it| it.properties().mtu)
+    }
+
+    /// Whether anything is plugged into a segment.
+    pub fn has_ports(&self, segment: SegmentId) -> bool {
+        let segment = self.segments.get(&segment);
+        segment.is_some_and(|it| !it.ports.is_empty())
+    }
+
+    /// Has whoever follows the [`wiring`](Self::wiring) look at it again: an instance is gone that named segments.
+    pub fn renew_wiring(&mut self) {
+        self.wiring += 1;
     }
 
     /// Whether a segment has no uplink.
@@ -225,29 +264,50 @@ impl Fabric {
         }
     }
 
-    /// The oldest frame that waits for a node, and its network; it stays until [`Fabric::pop_remote_frame`].
-    pub fn next_remote_frame(&self, remote: RemoteId) -> Option<(NetworkId, &Frame)> {
+    /// The oldest frame that waits for a node and is not too old, and its network; it stays until
+    /// [`Fabric::pop_remote_frame`].
+    pub fn next_remote_frame(&mut self, remote: RemoteId) -> Option<(NetworkId, &Frame)> {
+        self.drop_aged(remote);
         let queue = self.remotes.get(&remote)?;
-        queue
-            .frames
-            .front()
-            .map(|(network, frame)| (*network, frame))
+        let waiting = queue.frames.front()?;
+        Some((waiting.network, &waiting.frame))
+    }
+
+    /// Drops frames that wait for a node for too long: it cannot be reached, or takes them too slowly.
+    fn drop_aged(&mut self, remote: RemoteId) {
+        let now = self.now;
+        while let Some(queue) = self.remotes.get_mut(&remote)
+            && let Some(Waiting { network, frame, .. }) = queue.pop_aged(now)
+        {
+            self.waiting_remote_bytes -= frame.bytes().len();
+            let segment = self.find_network(network);
+            if let Some(segment) = segment.and_then(|id| self.segments.get_mut(&id)) {
+                let mut remotes = segment.remotes.iter_mut();
+                match remotes.find(|it| it.id == remote) {
+                    Some(remote) => remote.counters.sent_drops += 1,
+                    None => segment.drops += 1,
+                }
+            }
+            self.pool.recycle(frame);
+        }
     }
 
     /// Drops the oldest frame that waits for a node: it was taken.
     pub fn pop_remote_frame(&mut self, remote: RemoteId) {
-        if let Some(frame) = self.remotes.get_mut(&remote).and_then(RemoteQueue::pop) {
-            self.pool.recycle(frame);
+        if let Some(waiting) = self.remotes.get_mut(&remote).and_then(RemoteQueue::pop) {
+            self.waiting_remote_bytes -= waiting.frame.bytes().len();
+            self.pool.recycle(waiting.frame);
         }
     }
 
     /// Forgets nodes that are not to be reached any more: what waits for them is lost.
     pub fn keep_remotes(&mut self, is_linked: impl Fn(RemoteId) -> bool) {
-        let pool = &mut self.pool;
+        let (pool, waiting_bytes) = (&mut self.pool, &mut self.waiting_remote_bytes);
         self.remotes.retain(|&remote, queue| {
             let stays = is_linked(remote);
-            while !stays && let Some(frame) = queue.pop() {
-                pool.recycle(frame);
+            while !stays && let Some(waiting) = queue.pop() {
+                *waiting_bytes -= waiting.frame.bytes().len();
+                pool.recycle(waiting.frame);
             }
             stays
         });
@@ -307,13 +367,14 @@ impl Fabric {
         let others = segment.ports.iter().filter_map(|id| self.ports.get(id));
         let others = others.filter(|port| port.mac != source);
         let here = others.clone().filter(|port| !port.has_departed());
+        let is_back = |left: &Port| here.clone().any(|port| port.mac == left.mac);
         // Who sent it may not know yet that the instance has moved on.
         let followed = others.filter(|port| match port.role {
-            PortRole::Departed(to) => to != remote,
+            PortRole::Departed(to) => to != remote && !is_back(port),
             PortRole::Here | PortRole::Arriving => false,
         });
         if let SegmentKind::Link = segment.kind {
-            let mut ends: Vec<PortId> = here.map(|port| port.id).collect();
+            let mut ends: Vec<PortId> = here.clone().map(|port| port.id).collect();
             if ends.is_empty() {
                 ends.extend(followed.map(|port| port.id));
             }
@@ -321,7 +382,7 @@ impl Fabric {
         }
         let mut followed = followed.filter(|port| port.mac == destination);
         let left = followed.next().map(|port| port.id);
-        let here: Vec<PortId> = here.map(|port| port.id).collect();
+        let here: Vec<PortId> = here.clone().map(|port| port.id).collect();
         let origin = Location::Remote(remote);
         // A node that has no end is no place of a station, nor is another one for a station that is here.
         let is_here = self.ports.values().any(|port| {
@@ -370,18 +431,34 @@ impl Fabric {
         only: Option<RemoteId>,
         bytes: &[u8],
     ) {
-        let Some(segment) = self.segments.get_mut(&segment_id) else {
+        let Some(segment) = self.segments.get(&segment_id) else {
             return;
         };
         let Some(network) = segment.network else {
             return;
         };
-        let wanted = segment.remotes.iter_mut();
-        for remote in wanted.filter(|it| only.is_none_or(|only| only == it.id)) {
+        let is_wanted = |id: RemoteId| only.is_none_or(|only| only == id);
+        let wanted = segment.remotes.iter().map(|it| it.id);
+        let wanted: Vec<RemoteId> = wanted.filter(|&id| is_wanted(id)).collect();
+        for &remote in &wanted {
+            self.drop_aged(remote);
+        }
+        let since = self.now;
+        let Some(segment) = self.segments.get_mut(&segment_id) else {
+            return;
+        };
+        for remote in segment.remotes.iter_mut().filter(|it| is_wanted(it.id)) {
             let queue = self.remotes.entry(remote.id).or_default();
             let counters = &mut remote.counters;
-            match queue.push(network, self.pool.copy(bytes)) {
+            let room = limits::TUNNEL_QUEUES_BYTES - self.waiting_remote_bytes;
+            let waiting = Waiting {
+                network,
+                frame: self.pool.copy(bytes),
+                since,
+            };
+            match queue.push(waiting, room) {
                 Ok(()) => {
+                    self.waiting_remote_bytes += bytes.len();
                     counters.sent_frames += 1;
                     counters.sent_bytes += bytes.len() as u64;
                 }

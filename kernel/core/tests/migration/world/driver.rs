@@ -265,6 +265,7 @@ impl Node {
             | Delivery::Memory { .. }
             | Delivery::Frame { .. }
             | Delivery::Networks { .. }
+            | Delivery::Origin { .. }
             | Delivery::Missing { .. } => {}
         }
     }

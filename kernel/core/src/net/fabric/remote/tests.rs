@@ -105,6 +105,66 @@ fn what_waits_for_a_node_is_bounded_and_lost_with_it() {
 }
 
 #[test]
+fn what_waits_for_too_long_is_dropped_and_what_is_fresh_goes() {
+    let (mut fabric, _, port) = link();
+    let later = NOW + Duration::from_millis(limits::TUNNEL_QUEUE_MILLIS);
+    for _ in 0..limits::TUNNEL_QUEUE_FRAMES {
+        send(&mut fabric, port, mac(2), mac(1));
+    }
+    fabric.set_now(later);
+    send(&mut fabric, port, mac(3), mac(1));
+    let (_, frame) = fabric.next_remote_frame(THERE).unwrap();
+    assert_eq!(frame.bytes()[..6], mac(3));
+    assert_eq!(waiting(&mut fabric, [port]), ([0], [1, 0]));
+    let drops = info(&fabric).remotes[0].counters.sent_drops;
+    assert_eq!(drops, limits::TUNNEL_QUEUE_FRAMES as u64);
+}
+
+#[test]
+fn what_waits_for_all_nodes_is_bounded_together() {
+    let (mut fabric, link, port) = link();
+    let remotes: Vec<RemoteId> = (1..=20).map(|number| RemoteId([number; 16])).collect();
+    fabric.set_remotes(link, &remotes);
+    let long = alloc::vec![0; 14 + limits::PRIVATE_MTU];
+    let fill = |fabric: &mut Fabric| {
+        for _ in 0..limits::TUNNEL_QUEUE_FRAMES {
+            fabric.transmit(port, Frame::from_bytes(long.clone()), NOW);
+        }
+    };
+    let drain = |fabric: &mut Fabric| {
+        let mut bytes = 0;
+        for &remote in &remotes {
+            while let Some((_, frame)) = fabric.next_remote_frame(remote) {
+                bytes += frame.bytes().len();
+                fabric.pop_remote_frame(remote);
+            }
+        }
+        bytes
+    };
+    for _ in 0..3 {
+        fill(&mut fabric);
+        let bytes = drain(&mut fabric);
+        assert!(bytes <= limits::TUNNEL_QUEUES_BYTES, "{bytes}");
+        assert!(bytes + long.len() > limits::TUNNEL_QUEUES_BYTES, "{bytes}");
+        fill(&mut fabric);
+        fabric.keep_remotes(|_| false);
+    }
+}
+
+#[test]
+fn two_nodes_that_claim_the_other_end_of_a_link_both_get_its_frames_until_one_withdraws() {
+    let (mut fabric, link, port) = link();
+    fabric.set_remotes(link, &[THERE, ELSEWHERE]);
+    send(&mut fabric, port, mac(2), mac(1));
+    assert_eq!(waiting(&mut fabric, [port]), ([0], [1, 1]));
+    fabric.set_remotes(link, &[ELSEWHERE]);
+    send(&mut fabric, port, mac(2), mac(1));
+    assert_eq!(waiting(&mut fabric, [port]), ([0], [0, 1]));
+    let counters = info(&fabric).remotes[0].counters;
+    assert_eq!(counters.sent_frames, 2);
+}
+
+#[test]
 fn a_switch_learns_on_which_node_stations_are_and_passes_nothing_from_node_to_node() {
     let mut fabric = Fabric::new();
     let switch = fabric.add_switch("back", None).unwrap();
@@ -240,6 +300,18 @@ fn a_switch_sends_after_an_instance_that_left_and_says_nothing_twice() {
     assert_eq!(waiting(&mut fabric, [one, left]), ([1, 1], [0, 0]));
     came(&mut fabric, THERE, BROADCAST, mac(2));
     assert_eq!(waiting(&mut fabric, [one, left]), ([1, 0], [0, 0]));
+    // It comes back: what is for it does not go by the port that it left as well.
+    fabric.set_remotes(switch, &[]);
+    let again = fabric.attach(switch, "end", mac(2)).unwrap();
+    send(&mut fabric, one, BROADCAST, mac(1));
+    send(&mut fabric, one, mac(2), mac(1));
+    assert_eq!(
+        waiting(&mut fabric, [one, left, again]),
+        ([0, 0, 2], [0, 0])
+    );
+    fabric.set_remotes(switch, &[ELSEWHERE]);
+    came(&mut fabric, ELSEWHERE, mac(2), mac(5));
+    assert_eq!(waiting(&mut fabric, [left, again]), ([0, 1], [0, 0]));
 }
 
 #[test]
