@@ -4,6 +4,7 @@ use sos_core::cluster::channel::{Channel, Opening, Protocol, Setup};
 use sos_core::cluster::{BootId, Listed, NodeKey, Role, Trust};
 use sos_core::keys::NodeKeys;
 use sos_core::machine::{Duration, Time};
+use sos_core::migrate::{HandoverId, InstanceId, Message};
 use sos_core::operator::{FrameReader, MAGIC, ToNode, ToOperator, VERSION, append_frame};
 use sos_tests::programs::ECHO_TO_MANY;
 use sos_tests::sim::cluster::{Cluster, Station};
@@ -339,6 +340,50 @@ fn a_thousand_half_open_connections_and_two_hundred_silent_ones_leave_room_for_a
         assert!(visitor.step(&mut cluster));
     }
     assert!(visitor.channel.peer().is_some());
+}
+
+#[test]
+fn a_node_that_asks_and_asks_and_reads_no_answer_is_let_go() {
+    let mut cluster = cluster_of(1);
+    cluster.run_for(Duration::from_secs(1));
+    let peer = cluster.add_peer("10.0.0.99/24");
+    let told = Trust::in_cluster(CLUSTER);
+    let mut visitor = Visitor::new(&mut cluster, peer, &told, Protocol::Migration, None);
+    while visitor.channel.peer().is_none() {
+        assert!(visitor.step(&mut cluster));
+    }
+    let hello = Message::hello(BootId([1; 16])).encode().unwrap();
+    visitor.channel.send(&hello).unwrap();
+    let handover = HandoverId {
+        instance: InstanceId([5; 16]),
+        epoch: 1,
+    };
+    let question = Message::Status { handover }.encode().unwrap();
+    let mut asked = 0;
+    loop {
+        for _ in 0..500 {
+            visitor.channel.send(&question).unwrap();
+            asked += 1;
+        }
+        let bytes = visitor.channel.output().to_vec();
+        visitor.channel.consume(bytes.len());
+        cluster.write_all(visitor.socket, &bytes).unwrap();
+        cluster.run_for(Duration::from_millis(50));
+        assert!(asked < 100_000, "it answers for ever");
+        if !dmesg(&mut cluster, 0).contains("it does not read") {
+            continue;
+        }
+        break;
+    }
+    // What was to be said before the end is given some time.
+    cluster.run_for(Duration::from_secs(3));
+    assert!(!dmesg(&mut cluster, 0).contains("is lost"));
+    cluster.run_for(Duration::from_secs(3));
+    let log = dmesg(&mut cluster, 0);
+    assert!(log.contains("is lost"), "{log}");
+    let rows = cluster.json(0, "nodes --json");
+    let detail = rows[0]["detail"].as_str().unwrap().to_string();
+    assert!(detail.starts_with("0 connections"), "{detail}");
 }
 
 #[test]

@@ -288,6 +288,23 @@ fn a_network_of_the_same_name_that_others_use_is_not_taken_for_it() {
 }
 
 #[test]
+fn an_instance_of_a_switch_with_an_uplink_is_not_plugged_into_a_private_one_of_that_name() {
+    let first = member(1)
+        .instance("out", ticks(SECOND))
+        .port("eth0", switch("lan"), "10.0.0.1/24");
+    let other = ImageBuilder::new("member")
+        .switch("wan", Some("nic0"))
+        .node("wan", "10.0.0.12/24")
+        .switch("lan", None);
+    let mut cluster = cluster_with(vec![first, other, member(3)]);
+    cluster.shell(0, "migrate out node2");
+    cluster.run_for(HALF);
+    let log = cluster.shell(0, "dmesg");
+    assert!(log.contains("'lan' is a private network here"), "{log}");
+    moves(&mut cluster, "out", 0, 2);
+}
+
+#[test]
 fn networks_of_one_name_from_two_nodes_do_not_become_one() {
     let other = member(2)
         .link("back")

@@ -10,15 +10,20 @@ use super::mutate;
 use super::restore;
 use super::shape::Shape;
 use super::{guests, restore::NEIGHBOUR};
+use crate::programs::ticks;
 use crate::sim::cluster::Cluster;
+use crate::sim::image::ImageBuilder;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use sos_core::cluster::Trust;
 use sos_core::host::GuestState;
 use sos_core::instance::engine::ExecutionState;
 use sos_core::machine::Duration;
-use sos_core::migrate::{ConnectionId, Message};
+use sos_core::migrate::{ConnectionId, Message, NetworkKind, NodeId, PortNetwork};
+use sos_core::net::fabric::NetworkId;
 use sos_core::net::stack::StackState;
 use sos_core::snapshot::About;
+use std::sync::OnceLock;
 
 /// First bytes of inputs: the other node is the source, or the target.
 const SOURCE: u8 = 0;
@@ -32,7 +37,8 @@ const MESSAGES: usize = 200;
 /// Time that a node has for a message, and for what follows.
 const MOMENT: Duration = Duration::from_millis(1);
 const AFTERMATH: Duration = Duration::from_millis(5);
-/// Time in which all guests start.
+/// Time in which a member of a cluster has listened for others and started its instance; and in which all guests start.
+const BOOTING: Duration = Duration::from_millis(520);
 const STARTING: Duration = Duration::from_millis(60);
 /// Moments in which two nodes greet each other.
 const GREETINGS: usize = 5;
@@ -47,7 +53,8 @@ pub fn run(bytes: &[u8]) {
     let Some((&role, bytes)) = bytes.split_first() else {
         return;
     };
-    let mut cluster = restore::node();
+    let mut cluster = node(role);
+    let started = cluster.now();
     let link = say_all(&mut cluster, role, bytes);
     for line in ["ls", "migrate", "events"] {
         restore::answer(&mut cluster, line);
@@ -57,8 +64,31 @@ pub fn run(bytes: &[u8]) {
     match role {
         // Whoever receives the neighbour has it.
         TARGET => assert!(cluster.nodes[0].ended.is_none()),
-        _ => restore::check_neighbour(&mut cluster),
+        _ => restore::check_neighbour_since(&mut cluster, started),
     }
+}
+
+/// A node with nothing but the neighbour. One that is offered something carries private networks, and has one; one with
+/// keys hands nothing to a node that has none.
+fn node(role: u8) -> Cluster {
+    if role == TARGET {
+        return restore::node();
+    }
+    static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
+    let image = IMAGE.get_or_init(|| {
+        let image = ImageBuilder::new("node").switch("lan", Some("nic0"));
+        let image = image.node("lan", "10.0.0.11/24").switch("back", None);
+        let image = image.instance(NEIGHBOUR, ticks(restore::PERIOD));
+        image
+            .with(|spec| spec.limits.memory_bytes = 1 << 20)
+            .build()
+    });
+    let mut cluster = Cluster::new(1);
+    cluster.boot_member_from("node", image, 1, &Trust::in_cluster([9; 32]));
+    let memory = &mut cluster.nodes[0].machine.memory;
+    memory.set_total_bytes(restore::NODE_BYTES);
+    cluster.run_for(BOOTING);
+    cluster
 }
 
 /// Links a node with another one, which says all messages of `bytes` to it.
@@ -233,6 +263,38 @@ fn conversation(mut cluster: Cluster, name: &str) -> [Vec<Vec<u8>>; 2] {
     })
 }
 
+/// Has a source say where its instance is from and on which networks it is, as nodes do that are linked by their own
+/// connections: these are on a switch with an uplink, and a port that is not there on a link.
+fn add_places(said: &mut Vec<Vec<u8>>) {
+    let places = said.iter().enumerate().find_map(|(at, message)| {
+        let Ok(Message::Offer { handover, .. }) = Message::decode(message) else {
+            return None;
+        };
+        let on = |port: u32, kind: NetworkKind| PortNetwork {
+            port,
+            network: NetworkId([port as u8; 16]),
+            kind,
+            mtu_bytes: 1500,
+        };
+        let networks = vec![
+            on(0, NetworkKind::Uplinked),
+            on(1, NetworkKind::Uplinked),
+            on(7, NetworkKind::Link),
+        ];
+        let origin = NodeId([3; 16]);
+        Some((
+            at + 1,
+            [
+                Message::Origin { handover, origin },
+                Message::Networks { handover, networks },
+            ],
+        ))
+    });
+    let (at, places) = places.expect("an offer");
+    let places = places.map(|message| message.encode().expect("a message"));
+    said.splice(at..at, places);
+}
+
 /// Conversations of real moves, to begin with.
 ///
 /// # Panics
@@ -241,10 +303,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
     // The program of the sleeper is the neighbour's: it would not be sent.
     let names = guests::NAMES.iter().filter(|name| **name != "sleeper");
     let sources = names.map(|name| {
-        let [source, _] = conversation(guests::running(), name);
+        let [mut source, _] = conversation(guests::running(), name);
+        add_places(&mut source);
         framed(SOURCE, &source)
     });
-    let [_, target] = conversation(restore::node(), NEIGHBOUR);
+    let [_, target] = conversation(node(TARGET), NEIGHBOUR);
     sources.chain([framed(TARGET, &target)]).collect()
 }
 
@@ -254,9 +317,31 @@ mod tests {
 
     /// What a node that is told all of `bytes` has in its list of events.
     fn events(bytes: &[u8]) -> String {
-        let mut cluster = restore::node();
+        let mut cluster = node(bytes[0]);
         say_all(&mut cluster, bytes[0], &bytes[1..]);
         cluster.shell(0, "events")
+    }
+
+    #[test]
+    fn networks_of_an_offer_are_judged() {
+        let with_ports = |seed: &&Vec<u8>| seed[0] == SOURCE;
+        let seeds = seeds();
+        let seed = seeds.iter().find(with_ports).expect("a source");
+        let said = messages(&seed[1..]).into_iter().map(|message| {
+            let Ok(Message::Networks {
+                handover,
+                mut networks,
+            }) = Message::decode(&message)
+            else {
+                return message;
+            };
+            networks[0].kind = NetworkKind::Switch;
+            let other = Message::Networks { handover, networks };
+            other.encode().expect("a message")
+        });
+        let said: Vec<Vec<u8>> = said.collect();
+        let events = events(&framed(SOURCE, &said));
+        assert!(!events.contains("arrived"), "{events}");
     }
 
     #[test]

@@ -9,16 +9,16 @@ use crate::programs::ticks;
 use crate::sim::channel::Outsider;
 use crate::sim::cluster::Cluster;
 use crate::sim::image::ImageBuilder;
-use sos_core::machine::Duration;
+use sos_core::machine::{Duration, Time};
 use sos_core::operator::{Contents, Packing};
 use sos_core::snapshot::About;
 use std::sync::OnceLock;
 
 /// The neighbour, and how often it makes itself heard.
 pub(super) const NEIGHBOUR: &str = "neighbour";
-const PERIOD: Duration = Duration::from_millis(1);
+pub(super) const PERIOD: Duration = Duration::from_millis(1);
 /// Memory of the node: enough for what the seeds are, and little for what claims to be more.
-const NODE_BYTES: u64 = 64 << 20;
+pub(super) const NODE_BYTES: u64 = 64 << 20;
 /// Time for what is done with the instance.
 const MOMENT: Duration = Duration::from_millis(2);
 
@@ -44,7 +44,13 @@ pub fn run(bytes: &[u8]) {
 
 /// The node lives, and the neighbour has gone on all the time.
 pub(super) fn check_neighbour(cluster: &mut Cluster) {
-    let lived = cluster.now().as_nanos() / PERIOD.as_nanos() as u64;
+    check_neighbour_since(cluster, Time::ZERO);
+}
+
+/// The same of one that was started then.
+pub(super) fn check_neighbour_since(cluster: &mut Cluster, started: Time) {
+    let lived = cluster.now().since(started).as_nanos() / PERIOD.as_nanos();
+    let lived = lived as u64;
     let heard = cluster.ticks(0, NEIGHBOUR) as u64;
     assert!(
         heard >= lived / 2 && cluster.nodes[0].ended.is_none(),

@@ -139,6 +139,24 @@ impl Cluster {
         self.nodes.len() - 1
     }
 
+    /// The same from an image that others may be booted from.
+    ///
+    /// # Panics
+    /// When the trust cannot be stored.
+    pub fn boot_member_from(
+        &mut self,
+        name: &str,
+        image: &'static [u8],
+        secret: u8,
+        trust: &Trust,
+    ) -> usize {
+        let member = member(name, Vec::new(), secret, trust);
+        let image = Some(image);
+        let node = self.switch_on(BootInfo { image, ..member });
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
     /// Cuts the power of a node of a cluster and gives it back at once.
     ///
     /// # Panics

@@ -1,5 +1,6 @@
 //! Instances that move between simulated nodes: `moves`, over the network (`network`), and what may go
-//! wrong (`faults`); `lease` is about DHCP, `together` about groups, `home` about nodes that forget.
+//! wrong (`faults`); `lease` is about DHCP, `together` about groups, `home` about nodes that forget,
+//! `words` about what nodes ask for.
 
 mod faults;
 mod home;
@@ -7,8 +8,10 @@ mod lease;
 mod moves;
 mod network;
 mod together;
+mod words;
 
 use sos_core::machine::Duration;
+use sos_tests::programs::ECHO_TO_MANY;
 use sos_tests::sim::cluster::Cluster;
 use sos_tests::sim::image::{ImageBuilder, switch};
 use sos_tests::sim::peer::PeerSocket;

@@ -3,7 +3,7 @@
 use super::{HALF, SECOND, arrives, done, has_event, runs_on};
 use sos_core::cluster::Trust;
 use sos_core::machine::Duration;
-use sos_tests::programs::{COUNTING_ECHO, asks, sends_stream, takes_stream};
+use sos_tests::programs::{COUNTING_ECHO, asks, sends_stream, takes_stream, ticks};
 use sos_tests::sim::cluster::Cluster;
 use sos_tests::sim::image::{ImageBuilder, link};
 
@@ -27,6 +27,11 @@ fn shop(image: ImageBuilder) -> ImageBuilder {
 
 /// Linked nodes of one cluster, the first with the shop.
 fn members(count: usize) -> Cluster {
+    members_beside(count, |node| node)
+}
+
+/// The same, with something on each of the others.
+fn members_beside(count: usize, add: impl Fn(ImageBuilder) -> ImageBuilder) -> Cluster {
     let node = |number: usize| {
         ImageBuilder::new("member")
             .switch("lan", Some("nic0"))
@@ -41,7 +46,7 @@ fn members(count: usize) -> Cluster {
     for number in 1..=count {
         let image = match number {
             1 => shop(node(1)),
-            _ => node(number),
+            _ => add(node(number)),
         };
         let name = format!("node{number}");
         cluster.boot_member(&name, image.build(), number as u8, &trust);
@@ -173,6 +178,27 @@ fn an_evacuation_takes_linked_instances_to_the_same_node() {
         arrives(&mut cluster, name, node);
     }
     streams_go_on(&mut cluster, "evacuated");
+}
+
+#[test]
+fn an_evacuation_of_which_one_cannot_go_takes_all_others_along() {
+    // Somebody is called so there.
+    let mut cluster = members_beside(2, |node| node.instance("web", ticks(SECOND)));
+    done(&mut cluster, 0, "evacuate node2");
+    for name in ["store", "taker", "sender"] {
+        arrives(&mut cluster, name, 1);
+    }
+    assert_eq!(runs_on(&mut cluster, "web"), [0, 1]);
+    for (name, node) in [("web", 0), ("taker", 1)] {
+        let wanted = logged(&mut cluster, node, name) + 10;
+        let goes_on = |cluster: &mut Cluster| logged(cluster, node, name) >= wanted;
+        assert!(cluster.run_until(3 * SECOND, goes_on), "{name}");
+    }
+    let log = cluster.shell(0, "dmesg");
+    assert!(log.contains("'web' of its group does not move"), "{log}");
+    cluster.run_for(10 * SECOND);
+    assert!(cluster.shell(0, "migrate").contains("none"));
+    assert_eq!(runs_on(&mut cluster, "web"), [0, 1]);
 }
 
 /// Two nodes without a network of their own, with the same links.

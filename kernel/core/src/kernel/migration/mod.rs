@@ -296,10 +296,15 @@ impl Kernel {
         let is_too_long = talk.backlog.len() > limits::MIGRATION_BACKLOG;
         self.send_backlog(connection);
         if is_too_long {
-            // It does not read what it asks for.
             let now = self.clock.now();
             self.node.links.close(connection);
-            self.moves.talks.remove(&connection);
+            if let Some(talk) = self.moves.talks.remove(&connection) {
+                let name = talk.name;
+                let text = format!(
+                    "the connection with node '{name}' was closed: it does not read what it asks for"
+                );
+                self.log(Severity::Warning, text);
+            }
             self.hub().disconnected(now, connection);
         }
     }
