@@ -357,3 +357,15 @@ fn deep_calls_are_captured_whole() {
         assert!(ran.deepest > 200, "{}", ran.deepest);
     }
 }
+
+#[test]
+fn calls_that_hold_nothing_are_captured_whole() {
+    check_results(
+        &[r#"(module (global $left (mut i32) (i32.const 40))
+        (func $down
+            (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+            (if (global.get $left) (then (call $down))))
+        (func (export "run") (result i32) (call $down) (global.get $left)))"#],
+        &["I32(0)"],
+    );
+}

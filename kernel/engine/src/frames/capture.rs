@@ -245,13 +245,15 @@ impl<'a> Capture<'a> {
             number += 1;
             cell += super::map::cells_of(value_type);
         }
-        for (index, begin) in calls.iter().zip((begin..).step_by(width.max(1))) {
+        let mut begin = begin;
+        for &(number, _) in calls {
             let function = FunctionRef {
-                module: module(index.0),
+                module: module(number),
                 function: site.function,
             };
             let what = (function, site.operator, site.at);
-            frames.tell(index.0, what, begin, site.locals.count(), width);
+            frames.tell(number, what, begin, site.locals.count(), width);
+            begin += width;
         }
         Ok(())
     }
