@@ -1,12 +1,13 @@
 //! Instances that move between simulated nodes: `moves`, over the network (`network`), and what may go
 //! wrong (`faults`); `lease` is about DHCP, `together` about groups, `home` about nodes that forget,
-//! `words` about what nodes ask for.
+//! `words` about what nodes ask for; `random` is about all of it at once.
 
 mod faults;
 mod home;
 mod lease;
 mod moves;
 mod network;
+mod random;
 mod together;
 mod words;
 

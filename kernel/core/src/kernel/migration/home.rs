@@ -60,7 +60,9 @@ impl Kernel {
     /// Takes what other nodes say that they have of this node's.
     pub(in crate::kernel) fn hear_of_instances(&mut self, now: Time) {
         for (peer, visitors) in self.node.take_visitors() {
-            self.moves.home.answered.insert(peer);
+            if !self.moves.home.is_over {
+                self.moves.home.answered.insert(peer);
+            }
             self.note_lodgings(peer, &visitors);
         }
         if self.moves.home.is_over {
@@ -117,7 +119,8 @@ impl Kernel {
         self.records[key as usize].lives_on = Some(peer);
         if !is_unused {
             let text = format!(
-                "'{name}' came from here to node '{node}' and is there, and there is another '{name}' here; stop one of them"
+                "'{name}' went from here and is on node '{node}', and there is another '{name}' here; if they are to be one, \
+                 stop one of them"
             );
             return self.log(Severity::Warning, text);
         }
