@@ -2,6 +2,8 @@
 //! come home.
 
 use super::{HALF, SECOND, arrives, connections, done, echoes, has_event, runs_on};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use sos_core::cluster::Trust;
 use sos_core::machine::Duration;
 use sos_tests::programs::{ECHO_TO_MANY, ticks};
@@ -45,7 +47,11 @@ fn are_linked(cluster: &mut Cluster, nodes: &[usize]) -> bool {
 
 /// So many nodes, the first with an echo; `beside` is moved nowhere, and has another name on each.
 fn cluster_of(count: usize) -> Cluster {
-    let mut cluster = Cluster::new(3);
+    cluster_from(3, count)
+}
+
+fn cluster_from(seed: u64, count: usize) -> Cluster {
+    let mut cluster = Cluster::new(seed);
     for number in 1..=count {
         let name = format!("node{number}");
         cluster.boot_member(
@@ -190,4 +196,71 @@ fn a_copy_that_stands_in_doubt_elsewhere_keeps_it_from_being_started() {
         }
     }
     assert!(seen > 0, "no copy stood in doubt");
+}
+
+/// Moves and power cuts at random times; answers how often an instance was found to be elsewhere.
+fn reboots(seed: u64) -> usize {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut cluster = cluster_from(seed, 3);
+    let mut elsewhere = 0;
+    for _ in 0..random.random_range(4..14) {
+        let node = random.random_range(0..3);
+        match random.random_range(0..8) {
+            0..4 => {
+                if let [place] = runs_on(&mut cluster, "echo")[..] {
+                    let target = (place + random.random_range(1..3)) % 3 + 1;
+                    let how = ["", " --cold"][random.random_range(0..2)];
+                    cluster.type_text(place, &format!("migrate echo node{target}{how}\r"));
+                }
+            }
+            4..7 => {
+                let before = kinds(&mut cluster, node, "echo");
+                elsewhere += before.iter().filter(|it| *it == "elsewhere").count();
+                reboot(&mut cluster, node, 3);
+            }
+            _ => cluster.faults.loss_permille = [0, 10][random.random_range(0..2)],
+        }
+        cluster.run_for(match random.random_range(0..3) {
+            0 => Duration::from_micros(random.random_range(0..1000)),
+            1 => Duration::from_millis(random.random_range(0..2000)),
+            _ => 6 * SECOND,
+        });
+        // Time goes by while they are asked, so that each is asked twice.
+        if runs_on(&mut cluster, "echo").len() > 1 {
+            let places = runs_on(&mut cluster, "echo");
+            let logs = [0, 1, 2].map(|node| cluster.shell(node, "dmesg"));
+            assert!(
+                places.len() < 2,
+                "SOS_SEED={seed} {places:?} {}",
+                logs.join("\n")
+            );
+        }
+    }
+    cluster.faults.loss_permille = 0;
+    cluster.run_for(60 * SECOND);
+    let places = runs_on(&mut cluster, "echo");
+    let logs = [0, 1, 2].map(|node| cluster.shell(node, "dmesg") + &cluster.shell(node, "events"));
+    assert!(
+        places.len() < 2,
+        "SOS_SEED={seed} {places:?} {}",
+        logs.join("\n")
+    );
+    elsewhere
+        + kinds(&mut cluster, 0, "echo")
+            .iter()
+            .filter(|it| *it == "elsewhere")
+            .count()
+}
+
+#[test]
+fn nodes_that_boot_at_any_time_start_nothing_a_second_time() {
+    let from_environment = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    if let Some(seed) = from_environment("SOS_SEED") {
+        reboots(seed);
+        return;
+    }
+    let seeds = from_environment("SOS_SEEDS").unwrap_or(15);
+    let elsewhere: usize = (0..seeds).map(reboots).sum();
+    println!("{elsewhere} times it was elsewhere");
+    assert!(elsewhere > 0);
 }

@@ -4,7 +4,7 @@ use super::{HALF, SECOND, arrives, connections, done, echoes, has_event, runs_on
 use sos_core::machine::Duration;
 use sos_tests::programs::{ECHO_TO_MANY, SPINS, ticks};
 use sos_tests::sim::cluster::Cluster;
-use sos_tests::sim::image::ImageBuilder;
+use sos_tests::sim::image::{ImageBuilder, switch};
 
 /// Computes for about a fifth of a second and logs sixteen letters that depend on every step.
 const COMPUTES: &str = r#"(module
@@ -229,6 +229,35 @@ fn an_instance_that_moved_is_announced_by_all_of_its_addresses() {
     assert_eq!(advertisement[21], 255);
     assert!(sums_up(&advertisement[14..]), "{advertisement:02x?}");
     assert!(seen.iter().filter(advertises).count() >= 4);
+    // RFC 903: the same for switches, whatever addresses it has.
+    let tells_switches = |frame: &&Vec<u8>| {
+        let mac = &frame[6..12];
+        frame[..6] == [0xff; 6]
+            && frame[12..22] == [0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3]
+            && (&frame[22..28], &frame[32..38]) == (mac, mac)
+            && mac == &advertisement[6..12]
+    };
+    assert!(seen.iter().filter(tells_switches).count() >= 4);
+}
+
+#[test]
+fn an_instance_without_an_address_is_heard_of_by_switches_where_it_is() {
+    let mut cluster = Cluster::new(1);
+    let image = ImageBuilder::new("node1")
+        .switch("lan", Some("nic0"))
+        .instance("mute", SPINS)
+        .dhcp_port("eth0", switch("lan"));
+    cluster.boot("node1", image.build());
+    cluster.boot("node2", super::empty("node2"));
+    cluster.join(0, 1);
+    cluster.run_for(HALF);
+    cluster.seen = Some(Vec::new());
+    done(&mut cluster, 0, "migrate mute node2");
+    arrives(&mut cluster, "mute", 1);
+    cluster.run_for(5 * SECOND);
+    let seen = cluster.seen.take().expect("frames");
+    let tells_switches = |frame: &&Vec<u8>| frame[12..14] == [0x80, 0x35];
+    assert!(seen.iter().filter(tells_switches).count() >= 4);
 }
 
 /// Whether the checksum of an ICMPv6 packet is right (RFC 4443 section 2.3).

@@ -397,6 +397,7 @@ impl Kernel {
                 let ports = live.ports.iter().take(record.spec.ports.len());
                 ports.for_each(|&port| self.fabric.hold_arriving(port));
                 record.state = State::Live(Box::new(live));
+                self.node.note_visitor();
                 Ok(())
             }
             Err(reason) => {
@@ -429,6 +430,7 @@ impl Kernel {
         self.journal.event(now, &name, EventKind::Arrived, detail);
         self.begin_announcing(handover.instance);
         self.go_on(key);
+        self.announce_stations(key);
         self.renew_awaited();
         self.report(Role::Target, handover, &Done::Running);
     }

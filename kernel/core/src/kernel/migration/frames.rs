@@ -148,6 +148,15 @@ impl Kernel {
         });
     }
 
+    /// Tells switches where the stations of an instance are, which may have no address to be announced by.
+    pub(super) fn announce_stations(&mut self, key: u32) {
+        let record = &self.records[key as usize];
+        if let State::Live(live) = &record.state {
+            let ports = live.ports.iter().take(record.spec.ports.len());
+            ports.for_each(|&port| self.fabric.announce_station(port));
+        }
+    }
+
     /// Tells the network again where instances are that arrived.
     pub(super) fn announce_arrived(&mut self, now: Time) {
         if self.moves.announcing.iter().all(|it| it.due > now) {
@@ -166,6 +175,7 @@ impl Kernel {
             if let Some(live) = self.records[key as usize].live() {
                 live.execution.guest_mut().stack.announce();
             }
+            self.announce_stations(key);
             self.poll_network(key);
         }
         announcing.retain(|place| place.times < ANNOUNCEMENTS.len());

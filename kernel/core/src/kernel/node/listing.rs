@@ -70,7 +70,7 @@ fn row_of(known: &Known, now: Time) -> NodeRow {
     }
 }
 
-fn is_link_local(address: &core::net::IpAddr) -> bool {
+pub(super) fn is_link_local(address: &core::net::IpAddr) -> bool {
     match address {
         core::net::IpAddr::V4(v4) => v4.is_link_local(),
         core::net::IpAddr::V6(v6) => v6.is_unicast_link_local(),

@@ -110,6 +110,9 @@ impl Kernel {
         self.attend_connections(machine);
         if self.node.status_due <= now {
             self.renew_status(machine, now);
+            self.node.note_visitor();
+        }
+        if core::mem::take(&mut self.node.lodgings.has_changed) {
             self.renew_visitors();
         }
         self.renew_networks(now);

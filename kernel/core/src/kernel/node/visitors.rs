@@ -1,11 +1,13 @@
 //! [`Visitors`]: what a node tells another of the instances that were first the other's and are here now.
 //!
 //! It goes between the messages of a migration channel, led by a byte that none of them begins with: first of all on
-//! each link, and again when it has changed. A node that has lost its power has forgotten what it handed over; it hears it here before it starts the
+//! each link, at once when one has come, and again when it has changed. A node that has lost its power has forgotten what it handed over; it hears it here before it starts the
 //! instances of its image again (`kernel/migration/home.rs`).
 
 use super::Node;
 use super::connection::{Connection, Stage};
+use super::listing::is_link_local;
+use super::network::Network;
 use crate::image;
 use crate::limits;
 use crate::migrate::{InstanceId, NodeId};
@@ -63,6 +65,8 @@ impl Visitors {
 pub(in crate::kernel) struct Lodgings {
     /// What each linked node is to be told, and how often that has changed.
     told: BTreeMap<NodeId, (u64, Visitors)>,
+    /// Whether there may be others by now.
+    pub has_changed: bool,
     /// What came in this turn.
     pub heard: Vec<(NodeId, Visitors)>,
 }
@@ -76,6 +80,11 @@ impl Node {
         linked.sort_unstable();
         linked.dedup();
         linked
+    }
+
+    /// An instance of another node is here: that one hears of it in the same turn, before anybody hears that it is prepared.
+    pub(in crate::kernel) fn note_visitor(&mut self) {
+        self.lodgings.has_changed = true;
     }
 
     /// What others have told of this node's instances.
@@ -142,7 +151,10 @@ impl Node {
 
     /// Whether it has an address at which others can reach it, or answer.
     pub(in crate::kernel) fn is_reachable(&self) -> bool {
-        self.network.as_ref().is_some_and(|it| it.ipv4().is_some())
+        let addresses = self.network.iter().flat_map(Network::addresses);
+        addresses
+            .into_iter()
+            .any(|address| !is_link_local(&address))
     }
 }
 

@@ -3,8 +3,9 @@
 //!
 //! [`Fabric`] is pure data: stacks and NICs hand it frames, it queues them where they belong, and
 //! whoever owns the far end takes them. Only ports, NICs and other nodes attach to a segment, and what comes from a node goes
-//! to none, so no frame can circle. `forward` carries frames; this file keeps the wiring.
+//! to none, so no frame can circle. `forward` carries frames, `announce` says where a station is; this file keeps the wiring.
 
+mod announce;
 mod forward;
 mod pool;
 mod port;
