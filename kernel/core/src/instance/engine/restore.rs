@@ -149,8 +149,9 @@ impl<G: HostState + Send + 'static> Execution<G> {
     ) -> Result<Execution<G>, RestoreError> {
         let told = state.stages_left;
         let mut execution = Execution::new(program, Vec::new(), guest, limits);
-        let made = execution.setup.skip_to(told as usize);
-        let made = made.ok_or(RestoreError::Stages { told })?;
+        let done = execution.setup.skip_to(told as usize);
+        let done = done.ok_or(RestoreError::Stages { told })?;
+        let made: Vec<usize> = done.iter().filter_map(|stage| stage.made()).collect();
         let mut numbers = numbers(program, &made).into_iter();
         let mut supply = |request| memories(request, numbers.next().flatten());
         execution.setup.memories =
@@ -169,7 +170,9 @@ impl<G: HostState + Send + 'static> Execution<G> {
         let mut references = execution.restore_store(state)?;
         execution.progress = match state.progress {
             ProgressState::Segments { position } => {
-                let preparing = last.ok_or(RestoreError::Progress)?;
+                // Nothing of it has run: it is what was made last, and nothing was done since.
+                let is_new = done.last().is_some_and(|stage| stage.made().is_some());
+                let preparing = last.filter(|_| is_new).ok_or(RestoreError::Progress)?;
                 let module = &program.modules[preparing.place].translated.inner;
                 if !module.has_segment_position(position) {
                     return Err(RestoreError::Progress);

@@ -41,6 +41,16 @@ pub(super) enum Stage {
     Enter,
 }
 
+impl Stage {
+    /// The place of the module that it makes.
+    pub fn made(self) -> Option<usize> {
+        match self {
+            Stage::Instantiate(place) => Some(place),
+            Stage::Initialize(_) | Stage::Enter => None,
+        }
+    }
+}
+
 impl Setup {
     pub fn new(program: &Program, memories: Vec<Vec<GuestMemory>>, limits: EngineLimits) -> Setup {
         let order = program.order.iter();
@@ -62,15 +72,11 @@ impl Setup {
         self.stages.len()
     }
 
-    /// Leaves out the steps before the last `left`, and answers which modules they made, in order. `None`
-    /// when there are not so many.
-    pub fn skip_to(&mut self, left: usize) -> Option<Vec<usize>> {
+    /// Leaves out the steps before the last `left`, and answers which these are, in order. `None` when there are
+    /// not so many.
+    pub fn skip_to(&mut self, left: usize) -> Option<Vec<Stage>> {
         let done = self.stages.len().checked_sub(left)?;
-        let made = self.stages.drain(..done).filter_map(|stage| match stage {
-            Stage::Instantiate(place) => Some(place),
-            Stage::Initialize(_) | Stage::Enter => None,
-        });
-        Some(made.collect())
+        Some(self.stages.drain(..done).collect())
     }
 
     /// The next step.

@@ -384,6 +384,13 @@ fn segments_are_believed_only_where_they_can_be() {
             Err(error) => assert!(!is_sound && error == RestoreError::Progress, "{error}"),
         }
     }
+    // The library was initialised since.
+    let told = ExecutionState {
+        stages_left: state.stages_left - 1,
+        ..state
+    };
+    let restored = restore(&program, &told, &pages, Script::default());
+    assert_eq!(restored.err(), Some(RestoreError::Progress));
 }
 
 #[test]
