@@ -293,7 +293,7 @@ impl CompiledFuncEntry {
         anchor: "    /// Initializes the [`EngineFunc`] with its [`CompiledFuncEntry`].\n",
         change: InsertBefore(
             "    /// The function whose code `address` lies in.
-    pub(crate) fn function_at(&self, address: usize) -> Option<&FuncEntry> {
+    pub(crate) fn function_at(&self, address: usize, near: &mut usize) -> Option<&FuncEntry> {
         let count = self.funcs.len_funcs.load(Ordering::Acquire);
         let all = || {
             (0..count as u32).filter_map(|function| {
@@ -301,7 +301,7 @@ impl CompiledFuncEntry {
                 Some((function, entry.translated()?.code))
             })
         };
-        let function = self.frame_index.find(address, count, all)?;
+        let function = self.frame_index.find(address, near, count, all)?;
         self.entry(EngineFunc::from(function))
     }
 
@@ -344,8 +344,8 @@ impl CompiledFuncEntry {
         why: "capture finds functions by the addresses of their code",
         anchor: "impl Engine {\n",
         change: InsertAfter(
-            "    pub(crate) fn function_at(&self, address: usize) -> Option<&FuncEntry> {
-        self.inner.code_map.function_at(address)
+            "    pub(crate) fn function_at(&self, address: usize, near: &mut usize) -> Option<&FuncEntry> {
+        self.inner.code_map.function_at(address, near)
     }
 
     pub(crate) fn find_bytes(&self) -> usize {

@@ -25,6 +25,11 @@
         self.values.cells.get(index).map(|cell| u64::from(*cell))
     }
 
+    /// The bits of the cells from `start` on.
+    pub(crate) fn cells_from(&self, start: usize) -> &[Cell] {
+        self.values.cells.get(start..).unwrap_or_default()
+    }
+
     /// Sets the cell at `index`, which must exist.
     pub(crate) fn set_cell(&mut self, index: usize, bits: u64) -> Option<()> {
         *self.values.cells.get_mut(index)? = Cell::from(bits);

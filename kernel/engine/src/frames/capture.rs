@@ -214,6 +214,12 @@ impl<'a> Capture<'a> {
         frames: &mut Frames,
     ) -> Result<(), CaptureError> {
         let width = site.value_count();
+        if let &[(number, start)] = calls {
+            let begin = frames.values().len();
+            self.values(number, start, site, frames.values())?;
+            self.tell(number, module(number), begin, site, frames);
+            return Ok(());
+        }
         let begin = frames.grow(calls.len() * width);
         let mut columns = Columns {
             capture: self,
@@ -245,17 +251,75 @@ impl<'a> Capture<'a> {
             number += 1;
             cell += super::map::cells_of(value_type);
         }
-        let mut begin = begin;
-        for &(number, _) in calls {
-            let function = FunctionRef {
-                module: module(number),
-                function: site.function,
-            };
-            let what = (function, site.operator, site.at);
-            frames.tell(number, what, begin, site.locals.count(), width);
-            begin += width;
+        let begins = (0..calls.len()).map(|index| begin + index * width);
+        for (&(number, _), begin) in calls.iter().zip(begins) {
+            self.tell(number, module(number), begin, site, frames);
         }
         Ok(())
+    }
+
+    /// Tells the values of one call, which is at `site`.
+    fn values(
+        &self,
+        frame: usize,
+        start: usize,
+        site: &Site<'_>,
+        values: &mut Vec<Value>,
+    ) -> Result<(), CaptureError> {
+        let cells = self.stack.cells_from(start);
+        let number = |value_type, cell: usize| match value_type {
+            ValType::I32 => cells
+                .get(cell)
+                .map(|&low| Value::I32(u64::from(low) as u32)),
+            ValType::I64 => cells.get(cell).map(|&low| Value::I64(low.into())),
+            ValType::F32 => cells
+                .get(cell)
+                .map(|&low| Value::F32(u64::from(low) as u32)),
+            ValType::F64 => cells.get(cell).map(|&low| Value::F64(low.into())),
+            ValType::V128 | ValType::FuncRef | ValType::ExternRef => None,
+        };
+        // What is no number, and what is nowhere.
+        let other =
+            |value_type, cell| self.value(frame, value_type, self.cells(start + cell, value_type));
+        for run in site.locals.runs() {
+            let mut cell = run.cell;
+            for _ in 0..run.count {
+                values.push(match number(run.value_type, cell) {
+                    Some(value) => value,
+                    None => other(run.value_type, cell)?,
+                });
+                cell += super::map::cells_of(run.value_type);
+            }
+        }
+        let mut next = site.locals.cells();
+        for operand in site.operands {
+            let value_type = operand.value_type;
+            let cell = match operand.place {
+                Place::Cells => next,
+                // There is one, or its cells are nowhere.
+                Place::Local(local) => site.locals.cell(local as usize).unwrap_or(NOWHERE),
+                Place::Constant(_) | Place::Register => NOWHERE,
+            };
+            values.push(match (operand.place, number(value_type, cell)) {
+                (_, Some(value)) => value,
+                (Place::Constant(bits), None) => self.value(frame, value_type, Some(bits))?,
+                (Place::Register, None) => self.value(frame, value_type, self.register(operand))?,
+                (Place::Cells | Place::Local(_), None) => other(value_type, cell)?,
+            });
+            next += super::map::cells_of(value_type);
+        }
+        Ok(())
+    }
+
+    /// The frame of this number is at `site`, and its values begin at `begin`.
+    fn tell(&self, number: usize, module: u32, begin: usize, site: &Site<'_>, frames: &mut Frames) {
+        let function = FunctionRef {
+            module,
+            function: site.function,
+        };
+        let what = (function, site.operator, site.at);
+        let (locals, width) = (site.locals.count(), site.value_count());
+        frames.tell(number, what, begin, locals, width);
     }
 
     fn value(

@@ -97,7 +97,14 @@ impl<'a> Reader<'a> {
                 self.position += 1;
                 Some(byte.into())
             }
-            _ => self.wide().map(|number| number as u32),
+            Some(&low) => match self.bytes.get(self.position + 1) {
+                Some(&high) if high < 0x80 => {
+                    self.position += 2;
+                    Some(u32::from(low & 0x7f) | u32::from(high) << 7)
+                }
+                _ => self.wide().map(|number| number as u32),
+            },
+            None => self.wide().map(|number| number as u32),
         }
     }
 

@@ -76,6 +76,11 @@ impl Frames {
         self.values.reserve_exact(values);
     }
 
+    /// The values.
+    pub(super) fn values(&mut self) -> &mut Vec<Value> {
+        &mut self.values
+    }
+
     /// Adds so many values that are yet to be told; tells the number of the first.
     pub(super) fn grow(&mut self, values: usize) -> usize {
         let begin = self.values.len();

@@ -28,15 +28,17 @@ impl FrameIndex {
         }
     }
 
-    /// The number of the function that `address` lies in; `all` gives the code of every function, of
+    /// The number of the function that `address` lies in; `near` is where an address was found before, and becomes where
+    /// this one is: those that ascend are found next to each other. `all` gives the code of every function, of
     /// which there are at most `count`.
     pub(crate) fn find<'a, All: Iterator<Item = (u32, &'a [u8])>>(
         &self,
         address: usize,
+        near: &mut usize,
         count: usize,
         all: impl FnOnce() -> All,
     ) -> Option<u32> {
-        let found = search(&self.codes.read(), address);
+        let found = search(&self.codes.read(), address, near);
         if found.is_some() {
             return found;
         }
@@ -47,15 +49,25 @@ impl FrameIndex {
             function,
         }));
         codes.sort_unstable_by_key(|code| code.start);
-        let found = search(&codes, address);
+        let found = search(&codes, address, near);
         *self.codes.write() = codes;
         found
     }
 }
 
 /// An address just behind a function's code is not of the function: no call returns there.
-fn search(codes: &[Code], address: usize) -> Option<u32> {
+fn search(codes: &[Code], address: usize, near: &mut usize) -> Option<u32> {
+    for index in [*near, near.saturating_add(1)] {
+        if let Some(code) = codes.get(index)
+            && (code.start..code.end).contains(&address)
+        {
+            *near = index;
+            return Some(code.function);
+        }
+    }
     let after = codes.partition_point(|code| code.start <= address);
-    let code = codes.get(after.checked_sub(1)?)?;
+    let index = after.checked_sub(1)?;
+    let code = codes.get(index)?;
+    *near = index;
     (address < code.end).then_some(code.function)
 }

@@ -92,9 +92,6 @@ pub struct FrameMap {
 pub(crate) struct Head<'a> {
     pub(crate) function: u32,
     pub(crate) flags: u8,
-    /// The types of its locals: how many runs of one type, and these.
-    run_count: u32,
-    runs: Reader<'a>,
     records: Reader<'a>,
 }
 
@@ -106,20 +103,31 @@ impl FrameMap {
 
     /// What precedes the records.
     pub(crate) fn head(&self) -> Option<Head<'_>> {
+        self.read_head(None)
+    }
+
+    /// The same, and has `locals` be those of the function.
+    pub(crate) fn head_with(&self, locals: &mut Locals) -> Option<Head<'_>> {
+        self.read_head(Some(locals))
+    }
+
+    fn read_head(&self, mut locals: Option<&mut Locals>) -> Option<Head<'_>> {
         let mut reader = Reader::new(&self.bytes, 0);
         let function = reader.number()?;
         let flags = reader.byte()?;
         let run_count = reader.number()?;
-        let runs = reader;
+        if let Some(locals) = &mut locals {
+            locals.clear(run_count as usize);
+        }
         for _ in 0..run_count {
-            reader.value_type()?;
-            reader.number()?;
+            let (value_type, count) = (reader.value_type()?, reader.number()?);
+            if let Some(locals) = &mut locals {
+                locals.push(value_type, count as usize);
+            }
         }
         Some(Head {
             function,
             flags,
-            run_count,
-            runs,
             records: reader,
         })
     }
@@ -243,26 +251,9 @@ impl Record {
 }
 
 impl<'a> Head<'a> {
-    /// The types of the locals, and how many in a row are of each.
-    fn runs(&self) -> impl Iterator<Item = (ValType, u32)> + 'a {
-        let mut reader = self.runs;
-        (0..self.run_count).map_while(move |_| {
-            let value_type = reader.value_type()?;
-            Some((value_type, reader.number()?))
-        })
-    }
-
     /// Where the records begin.
     pub(crate) fn records(&self) -> Reader<'a> {
         self.records
-    }
-
-    /// Has `locals` be those of the function.
-    pub(crate) fn read_locals(&self, locals: &mut Locals) {
-        locals.clear(self.run_count as usize);
-        for (value_type, count) in self.runs() {
-            locals.push(value_type, count as usize);
-        }
     }
 }
 

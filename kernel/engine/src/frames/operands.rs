@@ -4,7 +4,8 @@
 //! those went to cells of their own since. So what is written is linear in the function, and
 //! what is read for one safepoint is linear in its own operands, whatever else the function holds: of
 //! a parent only what is still there, and lists that tell nothing more are passed by. Where too many
-//! would have to be read for few operands, a list stands alone and repeats what is below.
+//! would have to be read for few operands, a list stands alone and repeats what is below, and so it does where that is
+//! no longer: mostly, since operands are alike.
 //!
 //! A list: its length in bytes; how many operands it adds, and whether it has a parent and tells of settled ones; how many
 //! it has from the parent, and how far before it that is; the settled ones; the added ones as runs.
@@ -17,6 +18,9 @@ use alloc::vec::Vec;
 /// Lists that may be read for one safepoint, and one more for each few of its operands.
 const FREE_HOPS: usize = 2;
 const OPERANDS_PER_HOP: usize = 8;
+
+/// Operands that a list may repeat to stand alone where it need not.
+const REPEATED_OPERANDS: usize = 16;
 
 /// Operands, and bytes of settled ones, that [`follow`] reads of a list that is passed by.
 const FOLLOWED_OPERANDS: usize = 16;
@@ -41,6 +45,8 @@ pub(super) struct Lists {
     /// Of the list that is being written.
     settled: Vec<u32>,
     body: Vec<u8>,
+    /// The same list, with what is below.
+    alone: Vec<u8>,
     settled_bytes: Vec<u8>,
 }
 
@@ -64,7 +70,7 @@ impl Lists {
         bytes: &mut Vec<u8>,
         (kept, height): (usize, usize),
         settled: &[u32],
-        operand: impl FnMut(usize) -> Operand,
+        mut operand: impl FnMut(usize) -> Operand,
     ) {
         let tells = |live: &Live| live.from < kept || live.least_settled < kept;
         while self.live.pop_if(|live| !tells(live)).is_some() {}
@@ -72,8 +78,8 @@ impl Lists {
         if hops > FREE_HOPS + height / OPERANDS_PER_HOP {
             self.live.clear();
         }
-        let parent = self.live.last().copied();
-        let from = parent.map_or(0, |_| kept);
+        let mut parent = self.live.last().copied();
+        let mut from = parent.map_or(0, |_| kept);
         self.settled.clear();
         let below = settled.iter().filter(|index| (**index as usize) < from);
         self.settled.extend(below);
@@ -83,8 +89,19 @@ impl Lists {
             parent.map(|parent| position - parent.position),
             from,
             height,
-            operand,
+            &mut operand,
         );
+        if parent.is_some() && from <= REPEATED_OPERANDS {
+            self.alone.clear();
+            push_number(&mut self.alone, (height as u32) << COUNT_SHIFT);
+            push_runs(&mut self.alone, (0..height).map(operand));
+            if self.alone.len() <= self.body.len() {
+                core::mem::swap(&mut self.alone, &mut self.body);
+                (parent, from) = (None, 0);
+                self.live.clear();
+                self.settled.clear();
+            }
+        }
         push_number(bytes, self.body.len() as u32);
         bytes.extend_from_slice(&self.body);
         if height > from || !self.settled.is_empty() {

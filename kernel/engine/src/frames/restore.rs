@@ -176,7 +176,8 @@ impl<'a> Restoring<'a> {
         }
         let entry = self.engine.resolve_func(body).ok_or(unknown)?;
         let translated = entry.translated().ok_or(unknown)?;
-        let head = translated.map.head().ok_or(unknown)?;
+        let mut locals = Locals::default();
+        let head = translated.map.head_with(&mut locals).ok_or(unknown)?;
         let safepoint = safepoint(frame, &translated, &head)?;
         match (safepoint.at, is_calling) {
             (At::Call, false) => return Err(FrameFault::AtCall),
@@ -189,8 +190,6 @@ impl<'a> Restoring<'a> {
         self.stack
             .extend_cells(end)
             .map_err(|_| FrameFault::TooDeep)?;
-        let mut locals = Locals::default();
-        head.read_locals(&mut locals);
         self.set_locals(frame, &locals, start)?;
         self.set_operands(frame, &locals, &safepoint, start)?;
         self.push_call(&translated, &safepoint, start, instance)?;

@@ -44,6 +44,8 @@ pub(super) enum NoSite {
 /// Reads sites, those of one function after each other in ascending order.
 pub(super) struct Sites<'a> {
     engine: &'a Engine,
+    /// Where the index of functions was read last.
+    near: usize,
     function: Option<Function<'a>>,
     locals: Locals,
     operands: Vec<Operand>,
@@ -61,6 +63,7 @@ impl<'a> Sites<'a> {
     pub(super) fn new(engine: &'a Engine, largest: usize) -> Sites<'a> {
         Sites {
             engine,
+            near: 0,
             function: None,
             locals: Locals::default(),
             operands: Vec::with_capacity(largest + SPARE_OPERANDS),
@@ -96,10 +99,10 @@ impl<'a> Sites<'a> {
 
     /// Begins with the function that `address` is in.
     fn enter(&mut self, address: usize) -> Option<()> {
-        let translated = self.engine.function_at(address)?.translated()?;
-        let head = translated.map.head()?;
+        let function = self.engine.function_at(address, &mut self.near)?;
+        let translated = function.translated()?;
+        let head = translated.map.head_with(&mut self.locals)?;
         let start = translated.code.as_ptr().addr();
-        head.read_locals(&mut self.locals);
         self.function = Some(Function {
             code: start..start + translated.code.len(),
             index: head.function,
