@@ -4,8 +4,9 @@
 //! only the sockets with something to do: smoltcp walks a whole set for every packet.
 
 use super::capture::{Rollback, Verdict};
-use super::facts::{Facts, Mirror};
+use super::facts::Facts;
 use super::header::{Segment, Tuple};
+use super::mirror::{Mirror, Unacknowledged};
 use super::types::{NetError, SocketId};
 use crate::machine::{Duration, Time};
 use alloc::vec;
@@ -344,10 +345,15 @@ impl Connection {
     }
 
     /// The bytes that the peer has not acknowledged.
-    pub(super) fn unacknowledged(&self) -> Vec<u8> {
+    pub(super) fn unacknowledged(&self) -> Unacknowledged {
         let queued = self.socket().send_queue();
         let mirror = self.mirror.as_ref();
-        mirror.map_or_else(Vec::new, |mirror| mirror.bytes(queued))
+        mirror.map_or_else(Unacknowledged::default, |mirror| mirror.bytes(queued))
+    }
+
+    /// Heap that those keep at most in a cut.
+    pub(super) fn unacknowledged_bytes(&self) -> usize {
+        self.mirror.as_ref().map_or(0, Mirror::shared_bytes)
     }
 
     pub(super) fn discard_received(&mut self) {

@@ -1,16 +1,11 @@
 //! What smoltcp does not tell of a connection, noted as it happens, so that the connection can be rebuilt (D5).
 //!
-//! Both initial sequence numbers, what the peer offered in its SYN, how many bytes went each way, and a mirror of
-//! the bytes that are not acknowledged: with the socket's own queues these say where each direction stands.
+//! Both initial sequence numbers, what the peer offered in its SYN, and how many bytes went each way: with the
+//! socket's own queues, and the bytes that are not acknowledged (`mirror`), these say where each direction stands.
 
 use super::header::{self, Segment};
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use smoltcp::socket::tcp::{Socket, State};
-
-/// A mirror begins this large: most answers of a service fit.
-const MIRROR_SMALL_BYTES: usize = 4096;
 
 /// What the peer said in its SYN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,71 +121,4 @@ pub(super) fn is_fin_received(state: State) -> bool {
         state,
         State::CloseWait | State::Closing | State::LastAck | State::TimeWait
     )
-}
-
-/// The bytes that a socket was given and that the peer has not acknowledged: smoltcp has them, and shows
-/// nobody. The price is a copy of what is written, out of the cache; what else was thought of (reading the
-/// socket's `Debug` form, having it retransmit into the void) costs a cut far more, or disturbs the connection.
-#[derive(Debug, Default)]
-pub(super) struct Mirror(VecDeque<u8>);
-
-impl Mirror {
-    /// Adds bytes behind the `queued` ones that the socket still held before; at most `most` in all.
-    pub(super) fn push(&mut self, bytes: &[u8], queued: usize, most: usize) {
-        self.trim(queued);
-        let needed = self.0.len() + bytes.len();
-        if needed > self.0.capacity() {
-            let capacity = if needed <= MIRROR_SMALL_BYTES.min(most) {
-                MIRROR_SMALL_BYTES.min(most)
-            } else {
-                most.max(needed)
-            };
-            self.0.reserve_exact(capacity - self.0.len());
-        }
-        self.0.extend(bytes);
-    }
-
-    /// Forgets all but the last `queued` bytes.
-    fn trim(&mut self, queued: usize) {
-        let acknowledged = self.0.len().saturating_sub(queued);
-        self.0.drain(..acknowledged);
-    }
-
-    /// Forgets everything, for another connection; the memory stays.
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// The last `queued` bytes.
-    pub(super) fn bytes(&self, queued: usize) -> Vec<u8> {
-        let from = self.0.len().saturating_sub(queued);
-        let (front, back) = self.0.as_slices();
-        let mut bytes = Vec::with_capacity(self.0.len() - from);
-        bytes.extend_from_slice(&front[from.min(front.len())..]);
-        bytes.extend_from_slice(&back[from.saturating_sub(front.len())..]);
-        bytes
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mirror_keeps_what_the_socket_still_holds_and_no_more_than_it_may() {
-        let mut mirror = Mirror::default();
-        mirror.push(b"abcdef", 0, 100_000);
-        assert!(mirror.0.capacity() < 2 * MIRROR_SMALL_BYTES);
-        assert_eq!(mirror.bytes(4), b"cdef");
-        mirror.push(b"gh", 2, 100_000);
-        assert_eq!(mirror.bytes(4), b"efgh");
-        mirror.push(&[7; 90_000], 4, 100_000);
-        let capacity = mirror.0.capacity();
-        for _ in 0..50 {
-            mirror.push(&[8; 5000], 90_004, 100_000);
-        }
-        assert_eq!(mirror.0.capacity(), capacity);
-        mirror.clear();
-        assert!(mirror.bytes(0).is_empty());
-    }
 }

@@ -23,6 +23,7 @@ mod held;
 mod info;
 mod interface;
 mod listen;
+mod mirror;
 mod neighbours;
 mod ping;
 mod poll;

@@ -29,7 +29,6 @@ use super::handles::Entry;
 use super::types::{NetError, SocketId};
 use super::{Stack, udp};
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use smoltcp::socket::tcp::State;
@@ -76,7 +75,7 @@ impl Stack {
     pub fn capture_bytes(&self) -> usize {
         let connections = self.connections.iter().map(|(_, connection)| {
             let socket = connection.socket();
-            socket.recv_queue() + socket.send_queue() + ITEM_BYTES
+            socket.recv_queue() + connection.unacknowledged_bytes() + ITEM_BYTES
         });
         let handles = self.handles.places().map(|(_, entry)| match entry {
             Some(Entry::Udp(socket)) => self.udp_queues(socket).0 + 2 * ITEM_BYTES,
@@ -332,9 +331,17 @@ impl Connection {
     /// The bytes that the guest has not read.
     fn unread(&mut self) -> Vec<u8> {
         let socket = self.socket_mut();
-        let mut bytes = vec![0; socket.recv_queue()];
-        let length = socket.peek_slice(&mut bytes).unwrap_or(0);
-        bytes.truncate(length);
+        let queued = socket.recv_queue();
+        // Mostly they lie in one piece, and need not be copied over zeros.
+        let mut bytes = Vec::new();
+        match socket.peek(queued) {
+            Ok(whole) if whole.len() == queued => bytes.extend_from_slice(whole),
+            _ => {
+                bytes.resize(queued, 0);
+                let length = socket.peek_slice(&mut bytes).unwrap_or(0);
+                bytes.truncate(length);
+            }
+        }
         bytes
     }
 }

@@ -7,7 +7,7 @@ use super::error::RestoreError;
 use super::rollback::Rollback;
 use super::script::{Line, Script};
 use super::seed::seed_for;
-use super::state::{ConnectionState, Ends, OpenState, Pace, Phase, Reading};
+use super::state::{ConnectionState, Ends, OpenState, Pace, Phase, Reading, Unacknowledged};
 use crate::machine::Time;
 use core::net::SocketAddr;
 use smoltcp::socket::tcp::State;
@@ -231,8 +231,10 @@ fn play_end(
     expect(connection, State::Closed, unread.len(), 0)
 }
 
-fn send(connection: &mut Connection, bytes: &[u8]) {
-    connection.write(bytes);
+fn send(connection: &mut Connection, bytes: &Unacknowledged) {
+    for part in bytes.parts() {
+        connection.write(part);
+    }
 }
 
 fn expect(

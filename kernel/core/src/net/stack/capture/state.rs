@@ -5,6 +5,7 @@
 
 use super::super::dns::Family;
 use super::super::facts::Opening;
+pub use super::super::mirror::Unacknowledged;
 use super::super::neighbours::Neighbour;
 use super::super::types::{AddressSpec, NetError};
 use crate::machine::{Duration, Time};
@@ -215,8 +216,7 @@ pub struct OpenState {
     #[serde(with = "crate::plain")]
     pub unread: Vec<u8>,
     /// Bytes that the peer has not acknowledged: the last of those accepted.
-    #[serde(with = "crate::plain")]
-    pub unacknowledged: Vec<u8>,
+    pub unacknowledged: Unacknowledged,
 }
 
 /// A connection's state after its handshake (RFC 9293 section 3.3.2).
