@@ -170,10 +170,12 @@ pub const MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 /// Default elements of all tables of an instance. `table.grow` is one piece of work, for so many 7 us on a
 /// fast host (`frame_figures` in kernel/engine measures it), and their capture 0.8 ms at most.
 pub const TABLE_ELEMENTS: u64 = 100_000;
-/// Default value-stack bytes of an instance.
-pub const STACK_BYTES: u64 = 1024 * 1024;
-/// Default nesting of calls.
-pub const CALL_DEPTH: u64 = 10_000;
+/// Default value-stack bytes of an instance: as wasmtime grants by default. They bound how long the calls of an instance
+/// take to be captured, value by value, while it stands.
+pub const STACK_BYTES: u64 = 512 * 1024;
+/// Default nesting of calls: four times what wasmi grants by default. Their capture takes up to two microseconds for each that
+/// is at a place of its own, in emulation.
+pub const CALL_DEPTH: u64 = 4_000;
 /// Library modules of one instance.
 pub const LIBRARIES: usize = 64;
 /// Most failures in a row that a health check may wait for.

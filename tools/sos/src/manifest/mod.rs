@@ -26,8 +26,8 @@
 //! sockets = 64
 //! log = "64KiB"
 //! tables = 10000
-//! stack = "1MiB"
-//! call_depth = 10000
+//! stack = "512KiB"
+//! call_depth = 4000
 //! file_bytes = "64MiB"            # what it writes
 //! files = 16384                   # files, directories and links
 //!

@@ -37,6 +37,9 @@ const STEP_BYTES: usize = 16;
 const SLICES: u64 = 2_000_000;
 /// Bytes of all memories of a session together.
 const MEMORY_BYTES: usize = 1024 * 1024 * 1024;
+/// Bytes of locals and operands of all calls, and how many calls there may be.
+const STACK_BYTES: usize = 1024 * 1024;
+const CALL_DEPTH: usize = 10_000;
 
 /// A value, by its bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,8 +136,8 @@ impl Session {
         let mut store = Store::new(engine, SessionBounds::default());
         store.limiter(|bounds| bounds);
         store.set_stack_limits(StackLimits {
-            value_bytes: limits::STACK_BYTES as usize,
-            call_depth: limits::CALL_DEPTH as usize,
+            value_bytes: STACK_BYTES,
+            call_depth: CALL_DEPTH,
         });
         store
     }

@@ -3,6 +3,11 @@
 
 use std::time::Duration;
 
+use sos_core::limits;
+
+/// Calls inside calls that a program makes: as many as it may by default, but some for its beginning.
+const CALLS: usize = limits::CALL_DEPTH as usize - 100;
+
 /// A program that never waits.
 pub(super) struct Hostile {
     pub(super) name: &'static str,
@@ -53,16 +58,20 @@ pub(super) const HOSTILE: [Hostile; 11] = [
     },
     // As deep as calls may be by default.
     Hostile::new("deep", || {
-        r#"(module (func $down (param i32 i64 f64) (local i32 i64)
+        format!(
+            r#"(module (func $down (param i32 i64 f64) (local i32 i64)
             (if (i32.eqz (local.get 0)) (then (loop $again (br $again))))
             (call $down (i32.sub (local.get 0) (i32.const 1)) (local.get 1) (local.get 2)))
-            (func (export "_start") (call $down (i32.const 9900) (i64.const 1) (f64.const 2))))"#
-            .into()
+            (func (export "_start") (call $down (i32.const {CALLS}) (i64.const 1) (f64.const 2))))"#
+        )
     }),
     // As deep, and back to thousands of places.
     Hostile::new("scattered", || scattered(3000, 1)),
     // The same with as many operands in each call as the stack has room for, each told by itself.
-    Hostile::new("wide", || scattered(9000, 10)),
+    Hostile {
+        settling: Duration::from_secs(1),
+        ..Hostile::new("wide", || scattered(CALLS, 13))
+    },
     // As deep, each call in a function of its own.
     Hostile::new("functions", functions),
     // As many elements of tables as there may be by default, no two neighbours alike.
@@ -101,8 +110,8 @@ pub(super) const HOSTILE: [Hostile; 11] = [
 
 /// Calls in one function, of which each nested call takes the next; below each lie some operands.
 fn scattered(places: usize, operands: usize) -> String {
-    let mut text = String::from(
-        r#"(module (func (export "_start") (call $down (i32.const 9900)))
+    let mut text = format!(
+        r#"(module (func (export "_start") (call $down (i32.const {CALLS})))
         (func $one (param i64) (result i64) (local.get 0))
         (func $down (param i32) (if (i32.eqz (local.get 0)) (then (loop $again (br $again))))
         block $out "#,
@@ -124,9 +133,8 @@ fn scattered(places: usize, operands: usize) -> String {
 
 /// Functions of which each calls the next.
 fn functions() -> String {
-    const FUNCTIONS: usize = 9_900;
     let mut text = String::from("(module ");
-    for index in 1..FUNCTIONS {
+    for index in 1..CALLS {
         text += &format!("(func (param i32 i64) (call {index} (local.get 0) (local.get 1)))");
     }
     text + "(func (param i32 i64) (loop $again (br $again)))
